@@ -1,0 +1,12 @@
+//! What a bootable image must be: findings, the rules that make them, and the step report
+//! that carries them from the commit tool to the frontend. This crate never prints, never exits
+//! and knows nothing of `BuildKit`.
+
+mod finding;
+mod report;
+
+pub use finding::{Finding, Severity};
+pub use report::{
+    EntryKind, KeptEntry, MAX_LISTED_ENTRIES, MAX_REPORT_BYTES, Outcome, REPORT_FILE,
+    REPORT_VERSION, RemovedEntry, ReportError, StepReport,
+};

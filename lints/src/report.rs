@@ -1,0 +1,166 @@
+//! The report of one committed step: versioned JSON, written by the commit tool inside the exec
+//! and read back by the frontend, which has no other view of what happened there.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Finding;
+
+/// The version of the report's schema that this crate writes and reads.
+pub const REPORT_VERSION: u32 = 1;
+
+/// The report's file name in the step's report mount.
+pub const REPORT_FILE: &str = "report.json";
+
+/// Entries listed by path in [`StepReport::removed`] and [`StepReport::kept`] at the most; the
+/// totals count all.
+pub const MAX_LISTED_ENTRIES: usize = 500;
+
+/// The size in bytes above which a report is refused unread: a step's command runs as root
+/// beside the report mount and may write anything there.
+pub const MAX_REPORT_BYTES: usize = 4 << 20;
+
+/// What the tool did after the step's command had succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The rootfs is a bootable image's and the commit was applied.
+    Committed,
+    /// The rootfs shows no sign of a bootable image; nothing was changed.
+    NotBootable,
+}
+
+/// What kind of directory entry was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+    /// A socket, FIFO or device node.
+    Special,
+}
+
+/// A directory entry that the commit took away; a directory stands for its whole tree only when
+/// each entry below it is listed or counted too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedEntry {
+    /// Absolute path in the image, bytes outside UTF-8 as `\xNN`.
+    pub path: String,
+    /// What it was.
+    pub kind: EntryKind,
+    /// Size in bytes of a regular file, 0 of anything else.
+    pub bytes: u64,
+}
+
+/// A path that the commit left alone on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptEntry {
+    /// Absolute path in the image, bytes outside UTF-8 as `\xNN`.
+    pub path: String,
+    /// Why it was left, in a few words ("mount point").
+    pub reason: String,
+}
+
+/// What one step's commit did and found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The schema's version, [`REPORT_VERSION`].
+    pub version: u32,
+    /// What the commit did at all.
+    pub outcome: Outcome,
+    /// How many entries were removed.
+    pub removed_entries: u64,
+    /// The sum in bytes of the regular files that were removed.
+    pub removed_bytes: u64,
+    /// The first [`MAX_LISTED_ENTRIES`] removed entries, in path order.
+    #[serde(default)]
+    pub removed: Vec<RemovedEntry>,
+    /// What was left alone, at most [`MAX_LISTED_ENTRIES`], in path order.
+    #[serde(default)]
+    pub kept: Vec<KeptEntry>,
+    /// What the commit could not settle.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+}
+
+/// Why a report could not be read.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// It is larger than [`MAX_REPORT_BYTES`].
+    #[error("the step report has {0} bytes, over the limit of {MAX_REPORT_BYTES}")]
+    TooLarge(usize),
+    /// It is no JSON, or JSON of another shape.
+    #[error("the step report is malformed: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// It was written by a tool of another schema version.
+    #[error("the step report has schema version {0}, this osderive reads {REPORT_VERSION}")]
+    Version(u32),
+}
+
+impl StepReport {
+    /// Reads a report from its JSON.
+    ///
+    /// # Errors
+    /// When it is too large, malformed, or of another version; the version is looked at first,
+    /// so that a newer report is named as such.
+    pub fn from_json(json: &[u8]) -> Result<Self, ReportError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        if json.len() > MAX_REPORT_BYTES {
+            return Err(ReportError::TooLarge(json.len()));
+        }
+        let Versioned { version } = serde_json::from_slice(json)?;
+        if version != REPORT_VERSION {
+            return Err(ReportError::Version(version));
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty() -> StepReport {
+        StepReport {
+            version: REPORT_VERSION,
+            outcome: Outcome::Committed,
+            removed_entries: 0,
+            removed_bytes: 0,
+            removed: Vec::new(),
+            kept: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_report_survives_its_own_json() {
+        let json = serde_json::to_vec(&empty()).expect("serialises");
+        assert_eq!(StepReport::from_json(&json).expect("reads"), empty());
+    }
+
+    #[test]
+    fn a_report_of_a_newer_version_is_named_as_such() {
+        let error = StepReport::from_json(br#"{"version":2,"shape":"new"}"#).expect_err("newer");
+        assert!(matches!(error, ReportError::Version(2)), "{error}");
+    }
+
+    #[test]
+    fn garbage_and_oversize_are_refused() {
+        assert!(matches!(
+            StepReport::from_json(b"\xff\xfe"),
+            Err(ReportError::Malformed(_))
+        ));
+        let large = vec![b' '; MAX_REPORT_BYTES + 1];
+        assert!(matches!(
+            StepReport::from_json(&large),
+            Err(ReportError::TooLarge(_))
+        ));
+    }
+}
