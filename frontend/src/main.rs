@@ -1,1 +1,26 @@
-fn main() {}
+//! The BuildKit frontend `osderive`: it has the engine's own Dockerfile frontend make the build,
+//! and has the RUNs of a bootable final image committed in their own layers.
+
+mod bootable;
+mod build;
+mod options;
+mod reports;
+mod tool;
+mod wrap;
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let vars = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let options = options::Options::from_env(vars);
+    match osderive_proto::gateway::serve(|gateway| build::build(gateway, options)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Stdout is the session; this reaches only the daemon's log or a person's terminal.
+            eprintln!("osderive-frontend: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
