@@ -1,1 +1,94 @@
-fn main() {}
+//! `ostree-container`: runs the steps of an image build and commits them, as the command that a
+//! build frontend puts before each RUN and as the one that `ostree container commit` calls.
+
+mod apply;
+mod cli;
+mod commit;
+mod error;
+mod handle;
+mod launch;
+mod leftovers;
+mod mounts;
+mod observe;
+mod plan;
+mod rootfs;
+mod stamps;
+mod step;
+mod summary;
+mod supervise;
+mod user;
+
+use std::{
+    io::{Write as _, stderr, stdout},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{
+    cli::{Cli, CommitArgs, ContainerVerb, StepArgs, Verb},
+    commit::Listener,
+    error::{Error, Result, exit},
+    rootfs::Rootfs,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut tell = |path: &str, reason: &str| say(&format!("osderive: removed {path}: {reason}\n"));
+    let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };
+    let code = match &cli.verb {
+        Verb::Step(args) => run_step(args, listener),
+        Verb::Commit(args) | Verb::Container(ContainerVerb::Commit(args)) => {
+            run_commit(args, listener)
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn run_step(args: &StepArgs, listener: Option<Listener<'_>>) -> u8 {
+    match step::step(args, listener) {
+        Ok((code, lines)) => {
+            say(&lines);
+            code
+        }
+        Err(error) => {
+            complain(&error);
+            error.step_exit_code()
+        }
+    }
+}
+
+fn run_commit(args: &CommitArgs, listener: Option<Listener<'_>>) -> u8 {
+    match commit_rootfs(args, listener) {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(&error);
+            exit::COMMIT_FAILED
+        }
+    }
+}
+
+fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()> {
+    let rootfs = Rootfs::open(&args.rootfs)?;
+    rootfs.refuse_booted()?;
+    rootfs.require_bootable()?;
+    if args.dry_run {
+        let seen = observe::observe(&rootfs)?;
+        let plan = plan::plan(&seen);
+        // A reader that has seen enough may close the pipe.
+        let _ = write!(stdout(), "{}", plan.table(&seen));
+        return Ok(());
+    }
+    let committed = commit::commit(&rootfs, listener)?;
+    say(&summary::summary(&committed));
+    Ok(())
+}
+
+fn complain(error: &Error) {
+    say(&format!("osderive: {error}\n"));
+}
+
+/// Writes to stderr; where nobody listens there is nothing to tell.
+fn say(text: &str) {
+    let _ = stderr().write_all(text.as_bytes());
+}

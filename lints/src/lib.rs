@@ -1,10 +1,13 @@
 //! What a bootable image must be: findings, the rules that make them, and the step report
 //! that carries them from the commit tool to the frontend. This crate never prints, never exits
-//! and knows nothing of `BuildKit`.
+//! and knows nothing of BuildKit.
 
+mod escape;
 mod finding;
 mod report;
+pub mod rules;
 
+pub use escape::{MAX_PATH_BYTES, escape_path};
 pub use finding::{Finding, Severity};
 pub use report::{
     EntryKind, KeptEntry, MAX_LISTED_ENTRIES, MAX_REPORT_BYTES, Outcome, REPORT_FILE,

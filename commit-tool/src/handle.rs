@@ -1,0 +1,208 @@
+//! Directory handles that cannot leave the root file system: one name at a time, never through a
+//! link, never across a mount. Every look at an entry goes through here too.
+
+use std::{ffi::OsStr, io};
+
+use osderive_lints::EntryKind;
+use rustix::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    fs::{
+        AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, fstat,
+        openat, openat2, statat, statx,
+    },
+    io::Errno,
+};
+
+/// Handles that a [`Descent`] holds open; deeper levels are reached again through `..`.
+const MAX_OPEN: usize = 64;
+
+const OPEN: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
+/// Opens the entry `name` of a directory as a directory.
+///
+/// `XDEV` means that it is a mount point, `NOTDIR` or `LOOP` that it is no directory.
+pub(crate) fn open_child(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    debug_assert!(!name.as_encoded_bytes().contains(&b'/') && name != ".." && name != ".");
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    match openat2(directory, name, OPEN, Mode::empty(), resolve) {
+        // Kernels before 5.6 have no openat2, and old seccomp profiles answer EPERM. A single
+        // name with O_NOFOLLOW stays beneath all the same.
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {
+            openat(directory, name, OPEN, Mode::empty())
+        }
+        opened => opened,
+    }
+}
+
+/// What is known about one directory entry without opening it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) kind: EntryKind,
+    pub(crate) bytes: u64,
+    /// Whether it is a mount point; none when the kernel does not say (before Linux 5.8).
+    pub(crate) is_mount: Option<bool>,
+}
+
+/// Looks at the entry `name` of a directory, following nothing.
+pub(crate) fn look(directory: BorrowedFd<'_>, name: &OsStr) -> Result<Look, Errno> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match statx(
+        directory,
+        name,
+        flags,
+        StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::SIZE,
+    ) {
+        Ok(found) => Ok(Look {
+            kind: kind_of(FileType::from_raw_mode(found.stx_mode.into())),
+            bytes: found.stx_size,
+            is_mount: mount_root(&found),
+        }
+        .counting_files_only()),
+        // Kernels before 4.11, and old seccomp profiles.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let found = statat(directory, name, flags)?;
+            Ok(Look {
+                kind: kind_of(FileType::from_raw_mode(found.st_mode)),
+                bytes: u64::try_from(found.st_size).unwrap_or(0),
+                is_mount: None,
+            }
+            .counting_files_only())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Look {
+    fn counting_files_only(self) -> Self {
+        Self {
+            bytes: if self.kind == EntryKind::File {
+                self.bytes
+            } else {
+                0
+            },
+            ..self
+        }
+    }
+}
+
+fn mount_root(found: &Statx) -> Option<bool> {
+    found
+        .stx_attributes_mask
+        .contains(StatxAttributes::MOUNT_ROOT)
+        .then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+fn kind_of(file_type: FileType) -> EntryKind {
+    match file_type {
+        FileType::Directory => EntryKind::Directory,
+        FileType::RegularFile => EntryKind::File,
+        FileType::Symlink => EntryKind::Symlink,
+        _ => EntryKind::Special,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(directory: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let found = fstat(directory)?;
+        Ok(Self {
+            device: found.st_dev,
+            inode: found.st_ino,
+        })
+    }
+}
+
+struct Level {
+    handle: Option<OwnedFd>,
+    id: FileId,
+}
+
+/// A way down a directory tree, of any depth with a bounded number of handles.
+pub(crate) struct Descent {
+    /// Never empty; the last level's handle is always open.
+    levels: Vec<Level>,
+}
+
+impl Descent {
+    /// Begins at an open directory.
+    pub(crate) fn from(top: OwnedFd) -> Result<Self, Errno> {
+        let id = FileId::of(top.as_fd())?;
+        Ok(Self {
+            levels: vec![Level {
+                handle: Some(top),
+                id,
+            }],
+        })
+    }
+
+    /// The directory that was entered last.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        match self.levels.last() {
+            Some(Level {
+                handle: Some(handle),
+                ..
+            }) => handle.as_fd(),
+            _ => unreachable!("the last level is open"),
+        }
+    }
+
+    /// Goes one level down.
+    pub(crate) fn enter(&mut self, name: &OsStr) -> Result<(), Errno> {
+        let handle = open_child(self.directory(), name)?;
+        let id = FileId::of(handle.as_fd())?;
+        self.levels.push(Level {
+            handle: Some(handle),
+            id,
+        });
+        if let Some(distant) = self.levels.len().checked_sub(MAX_OPEN + 1)
+            && distant > 0
+        {
+            self.levels[distant].handle = None;
+        }
+        Ok(())
+    }
+
+    /// Goes one level up, to the very directory that was entered before: `STALE` when the tree
+    /// was moved meanwhile.
+    pub(crate) fn leave(&mut self) -> Result<(), Errno> {
+        let above = self.levels.len() - 2;
+        if self.levels[above].handle.is_none() {
+            let parent = openat(self.directory(), "..", OPEN, Mode::empty())?;
+            if FileId::of(parent.as_fd())? != self.levels[above].id {
+                return Err(Errno::STALE);
+            }
+            self.levels[above].handle = Some(parent);
+        }
+        self.levels.pop();
+        Ok(())
+    }
+}
+
+/// The names in a directory, sorted by their bytes.
+pub(crate) fn sorted_names(directory: BorrowedFd<'_>) -> Result<Vec<std::ffi::OsString>, Errno> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The error number behind a standard error.
+pub(crate) fn errno(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}

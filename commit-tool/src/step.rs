@@ -1,0 +1,109 @@
+//! One build step: the command, then what it left running, then the commit, then the report. A
+//! command that fails is never committed, and nothing is written but its exit code.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, OpenOptions},
+};
+use cap_std_ext::dirext::CapStdExtDirExt as _;
+use osderive_lints::{Outcome, REPORT_FILE, StepReport, rules::leftover_process};
+
+use crate::{
+    cli::StepArgs,
+    commit::{Listener, commit, empty_report},
+    error::{Error, Result},
+    launch::{RunAs, launch},
+    leftovers::end_leftovers,
+    rootfs::Rootfs,
+    stamps::Stamps,
+    summary::summary,
+    supervise::Supervisor,
+    user::UserFiles,
+};
+
+/// Runs a step; answers with the exit code and the lines for stderr.
+pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u8, String)> {
+    let rootfs = Rootfs::open(Path::new("/"))?;
+    rootfs.refuse_booted()?;
+    // What the base is decides, not what the command makes of it.
+    let commits = !args.detect || rootfs.is_bootable();
+    let report = args.report.as_deref().map(ReportDir::open).transpose()?;
+    let run_as = run_as(args)?;
+    let stamps = Stamps::take(&rootfs);
+
+    let supervisor = Supervisor::begin()?;
+    let command = launch(&args.command, &run_as)?;
+    let ended = supervisor.wait_for(command)?;
+    if !ended.is_success() {
+        return Ok((ended.code, String::new()));
+    }
+    if !commits {
+        write_report(report, &empty_report(Outcome::NotBootable))?;
+        return Ok((0, String::new()));
+    }
+
+    let leftovers = end_leftovers()?;
+    let mut committed = commit(&rootfs, listener)?;
+    stamps.restore(&rootfs)?;
+    committed
+        .report
+        .findings
+        .extend(leftover_process::finding(&leftovers));
+    write_report(report, &committed.report)?;
+    Ok((0, summary(&committed)))
+}
+
+fn run_as(args: &StepArgs) -> Result<RunAs> {
+    let Some(spec) = &args.user else {
+        return Ok(RunAs::Caller);
+    };
+    let identity = UserFiles::read()?.resolve(spec)?;
+    let home = (!args.keep_home).then(|| identity.home.clone());
+    Ok(RunAs::User { identity, home })
+}
+
+/// The report mount, opened before the command could put anything else in its place.
+struct ReportDir {
+    path: PathBuf,
+    dir: Dir,
+}
+
+impl ReportDir {
+    fn open(path: &Path) -> Result<Self> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|source| {
+            Error::OpenReport {
+                dir: path.to_owned(),
+                source,
+            }
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            dir,
+        })
+    }
+}
+
+/// Writes the report beside its place and renames it there, so that none is ever read in half.
+fn write_report(directory: Option<ReportDir>, report: &StepReport) -> Result<()> {
+    let Some(ReportDir { path, dir }) = directory else {
+        return Ok(());
+    };
+    replace_file(&dir, REPORT_FILE, report).map_err(|source| Error::WriteReport {
+        path: path.join(REPORT_FILE),
+        source,
+    })
+}
+
+fn replace_file(dir: &Dir, name: &str, report: &StepReport) -> io::Result<()> {
+    let beside = format!(".{name}.new");
+    // The step's command may have left anything there, a link too.
+    dir.remove_file_optional(&beside)?;
+    let mut file = dir.open_with(&beside, OpenOptions::new().write(true).create_new(true))?;
+    file.write_all(&serde_json::to_vec(report)?)?;
+    dir.rename(&beside, dir, name)
+}

@@ -1,0 +1,78 @@
+//! What people read on stderr: one line that says what a commit did, one for each finding, and
+//! nothing at all when there is nothing to say.
+
+use std::fmt::Write as _;
+
+use osderive_lints::Severity;
+
+use crate::commit::Committed;
+
+/// The lines for a commit, each with its line end; empty when nothing was done and found.
+pub(crate) fn summary(committed: &Committed) -> String {
+    let report = &committed.report;
+    let mut text = String::new();
+    if report.removed_entries > 0 {
+        let areas: Vec<String> = committed
+            .areas
+            .iter()
+            .map(|area| format!("/{}", area.path))
+            .collect();
+        let _ = writeln!(
+            text,
+            "osderive: committed: removed {} ({}) from {}",
+            entries(report.removed_entries),
+            size(report.removed_bytes),
+            areas.join(", ")
+        );
+    }
+    for finding in &report.findings {
+        let severity = match finding.severity {
+            Severity::Info => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        let _ = writeln!(
+            text,
+            "osderive: {severity}: {} [{}]",
+            finding.message, finding.rule
+        );
+    }
+    text
+}
+
+fn entries(count: u64) -> String {
+    match count {
+        1 => "1 entry".to_owned(),
+        count => format!("{count} entries"),
+    }
+}
+
+/// `512 B`, `3.4 MiB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    // Tenths of a unit, rounded: integers keep the text exact.
+    let mut tenths = match bytes {
+        0..1024 => return format!("{bytes} B"),
+        bytes => bytes.saturating_mul(10).div_ceil(1024),
+    };
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths = tenths.div_ceil(1024);
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(3 * 1024 * 1024 + 400 * 1024), "3.4 MiB");
+        assert_eq!(size(5 << 40), "5.0 TiB");
+    }
+}

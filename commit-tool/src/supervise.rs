@@ -1,0 +1,97 @@
+//! Stays by a step's command until it ends: hands signals on to it, reaps what else ends
+//! meanwhile, and tells how it ended.
+
+use std::io;
+
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait},
+};
+use signal_hook::{
+    consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH},
+    iterator::Signals,
+};
+
+use crate::error::{Error, Result};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Its exit code, or 128 + n when signal n ended it.
+    pub(crate) code: u8,
+}
+
+impl Ended {
+    pub(crate) fn is_success(self) -> bool {
+        self.code == 0
+    }
+
+    fn from_status(status: WaitStatus) -> Option<Self> {
+        let code = match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => code,
+            (None, Some(signal)) => 128 + signal,
+            (None, None) => return None,
+        };
+        Some(Self {
+            code: u8::try_from(code).unwrap_or(u8::MAX),
+        })
+    }
+}
+
+/// The signals of this process, caught from here on.
+pub(crate) struct Supervisor {
+    signals: Signals,
+}
+
+impl Supervisor {
+    /// Begins to catch signals; do so before the command starts, so that none is lost.
+    pub(crate) fn begin() -> Result<Self> {
+        let signals = [
+            SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
+        ];
+        Ok(Self {
+            signals: Signals::new(signals).map_err(Error::Wait)?,
+        })
+    }
+
+    /// Waits until the command has ended. Signals are handed on by the one thread that also reaps,
+    /// so that none can reach another process with the same id.
+    pub(crate) fn wait_for(mut self, command: Pid) -> Result<Ended> {
+        loop {
+            let mut a_child_ended = false;
+            for number in self.signals.wait() {
+                match number {
+                    SIGCHLD => a_child_ended = true,
+                    other => pass_on(command, other),
+                }
+            }
+            if a_child_ended && let Some(ended) = reap(Some(command)).map_err(Error::Wait)? {
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+fn pass_on(command: Pid, number: i32) {
+    if let Some(signal) = Signal::from_named_raw(number) {
+        // It may have ended just now: then there is nobody to tell.
+        let _ = kill_process(command, signal);
+    }
+}
+
+/// Reaps all children that have ended; tells how `command` ended if it is among them.
+pub(crate) fn reap(command: Option<Pid>) -> io::Result<Option<Ended>> {
+    let mut ended = None;
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                if Some(pid) == command {
+                    ended = Ended::from_status(status);
+                }
+            }
+            Ok(None) | Err(Errno::CHILD) => return Ok(ended),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
