@@ -1,1 +1,12 @@
 //! The engine host, base images and helpers that the end-to-end tests stand on.
+//! A private engine lives in namespaces of its own, so that nothing outside the state directory is touched.
+
+pub mod base;
+pub mod engine;
+mod error;
+mod places;
+mod process;
+pub mod roots;
+
+pub use error::{Error, Result};
+pub use places::Places;

@@ -1,0 +1,27 @@
+# What process 1 does once it is in the engine's root: it starts the uplink and dockerd, tells the harness
+# its process id (on standard output), and ends with its standard input.
+set -eu
+# A shell gives background jobs /dev/null as standard input, so the pipe is kept on another descriptor.
+exec 3<&0 </dev/null
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+mount -t proc -o nosuid,nodev,noexec proc /proc
+umount -l /.former
+rmdir /.former
+ip link set lo up
+
+# The uplink stays in the host's network (descriptor 8) and asks the host's name servers.
+mkfifo /run/uplink-ready
+unshare --mount sh -c '
+    mount --bind /run/uplink-resolv.conf /etc/resolv.conf
+    exec nsenter --net=/proc/self/fd/8 slirp4netns --configure --mtu=65520 --ready-fd=7 1 tap0
+' 7>/run/uplink-ready 3<&- 9>&- >&2 &
+[ "$(head -c 1 /run/uplink-ready)" = 1 ] || {
+    echo "the uplink did not start" >&2
+    exit 1
+}
+
+dockerd --config-file /run/daemon.json 3<&- 8<&- 9>&- >&2 &
+echo "pid $1"
+cat <&3 >/dev/null &
+# Waiting (rather than reading) lets the shell reap the orphans that process 1 inherits.
+wait $!

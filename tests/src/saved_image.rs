@@ -1,0 +1,177 @@
+//! An image as it left the engine (`docker save`, an OCI layout in a tar): its config, and what
+//! is in each layer. What a layer holds is what users ship, so tests look here, not in the engine.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+use tar::{Archive, EntryType};
+use thiserror::Error;
+
+/// An entry of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerEntry {
+    /// What it is.
+    pub kind: EntryType,
+    /// Permission bits.
+    pub mode: u32,
+    /// Numeric owner and group.
+    pub owner: (u64, u64),
+    /// Content of a regular file.
+    pub content: Vec<u8>,
+}
+
+/// A layer: paths without a leading or trailing slash.
+pub type Layer = BTreeMap<String, LayerEntry>;
+
+/// A saved image.
+#[derive(Clone, Debug)]
+pub struct SavedImage {
+    /// The image config as JSON.
+    pub config: Value,
+    /// The layers, base first.
+    pub layers: Vec<Layer>,
+    /// The layers' digests as the manifest has them.
+    pub layer_digests: Vec<String>,
+}
+
+/// Why a saved image could not be read.
+#[derive(Debug, Error)]
+pub enum SavedImageError {
+    /// The archive is broken.
+    #[error("the saved image is no readable tar: {0}")]
+    Tar(#[from] std::io::Error),
+    /// A JSON document in it is broken.
+    #[error("{blob} of the saved image is no JSON: {source}")]
+    Json {
+        /// Which blob.
+        blob: String,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// Something that an OCI layout must have is not there.
+    #[error("the saved image has no {0}")]
+    Missing(String),
+}
+
+impl SavedImage {
+    /// Reads the first image of an archive. Layers beyond the last `keep` stay unread: a base
+    /// image has hundreds of megabytes.
+    ///
+    /// # Errors
+    /// When the archive is no OCI layout.
+    pub fn read(archive: impl Read, keep: usize) -> Result<Self, SavedImageError> {
+        let files = read_files(archive)?;
+        let index = files.json("index.json")?;
+        let manifest = files.image_manifest(&index)?;
+        let config = files.json(&blob_path(&manifest["config"]["digest"])?)?;
+        let layers = manifest["layers"]
+            .as_array()
+            .ok_or_else(|| SavedImageError::Missing("list of layers".to_owned()))?;
+        let layer_digests = config["rootfs"]["diff_ids"]
+            .as_array()
+            .ok_or_else(|| SavedImageError::Missing("list of diff ids".to_owned()))?
+            .iter()
+            .map(|digest| digest.as_str().unwrap_or_default().to_owned())
+            .collect();
+        let layers = layers[layers.len().saturating_sub(keep)..]
+            .iter()
+            .map(|layer| read_layer(files.get(&blob_path(&layer["digest"])?)?))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            config,
+            layers,
+            layer_digests,
+        })
+    }
+
+    /// The top layer.
+    ///
+    /// # Panics
+    /// When the image has none that was kept.
+    pub fn top(&self) -> &Layer {
+        self.layers.last().expect("an image with a layer")
+    }
+}
+
+struct Files(BTreeMap<String, Vec<u8>>);
+
+impl Files {
+    fn get(&self, path: &str) -> Result<&[u8], SavedImageError> {
+        self.0
+            .get(path)
+            .map(Vec::as_slice)
+            .ok_or_else(|| SavedImageError::Missing(path.to_owned()))
+    }
+
+    fn json(&self, path: &str) -> Result<Value, SavedImageError> {
+        serde_json::from_slice(self.get(path)?).map_err(|source| SavedImageError::Json {
+            blob: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Follows indexes down to the first manifest of an image.
+    fn image_manifest(&self, index: &Value) -> Result<Value, SavedImageError> {
+        let descriptors = index["manifests"]
+            .as_array()
+            .ok_or_else(|| SavedImageError::Missing("list of manifests".to_owned()))?;
+        let is_attestation = |descriptor: &&Value| {
+            descriptor["annotations"]["vnd.docker.reference.type"] != "attestation-manifest"
+        };
+        let descriptor = descriptors.iter().find(is_attestation);
+        let descriptor =
+            descriptor.ok_or_else(|| SavedImageError::Missing("manifest".to_owned()))?;
+        let document = self.json(&blob_path(&descriptor["digest"])?)?;
+        if document["manifests"].is_array() {
+            return self.image_manifest(&document);
+        }
+        Ok(document)
+    }
+}
+
+fn blob_path(digest: &Value) -> Result<String, SavedImageError> {
+    let digest = digest
+        .as_str()
+        .ok_or_else(|| SavedImageError::Missing("digest".to_owned()))?;
+    Ok(format!("blobs/{}", digest.replace(':', "/")))
+}
+
+fn read_files(archive: impl Read) -> Result<Files, SavedImageError> {
+    let mut files = BTreeMap::new();
+    for entry in Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.to_string_lossy().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        files.insert(path, content);
+    }
+    Ok(Files(files))
+}
+
+fn read_layer(bytes: &[u8]) -> Result<Layer, SavedImageError> {
+    let reader: Box<dyn Read> = if bytes.starts_with(&[0x1f, 0x8b]) {
+        Box::new(MultiGzDecoder::new(bytes))
+    } else {
+        Box::new(bytes)
+    };
+    let mut layer = Layer::new();
+    for entry in Archive::new(reader).entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.to_string_lossy().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        let header = entry.header();
+        layer.insert(
+            path.trim_start_matches("./").trim_matches('/').to_owned(),
+            LayerEntry {
+                kind: header.entry_type(),
+                mode: header.mode()?,
+                owner: (header.uid()?, header.gid()?),
+                content,
+            },
+        );
+    }
+    Ok(layer)
+}
