@@ -84,6 +84,12 @@ pub enum LlbError {
         /// The op that was to be wrapped.
         digest: Digest,
     },
+    /// A mount is to be added that reads the tool, and there is none.
+    #[error("op {digest}: there is no tool to mount")]
+    NoTool {
+        /// The op that was to be wrapped.
+        digest: Digest,
+    },
     /// A message that must be there exactly once to be spliced.
     #[error("op {digest}: field `{field}` occurs {count} times, cannot be wrapped")]
     Occurrences {

@@ -1,13 +1,14 @@
 //! Applies splices to a definition: every op that depends on a changed one gets a new digest, and
 //! all that refers to it follows. Ops that depend on none keep their bytes, hence their cache.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::assemble::{Key, Parts};
 use super::definition::{Definition, Edge, number};
 use super::digest::Digest;
 use super::error::{LlbError, Place};
-use super::op::Kind;
+use super::op::Node;
 use super::splice::{self, Splice};
 use super::wire;
 
@@ -21,46 +22,40 @@ pub struct Rewritten {
 }
 
 impl Definition {
-    /// Applies `splices`, each to the op of its digest. An op that several stages share is changed
-    /// once for all of them. Without splices the definition stays as it is, byte for byte.
+    /// Applies `splices`, each to the op of its digest; those for ops of other definitions are left
+    /// out. An op that several stages share is changed once for all of them. A definition to which
+    /// no splice applies stays as it is, byte for byte.
     ///
-    /// The sources of added mounts are looked up in `tools`; the ops that they need are put before
-    /// all others, with their metadata but without their source locations. Whether an op is wrapped
-    /// already is for the caller to see, by [`Run::args`](super::Run::args).
+    /// [`NewMount::ReadOnly`](super::NewMount::ReadOnly) mounts what `tool` builds. The ops that it
+    /// needs are put before all others, with their metadata but without their source locations.
+    /// Whether an op is wrapped already is for the caller to see, by
+    /// [`Run::args`](super::Run::args).
     ///
     /// # Errors
-    /// When there is no op, or no exec op, for a splice, or no tool has a mount's source; and the
+    /// When a splice applies to an op that is no exec, or mounts a tool and there is none; and the
     /// errors of [`Definition::parse`] should the result be no valid definition, such as one that
     /// became too long.
     pub fn rewrite(
         &self,
         splices: &BTreeMap<Digest, Splice>,
-        tools: &[&Definition],
+        tool: Option<&Definition>,
     ) -> Result<Rewritten, LlbError> {
-        if splices.is_empty() {
+        let tool = tool.and_then(|tool| Some((tool, tool.output()?)));
+        let changes = Changes::of(self, splices, tool.map(|(_, edge)| edge))?;
+        if changes.ops.is_empty() {
             return Ok(Rewritten {
                 definition: self.clone(),
                 digests: BTreeMap::new(),
             });
         }
-        self.check(splices)?;
-        let changes = Changes::of(self, splices)?;
-        let tools = Merged::of(splices, tools)?;
-        let definition = Self::parse(&changes.assemble(&tools)?)?;
+        let merged = match tool {
+            Some((tool, edge)) if changes.use_tool => Merged::of(tool, edge)?,
+            _ => Merged::default(),
+        };
         Ok(Rewritten {
-            definition,
+            definition: Self::parse(&changes.assemble(&merged)?)?,
             digests: changes.digests(),
         })
-    }
-
-    fn check(&self, splices: &BTreeMap<Digest, Splice>) -> Result<(), LlbError> {
-        for digest in splices.keys().copied() {
-            let node = self.node(digest).ok_or(LlbError::Absent { digest })?;
-            if node.kind != Kind::Exec {
-                return Err(LlbError::NotExec { digest });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -70,20 +65,30 @@ struct Changes<'a> {
     digests: Vec<Digest>,
     /// The new bytes of the ops that change.
     ops: HashMap<usize, Vec<u8>>,
+    tool: Option<Edge>,
+    /// Whether a mount of the tool was added.
+    use_tool: bool,
 }
 
 impl<'a> Changes<'a> {
-    fn of(old: &'a Definition, splices: &BTreeMap<Digest, Splice>) -> Result<Self, LlbError> {
+    fn of(
+        old: &'a Definition,
+        splices: &BTreeMap<Digest, Splice>,
+        tool: Option<Edge>,
+    ) -> Result<Self, LlbError> {
         let mut changes = Self {
             old,
             digests: old.digests().collect(),
             ops: HashMap::new(),
+            tool,
+            use_tool: false,
         };
         for position in old.order.iter().copied() {
             let splice = splices.get(&old.nodes[position].digest);
             if let Some(op) = changes.apply(position, splice)? {
                 changes.digests[position] = Digest::of(&op);
                 changes.ops.insert(position, op);
+                changes.use_tool |= splice.is_some_and(Splice::needs_tool);
             }
         }
         Ok(changes)
@@ -102,19 +107,15 @@ impl<'a> Changes<'a> {
             .inputs
             .iter()
             .any(|input| self.ops.contains_key(&input.node));
-        let op = match (relinked, splice) {
-            (false, None) => return Ok(None),
-            (false, Some(splice)) => splice::wrap(node.digest, bytes, splice)?,
-            (true, splice) => {
-                let op = splice::relink(bytes, renamed)
-                    .map_err(LlbError::wire(Place::Op(node.digest)))?;
-                match splice {
-                    Some(splice) => splice::wrap(node.digest, &op, splice)?,
-                    None => op,
-                }
-            }
-        };
-        Ok((op != bytes).then_some(op))
+        let mut op = Cow::Borrowed(bytes);
+        if relinked {
+            let relinked = splice::relink(bytes, renamed);
+            op = Cow::Owned(relinked.map_err(LlbError::wire(Place::Op(node.digest)))?);
+        }
+        if let Some(splice) = splice {
+            op = Cow::Owned(splice::wrap(node.digest, &op, splice, self.tool)?);
+        }
+        Ok((op != bytes).then(|| op.into_owned()))
     }
 
     fn digests(&self) -> BTreeMap<Digest, Digest> {
@@ -124,7 +125,7 @@ impl<'a> Changes<'a> {
             .collect()
     }
 
-    fn assemble(&self, tools: &Merged<'_>) -> Result<Vec<u8>, LlbError> {
+    fn assemble(&self, tool: &Merged<'_>) -> Result<Vec<u8>, LlbError> {
         let owners = self.owners();
         let mut metadata_of = HashSet::new();
         for (position, node) in self.old.nodes.iter().enumerate() {
@@ -145,8 +146,8 @@ impl<'a> Changes<'a> {
             }
         };
         let parts = Parts {
-            ops: &self.encode(tools),
-            metadata: &tools.metadata(&metadata_of),
+            ops: &self.encode(tool),
+            metadata: &tool.metadata(&metadata_of),
             key,
         };
         parts.assemble(self.old)
@@ -165,12 +166,13 @@ impl<'a> Changes<'a> {
         owners
     }
 
-    fn encode(&self, tools: &Merged<'_>) -> Vec<u8> {
+    fn encode(&self, tool: &Merged<'_>) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.old.bytes.len());
         let mut done = HashSet::new();
-        for (digest, definition, position) in &tools.ops {
-            done.insert(*digest);
-            out.extend_from_slice(&definition.bytes[definition.nodes[*position].field.clone()]);
+        for (definition, node) in &tool.ops {
+            if done.insert(node.digest) {
+                out.extend_from_slice(&definition.bytes[node.field.clone()]);
+            }
         }
         for (position, node) in self.old.nodes.iter().enumerate() {
             if !done.insert(self.digests[position]) {
@@ -185,48 +187,27 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// The ops of the tools that the splices need, each once, in an order that follows the graph.
+/// The ops that build the tool, in an order that follows the graph.
+#[derive(Default)]
 struct Merged<'a> {
-    ops: Vec<(Digest, &'a Definition, usize)>,
+    ops: Vec<(&'a Definition, &'a Node)>,
 }
 
 impl<'a> Merged<'a> {
-    fn of(splices: &BTreeMap<Digest, Splice>, tools: &[&'a Definition]) -> Result<Self, LlbError> {
-        let mut sources: Vec<Edge> = splices.values().flat_map(Splice::sources).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        let absent = |edge: &&Edge| {
-            !tools
-                .iter()
-                .any(|tool| tool.index.contains_key(&edge.digest))
-        };
-        if let Some(Edge { digest, .. }) = sources.iter().find(absent) {
-            return Err(LlbError::Absent { digest: *digest });
-        }
-        let mut seen = HashSet::new();
-        let mut ops = Vec::new();
-        for tool in tools {
-            let has = |edge: &Edge| tool.index.contains_key(&edge.digest);
-            let (here, elsewhere) = sources.iter().partition(|edge| has(edge));
-            sources = elsewhere;
-            for position in tool.needed(&here)? {
-                let digest = tool.nodes[position].digest;
-                if seen.insert(digest) {
-                    ops.push((digest, *tool, position));
-                }
-            }
-        }
-        Ok(Self { ops })
+    fn of(tool: &'a Definition, edge: Edge) -> Result<Self, LlbError> {
+        let needed = tool.needed(edge)?;
+        let ops = needed.into_iter().map(|at| (tool, &tool.nodes[at]));
+        Ok(Self { ops: ops.collect() })
     }
 
     /// The metadata fields of these ops, but for those that have metadata already.
     fn metadata(&self, present: &HashSet<Digest>) -> Vec<u8> {
         let mut out = Vec::new();
-        for (digest, definition, _) in &self.ops {
-            if let Some(entry) = definition.metadata.get(digest)
-                && !present.contains(digest)
+        for (tool, node) in &self.ops {
+            if let Some(entry) = tool.metadata.get(&node.digest)
+                && !present.contains(&node.digest)
             {
-                out.extend_from_slice(&definition.bytes[entry.field.clone()]);
+                out.extend_from_slice(&tool.bytes[entry.field.clone()]);
             }
         }
         out

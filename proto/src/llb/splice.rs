@@ -39,15 +39,13 @@ pub struct Splice {
 /// A mount to add to a RUN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NewMount {
-    /// A state that the command can read and that has no result. Only the content of `selector`
-    /// counts for the cache key (solver/llbsolver/ops/exec.go, `getMountDeps`).
+    /// What the tool definition of the rewrite builds, for the command to read; it has no result.
+    /// Only the content of `selector` counts for the cache key (solver/llbsolver/ops/exec.go, `getMountDeps`).
     ReadOnly {
         /// Where it is mounted.
         dest: String,
-        /// The path in the source; empty is all of it.
+        /// The path in it that is mounted; empty is all of it.
         selector: String,
-        /// The state, of one of the tool definitions that the rewrite is given.
-        source: Edge,
     },
     /// An empty directory whose content becomes a result of the op.
     Output {
@@ -57,17 +55,10 @@ pub enum NewMount {
 }
 
 impl Splice {
-    /// The states that the added mounts read, each once, in the order of the mounts.
-    pub(super) fn sources(&self) -> Vec<Edge> {
-        let mut sources = Vec::new();
-        for mount in &self.mounts {
-            if let NewMount::ReadOnly { source, .. } = mount
-                && !sources.contains(source)
-            {
-                sources.push(*source);
-            }
-        }
-        sources
+    /// Whether a mount reads what the tool definition builds.
+    pub(super) fn needs_tool(&self) -> bool {
+        let mut mounts = self.mounts.iter();
+        mounts.any(|mount| matches!(mount, NewMount::ReadOnly { .. }))
     }
 }
 
@@ -95,24 +86,27 @@ pub(super) fn put_input(out: &mut Vec<u8>, edge: &Edge) {
     wire::put_bytes(out, INPUTS, &input);
 }
 
-/// Applies a splice to the bytes of the exec op `digest`.
+/// Applies a splice to the bytes of the exec op `digest`; `tool` is what its mounts read.
 ///
-/// The sources of mounts become inputs of their own even if the op has an equal one: a shared input
-/// would let the last mount decide how the root's cache key is made (`getMountDeps`).
-pub(super) fn wrap(digest: Digest, op: &[u8], splice: &Splice) -> Result<Vec<u8>, LlbError> {
+/// The tool becomes an input of its own even if the op has an equal one: with a shared input the
+/// last mount would decide how the root's cache key is made (`getMountDeps`).
+pub(super) fn wrap(
+    digest: Digest,
+    op: &[u8],
+    splice: &Splice,
+    tool: Option<Edge>,
+) -> Result<Vec<u8>, LlbError> {
     let decoded: pb::Op = op::decode(digest, op)?;
     let exec = run::exec(decoded.op).ok_or(LlbError::NotExec { digest })?;
-    let sources = splice.sources();
-    let mounts = Mounts {
-        sources: &sources,
-        first_input: decoded.inputs.len(),
-        first_output: exec.mounts.iter().filter(|m| run::has_output(m)).count(),
-    };
-    let mut inputs = Vec::new();
-    for edge in &sources {
-        put_input(&mut inputs, edge);
-    }
     check_spliceable(digest, op)?;
+    let mut inputs = Vec::new();
+    if splice.needs_tool() {
+        put_input(&mut inputs, &tool.ok_or(LlbError::NoTool { digest })?);
+    }
+    let mounts = Mounts {
+        tool_input: decoded.inputs.len(),
+        outputs: exec.mounts.iter().filter(|m| run::has_output(m)).count(),
+    };
     edit::append(op, INPUTS, &inputs)
         .and_then(|op| edit::map(&op, EXEC, |exec| wrap_exec(exec, splice, &mounts).map(Some)))
         .map_err(LlbError::wire(Place::Op(digest)))
@@ -145,7 +139,7 @@ fn sole<'a>(
     }
 }
 
-fn wrap_exec(exec: &[u8], splice: &Splice, mounts: &Mounts<'_>) -> Result<Vec<u8>, WireError> {
+fn wrap_exec(exec: &[u8], splice: &Splice, mounts: &Mounts) -> Result<Vec<u8>, WireError> {
     let exec = edit::map(exec, META, |meta| wrap_meta(meta, splice).map(Some))?;
     edit::append(&exec, MOUNTS, &mounts.encode(&splice.mounts))
 }
@@ -165,49 +159,38 @@ fn wrap_meta(meta: &[u8], splice: &Splice) -> Result<Vec<u8>, WireError> {
 }
 
 /// Encodes added mounts: fields 1 to 5 of `Mount` are input, selector, dest, output and readonly.
-struct Mounts<'a> {
-    sources: &'a [Edge],
-    /// How many inputs and outputs the op has without them.
-    first_input: usize,
-    first_output: usize,
+struct Mounts {
+    /// The position of the tool among the inputs.
+    tool_input: usize,
+    /// How many outputs the op has without the added mounts.
+    outputs: usize,
 }
 
-impl Mounts<'_> {
+impl Mounts {
     fn encode(&self, mounts: &[NewMount]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut outputs = self.first_output..;
+        let mut output = self.outputs;
         for mount in mounts {
-            let encoded = match mount {
-                NewMount::ReadOnly {
-                    dest,
-                    selector,
-                    source,
-                } => self.read_only(dest, selector, source),
-                NewMount::Output { dest } => output(dest, outputs.next().unwrap_or_default()),
-            };
+            let mut encoded = Vec::new();
+            match mount {
+                NewMount::ReadOnly { dest, selector } => {
+                    put_count(&mut encoded, 1, self.tool_input);
+                    wire::put_text(&mut encoded, 2, selector);
+                    wire::put_text(&mut encoded, 3, dest);
+                    wire::put_int(&mut encoded, 4, NONE);
+                    wire::put_int(&mut encoded, 5, 1);
+                }
+                NewMount::Output { dest } => {
+                    wire::put_int(&mut encoded, 1, NONE);
+                    wire::put_text(&mut encoded, 3, dest);
+                    put_count(&mut encoded, 4, output);
+                    output += 1;
+                }
+            }
             wire::put_bytes(&mut out, MOUNTS, &encoded);
         }
         out
     }
-
-    fn read_only(&self, dest: &str, selector: &str, source: &Edge) -> Vec<u8> {
-        let offset = self.sources.iter().position(|edge| edge == source);
-        let mut mount = Vec::new();
-        put_count(&mut mount, 1, self.first_input + offset.unwrap_or_default());
-        wire::put_text(&mut mount, 2, selector);
-        wire::put_text(&mut mount, 3, dest);
-        wire::put_int(&mut mount, 4, NONE);
-        wire::put_int(&mut mount, 5, 1);
-        mount
-    }
-}
-
-fn output(dest: &str, number: usize) -> Vec<u8> {
-    let mut mount = Vec::new();
-    wire::put_int(&mut mount, 1, NONE);
-    wire::put_text(&mut mount, 3, dest);
-    put_count(&mut mount, 4, number);
-    mount
 }
 
 fn put_count(out: &mut Vec<u8>, number: u32, count: usize) {

@@ -17,7 +17,7 @@ impl Definition {
     /// # Errors
     /// [`LlbError::Absent`] when the definition has no such op.
     pub fn subgraph(&self, edge: &Edge) -> Result<Self, LlbError> {
-        let needed = self.needed(&[*edge])?;
+        let needed = self.needed(*edge)?;
         let mut terminal = Vec::new();
         splice::put_input(&mut terminal, edge);
         let mut ops = Vec::new();
@@ -40,14 +40,12 @@ impl Definition {
         Self::parse(&parts.assemble(self)?)
     }
 
-    /// The positions of all ops that these edges need, in an order that follows the graph.
-    pub(super) fn needed(&self, edges: &[Edge]) -> Result<Vec<usize>, LlbError> {
+    /// The positions of all ops that `edge` needs, in an order that follows the graph.
+    pub(super) fn needed(&self, edge: Edge) -> Result<Vec<usize>, LlbError> {
         let mut needed = vec![false; self.nodes.len()];
-        let mut open = Vec::new();
-        for Edge { digest, .. } in edges {
-            let position = self.index.get(digest);
-            open.push(*position.ok_or(LlbError::Absent { digest: *digest })?);
-        }
+        let Edge { digest, .. } = edge;
+        let start = self.index.get(&digest);
+        let mut open = vec![*start.ok_or(LlbError::Absent { digest })?];
         while let Some(position) = open.pop() {
             if !std::mem::replace(&mut needed[position], true) {
                 let inputs = self.nodes[position].inputs.iter();
