@@ -148,3 +148,56 @@ impl Cursor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+    use crate::{mounts::Mounts, observe::observe, plan::plan};
+
+    fn rootfs_with(paths: &[&str]) -> (tempfile::TempDir, Rootfs) {
+        let root = tempfile::tempdir().expect("a directory");
+        for path in paths {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+            fs::write(path, "x").expect("a file");
+        }
+        let rootfs = Rootfs::open(root.path()).expect("opens");
+        (root, rootfs)
+    }
+
+    #[test]
+    fn a_directory_that_became_a_link_is_not_followed() {
+        let (root, rootfs) = rootfs_with(&["tmp/d/victim", "etc/victim"]);
+        let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
+        let plan = plan(&seen);
+        fs::rename(root.path().join("tmp/d"), root.path().join("tmp/e")).expect("moves");
+        symlink("../etc", root.path().join("tmp/d")).expect("a link");
+        let applied = apply(&rootfs, &seen, &plan).expect("applies");
+        assert!(applied.changed);
+        assert!(root.path().join("etc/victim").exists());
+        assert!(applied.removed.is_empty());
+    }
+
+    #[test]
+    fn what_appears_meanwhile_asks_for_another_look() {
+        let (root, rootfs) = rootfs_with(&["tmp/d/old"]);
+        let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
+        fs::write(root.path().join("tmp/d/new"), "x").expect("a file");
+        let applied = apply(&rootfs, &seen, &plan(&seen)).expect("applies");
+        assert!(applied.changed);
+        assert_eq!(applied.removed.len(), 1);
+        assert!(root.path().join("tmp/d/new").exists());
+    }
+
+    #[test]
+    fn what_is_gone_already_is_no_error() {
+        let (root, rootfs) = rootfs_with(&["tmp/d/e/f", "run/x"]);
+        let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
+        fs::remove_dir_all(root.path().join("tmp/d")).expect("removes");
+        let applied = apply(&rootfs, &seen, &plan(&seen)).expect("applies");
+        assert!(!applied.changed);
+        assert_eq!(applied.removed.len(), 1);
+    }
+}

@@ -12,6 +12,7 @@ use osderive_lints::{
 use crate::{
     apply::{Applied, apply},
     error::Result,
+    mounts::Mounts,
     observe::{AREAS, Area, Observation, observe},
     plan::{Action, MOUNT_POINT, Plan, plan},
     rootfs::Rootfs,
@@ -26,6 +27,8 @@ pub(crate) struct Committed {
     pub(crate) report: StepReport,
     /// The areas that something was removed from.
     pub(crate) areas: Vec<Area>,
+    /// The areas that are plain directories, neither mounts nor behind one.
+    pub(crate) open: Vec<Area>,
 }
 
 /// Hears of each removed path with the reason.
@@ -35,7 +38,7 @@ pub(crate) type Listener<'a> = &'a mut dyn FnMut(&str, &str);
 pub(crate) fn commit(rootfs: &Rootfs, mut listener: Option<Listener<'_>>) -> Result<Committed> {
     let mut account = Account::new();
     for round in 1..=ROUNDS {
-        let seen = observe(rootfs)?;
+        let seen = observe(rootfs, Mounts::read(rootfs))?;
         let plan = plan(&seen);
         let applied = apply(rootfs, &seen, &plan)?;
         if let Some(hear) = &mut listener {
@@ -63,6 +66,7 @@ impl Account {
             committed: Committed {
                 report: empty_report(Outcome::Committed),
                 areas: Vec::new(),
+                open: Vec::new(),
             },
         }
     }
@@ -94,6 +98,7 @@ impl Account {
     /// Tells what the last round had to leave.
     fn close(&mut self, seen: &Observation, plan: Plan, applied: &Applied) {
         let stuck = stuck(seen, &plan, applied);
+        self.committed.open.clone_from(&seen.open);
         let report = &mut self.committed.report;
         report.kept = plan.keep.into_iter().map(KeptEntry::from).collect();
         report.kept.extend(applied.busy.iter().map(|&id| KeptEntry {
@@ -145,3 +150,6 @@ pub(crate) fn empty_report(outcome: Outcome) -> StepReport {
         findings: Vec::<Finding>::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,3 +206,62 @@ pub(crate) fn sorted_names(directory: BorrowedFd<'_>) -> Result<Vec<std::ffi::Os
 pub(crate) fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, path::Path};
+
+    use super::*;
+
+    const DEEPER_THAN_HANDLES: usize = 3 * MAX_OPEN;
+
+    fn open(path: &Path) -> OwnedFd {
+        fs::File::open(path).expect("opens").into()
+    }
+
+    fn nested(top: &Path, depth: usize) -> std::path::PathBuf {
+        let path = (0..depth).fold(top.to_owned(), |path, _| path.join("d"));
+        fs::create_dir_all(&path).expect("directories");
+        path
+    }
+
+    #[test]
+    fn a_way_down_and_up_ends_where_it_began() {
+        let top = tempfile::tempdir().expect("a directory");
+        nested(top.path(), DEEPER_THAN_HANDLES);
+        let mut descent = Descent::from(open(top.path())).expect("begins");
+        let begin = FileId::of(descent.directory()).expect("an id");
+        for _ in 0..DEEPER_THAN_HANDLES {
+            descent.enter(OsStr::new("d")).expect("enters");
+        }
+        let held = descent.levels.iter().filter(|level| level.handle.is_some());
+        assert!(held.count() <= MAX_OPEN + 1);
+        for _ in 0..DEEPER_THAN_HANDLES {
+            descent.leave().expect("leaves");
+        }
+        assert!(FileId::of(descent.directory()).expect("an id") == begin);
+    }
+
+    #[test]
+    fn a_tree_that_was_moved_away_is_not_followed_upwards() {
+        let top = tempfile::tempdir().expect("a directory");
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        nested(top.path(), DEEPER_THAN_HANDLES);
+        let mut descent = Descent::from(open(top.path())).expect("begins");
+        for _ in 0..DEEPER_THAN_HANDLES {
+            descent.enter(OsStr::new("d")).expect("enters");
+        }
+        let moved = nested(top.path(), 10);
+        fs::rename(moved, elsewhere.path().join("moved")).expect("moves");
+        let outcome = (0..DEEPER_THAN_HANDLES).try_for_each(|_| descent.leave());
+        assert_eq!(outcome, Err(Errno::STALE));
+    }
+
+    #[test]
+    fn a_link_is_never_opened() {
+        let top = tempfile::tempdir().expect("a directory");
+        symlink("/", top.path().join("out")).expect("a link");
+        let opened = open_child(open(top.path()).as_fd(), OsStr::new("out"));
+        assert!(matches!(opened, Err(Errno::LOOP | Errno::NOTDIR)));
+    }
+}

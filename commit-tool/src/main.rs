@@ -29,6 +29,7 @@ use crate::{
     cli::{Cli, CommitArgs, ContainerVerb, StepArgs, Verb},
     commit::Listener,
     error::{Error, Result, exit},
+    mounts::Mounts,
     rootfs::Rootfs,
 };
 
@@ -73,7 +74,7 @@ fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()
     rootfs.refuse_booted()?;
     rootfs.require_bootable()?;
     if args.dry_run {
-        let seen = observe::observe(&rootfs)?;
+        let seen = observe::observe(&rootfs, Mounts::read(&rootfs))?;
         let plan = plan::plan(&seen);
         // A reader that has seen enough may close the pipe.
         let _ = write!(stdout(), "{}", plan.table(&seen));

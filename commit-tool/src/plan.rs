@@ -166,3 +166,61 @@ impl Table<'_> {
         removed.chain(kept).chain(stuck).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::{mounts::Mounts, observe::observe, rootfs::Rootfs};
+
+    fn seen_with(paths: &[&str], mount: &str) -> Observation {
+        let root = tempfile::tempdir().expect("a directory");
+        for path in paths {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).expect("directories");
+            fs::write(path, "x").expect("a file");
+        }
+        let table = format!("1 1 0:1 / {mount} rw - x x rw");
+        let rootfs = Rootfs::open(root.path()).expect("opens");
+        observe(&rootfs, Some(Mounts::parse(table.as_bytes(), b"/"))).expect("observes")
+    }
+
+    #[test]
+    fn a_mount_and_its_parents_stay_and_its_siblings_go() {
+        let paths = [
+            "var/cache/apt/archives/x.deb",
+            "var/cache/apt/pkgcache.bin",
+            "var/cache/man/index",
+        ];
+        let seen = seen_with(&paths, "/var/cache/apt/archives");
+        let table = plan(&seen).table(&seen).to_string();
+        assert_eq!(
+            table,
+            "\
+keep    /var/cache/apt/archives      mount point
+remove  /var/cache/apt/pkgcache.bin  caches are made again on the machine
+remove  /var/cache/man               caches are made again on the machine
+remove  /var/cache/man/index         caches are made again on the machine
+"
+        );
+    }
+
+    #[test]
+    fn a_mount_on_an_area_keeps_all_of_it() {
+        let seen = seen_with(&["var/tmp/x", "run/y"], "/var");
+        let plan = plan(&seen);
+        assert_eq!(plan.actions.len(), 1);
+        assert_eq!(plan.keep[0].path, "/var");
+    }
+
+    #[test]
+    fn the_same_state_gives_the_same_plan() {
+        let paths = ["tmp/b/c", "tmp/a", "run/x"];
+        let tables = [0; 2].map(|_| {
+            let seen = seen_with(&paths, "/none");
+            plan(&seen).table(&seen).to_string()
+        });
+        assert_eq!(tables[0], tables[1]);
+    }
+}

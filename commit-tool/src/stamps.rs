@@ -17,7 +17,7 @@ use crate::{
     rootfs::Rootfs,
 };
 
-/// The areas that were empty before a command, with their modification times.
+/// The modification times of the areas before a command.
 pub(crate) struct Stamps(Vec<(Area, Timespec)>);
 
 impl Stamps {
@@ -30,9 +30,9 @@ impl Stamps {
         Self(AREAS.into_iter().filter_map(stamp).collect())
     }
 
-    /// Puts a time back where it changed and nothing is left but mount points.
-    pub(crate) fn restore(&self, rootfs: &Rootfs) -> Result<()> {
-        for (area, before) in &self.0 {
+    /// Puts the times of some areas back, where they changed and nothing is left but mount points.
+    pub(crate) fn restore(&self, rootfs: &Rootfs, areas: &[Area]) -> Result<()> {
+        for (area, before) in self.0.iter().filter(|(area, _)| areas.contains(area)) {
             restore_one(rootfs, *area, *before).map_err(|source| Error::Restore {
                 path: format!("/{}", area.path),
                 source,

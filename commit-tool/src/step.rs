@@ -49,7 +49,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
 
     let leftovers = end_leftovers()?;
     let mut committed = commit(&rootfs, listener)?;
-    stamps.restore(&rootfs)?;
+    stamps.restore(&rootfs, &committed.open)?;
     committed
         .report
         .findings
