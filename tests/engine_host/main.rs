@@ -1,1 +1,247 @@
+//! What the private engine host promises: engines side by side, working networks in builds, and nothing left
+//! of an engine whose harness is killed. Needs root on Debian or Ubuntu; elsewhere each test says so and passes.
 
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use osderive_tests::Places;
+use osderive_tests::base::Base;
+use osderive_tests::engine::{Engine, Kind};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+/// Builds `containerfile` in an otherwise empty context and hands back all that the client printed.
+fn build(
+    engine: &Engine,
+    places: &Places,
+    tag: &str,
+    containerfile: &str,
+) -> Result<String, Box<dyn Error>> {
+    let context = tempfile::tempdir_in(places.state())?;
+    fs::write(context.path().join("Containerfile"), containerfile)?;
+    let output = engine
+        .docker()
+        .current_dir(context.path())
+        .args([
+            "build",
+            "--progress=plain",
+            "--no-cache",
+            "-t",
+            tag,
+            "-f",
+            "Containerfile",
+            ".",
+        ])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(text.into())
+    }
+}
+
+fn image_exists(engine: &Engine, tag: &str) -> Result<bool, Box<dyn Error>> {
+    let mut docker = engine.docker();
+    let output = docker.args(["image", "inspect", tag]).output()?;
+    Ok(output.status.success())
+}
+
+fn suitable() -> bool {
+    let suitable = rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists();
+    if !suitable {
+        eprintln!("skipped: a private engine needs root on Debian or Ubuntu");
+    }
+    suitable
+}
+
+/// On each kind: an ostree base takes `apt-get install` in a plain build, which needs the network, names and dpkg.
+#[test]
+fn packages_install_in_a_build() -> Outcome {
+    if !suitable() {
+        return Ok(());
+    }
+    let places = Places::of_workspace()?;
+    for kind in Kind::PRIVATE {
+        let engine = Engine::start(kind, &places)?;
+        for base in [Base::Ostree, Base::Plain] {
+            engine.load_base(base, &places)?;
+            let containerfile = format!(
+                "FROM {}\nRUN apt-get update && apt-get install -y hello && hello\n",
+                base.name()
+            );
+            let printed = build(&engine, &places, "hello", &containerfile)?;
+            assert!(
+                printed.contains("Hello, world!"),
+                "{kind}, {}: {printed}",
+                base.name()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn two_engines_of_one_kind_run_side_by_side() -> Outcome {
+    if !suitable() {
+        return Ok(());
+    }
+    let places = Places::of_workspace()?;
+    let (one, two) = (
+        Engine::start(Kind::Sid, &places)?,
+        Engine::start(Kind::Sid, &places)?,
+    );
+    assert_ne!(one.log(), two.log());
+    for (engine, tag) in [(&one, "only-in-one"), (&two, "only-in-two")] {
+        engine.load_base(Base::Plain, &places)?;
+        build(
+            engine,
+            &places,
+            tag,
+            "FROM debian-plain\nRUN echo built >/file\n",
+        )?;
+    }
+    assert!(image_exists(&one, "only-in-one")? && !image_exists(&one, "only-in-two")?);
+    assert!(image_exists(&two, "only-in-two")? && !image_exists(&two, "only-in-one")?);
+    one.stop();
+    assert!(image_exists(&two, "only-in-two")?);
+    Ok(())
+}
+
+#[test]
+fn nothing_is_left_of_an_engine_whose_harness_is_killed() -> Outcome {
+    if !suitable() {
+        return Ok(());
+    }
+    let places = Places::of_workspace()?;
+    Engine::start(Kind::TrixieGraphdriver, &places)?.stop();
+    let before = Traces::of_this_machine()?;
+
+    let (mut harness, log) = start_harness(Kind::TrixieGraphdriver)?;
+    let slot = Path::new(&log)
+        .parent()
+        .ok_or("a log has a directory")?
+        .to_owned();
+    assert!(!processes_of(&slot)?.is_empty());
+    assert_eq!(Traces::of_this_machine()?.mounts, before.mounts);
+    assert_eq!(Traces::of_this_machine()?.networks, before.networks);
+
+    harness.kill()?;
+    harness.wait()?;
+    wait_for_end(&slot)?;
+    assert_eq!(Traces::of_this_machine()?.mounts, before.mounts);
+    assert_eq!(Traces::of_this_machine()?.networks, before.networks);
+    assert_eq!(control_groups_of(&slot), Vec::<String>::new());
+
+    let engine = Engine::start(Kind::TrixieGraphdriver, &places)?;
+    engine.load_base(Base::Plain, &places)?;
+    build(
+        &engine,
+        &places,
+        "after-kill",
+        "FROM debian-plain\nRUN true\n",
+    )
+    .map(drop)
+}
+
+/// `xtask engine` in another process, and the log that its engine writes.
+fn start_harness(kind: Kind) -> Result<(Child, String), Box<dyn Error>> {
+    let mut harness = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["engine", "--kind", kind.name()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = harness.stdout.take().ok_or("no output")?;
+    let mut log = None;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        if let Some(path) = line.strip_prefix("its log: ") {
+            log = Some(path.to_owned());
+        }
+        if line.starts_with("ctrl-c") {
+            break;
+        }
+    }
+    Ok((harness, log.ok_or("xtask engine named no log")?))
+}
+
+/// What an engine could leave on a machine.
+struct Traces {
+    mounts: BTreeSet<String>,
+    networks: BTreeSet<String>,
+}
+
+impl Traces {
+    fn of_this_machine() -> Result<Self, Box<dyn Error>> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let networks = fs::read_dir("/sys/class/net")?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<_, std::io::Error>>()?;
+        Ok(Self {
+            mounts: mounts.lines().map(str::to_owned).collect(),
+            networks,
+        })
+    }
+}
+
+/// The processes that see `slot`'s storage mounted: those in its engine's mount namespace.
+fn processes_of(slot: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+    let storage = slot.join("docker");
+    let storage = storage.to_str().ok_or("an odd path")?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let mut mounts = String::new();
+        if let Ok(mut file) = fs::File::open(entry.path().join("mountinfo"))
+            && file.read_to_string(&mut mounts).is_ok()
+            && mounts.lines().any(|line| {
+                line.contains(" /var/lib/docker ")
+                    && line
+                        .split(' ')
+                        .nth(3)
+                        .is_some_and(|root| storage.ends_with(root))
+            })
+        {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(found)
+}
+
+fn wait_for_end(slot: &Path) -> Outcome {
+    let start = Instant::now();
+    loop {
+        let left = processes_of(slot)?;
+        if left.is_empty() && control_groups_of(slot).is_empty() {
+            return Ok(());
+        }
+        if start.elapsed() > Duration::from_secs(10) {
+            let groups = control_groups_of(slot);
+            return Err(
+                format!("still there: processes {left:?}, control groups {groups:?}").into(),
+            );
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
+fn control_groups_of(slot: &Path) -> Vec<String> {
+    let name = format!(
+        "osderive{}",
+        slot.to_string_lossy().replace(['/', '.'], "-")
+    );
+    let output = Command::new("find")
+        .args(["/sys/fs/cgroup", "-name", &name])
+        .output()
+        .map(|output| output.stdout)
+        .unwrap_or_default();
+    String::from_utf8_lossy(&output)
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,2 +1,144 @@
 //! Base images made of Debian packages: one that boots under ostree and a plain one that does not.
 //! Both are tar archives in the state directory, imported into whichever engine a test uses.
+
+use std::path::PathBuf;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::places::Places;
+use crate::process::capture;
+use crate::roots::{Recipe, Shape, Suite};
+
+const BOOTABLE_PACKAGES: &[&str] = &[
+    "ca-certificates",
+    "dbus",
+    "dracut",
+    "iproute2",
+    "kmod",
+    "login",
+    "mount",
+    "ostree",
+    "ostree-boot",
+    "passwd",
+    "procps",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "util-linux",
+    "zstd",
+];
+
+/// The base images that tests and examples derive from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// `debian-ostree-base`: Debian 13 with a kernel, laid out for ostree, labelled bootable.
+    Ostree,
+    /// `debian-plain`: Debian 13 with apt and nothing else; an ordinary container image.
+    Plain,
+}
+
+/// A base image that has been built, not yet loaded anywhere.
+#[derive(Debug, Clone)]
+pub struct BaseImage {
+    base: Base,
+    /// The root file system as a tar archive.
+    pub archive: PathBuf,
+    /// Twelve hexadecimal digits that change with the image's inputs; also a tag of the loaded image.
+    pub hash: String,
+}
+
+impl Base {
+    /// The image's name, to be followed by `:latest` or `:HASH`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ostree => "debian-ostree-base",
+            Self::Plain => "debian-plain",
+        }
+    }
+
+    /// The image's tar archive, built now unless it was before.
+    ///
+    /// # Errors
+    /// When this machine cannot build it; see [`Recipe::build`].
+    pub fn build(self, places: &Places) -> Result<BaseImage> {
+        let root = self.recipe().build(places)?;
+        Ok(BaseImage {
+            base: self,
+            archive: root.path,
+            hash: root.hash,
+        })
+    }
+
+    fn recipe(self) -> Recipe {
+        let (packages, prepare, finish) = match self {
+            Self::Ostree => {
+                let kernel = format!("linux-image-cloud-{}", debian_architecture());
+                let packages = BOOTABLE_PACKAGES.iter().map(ToString::to_string);
+                (
+                    packages.chain([kernel]).collect(),
+                    include_str!("prepare.sh"),
+                    include_str!("finish.sh"),
+                )
+            }
+            Self::Plain => (vec!["ca-certificates".to_owned()], "", ""),
+        };
+        Recipe {
+            name: self.name(),
+            suite: Suite::Trixie,
+            packages,
+            prepare,
+            finish,
+            shape: Shape::Tar,
+        }
+    }
+
+    fn changes(self) -> &'static [&'static str] {
+        match self {
+            Self::Ostree => &[
+                "LABEL containers.bootc=1",
+                "LABEL ostree.bootable=true",
+                "CMD [\"/sbin/init\"]",
+            ],
+            Self::Plain => &["CMD [\"/bin/sh\"]"],
+        }
+    }
+}
+
+impl Engine {
+    /// Builds a base image if need be and sees to it that the engine has it as `NAME:latest` and `NAME:HASH`.
+    ///
+    /// # Errors
+    /// When the image cannot be built or the engine refuses it.
+    pub fn load_base(&self, base: Base, places: &Places) -> Result<BaseImage> {
+        let image = base.build(places)?;
+        let tagged = format!("{}:{}", base.name(), image.hash);
+        let known = capture("look", self.docker().args(["image", "inspect", &tagged])).is_ok();
+        if !known {
+            self.import(&image, &tagged)?;
+        }
+        let latest = format!("{}:latest", base.name());
+        capture(
+            &format!("tag {latest}"),
+            self.docker().args(["image", "tag", &tagged, &latest]),
+        )?;
+        Ok(image)
+    }
+
+    fn import(&self, image: &BaseImage, tag: &str) -> Result<()> {
+        let mut docker = self.docker();
+        docker.arg("import");
+        for change in image.base.changes() {
+            docker.args(["--change", change]);
+        }
+        docker.arg(&image.archive).arg(tag);
+        capture(&format!("import {tag}"), &mut docker).map(drop)
+    }
+}
+
+fn debian_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

@@ -28,7 +28,7 @@ fn directories_in(mounts: &str, own: &str, name: &str) -> Vec<PathBuf> {
                 // A session's own group holds processes, so its children would get no controllers;
                 // the hierarchy's root may have both (cgroup v2's only exception).
                 "cgroup2" if lines.len() == 1 => PathBuf::from(point),
-                "cgroup2" => below(point, root, own_path(&lines, |names| names.is_empty())?),
+                "cgroup2" => below(point, root, own_path(&lines, str::is_empty)?),
                 "cgroup" => below(
                     point,
                     root,

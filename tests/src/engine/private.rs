@@ -211,9 +211,8 @@ impl Processes {
     fn await_daemon(&mut self) -> Result<(), String> {
         let start = Instant::now();
         loop {
-            let error = match Version::ask(&mut client(self.pid, "docker")) {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let Err(error) = Version::ask(&mut client(self.pid, "docker")) else {
+                return Ok(());
             };
             if let Ok(Some(status)) = self.launcher.try_wait() {
                 return Err(format!("it ended early ({status})"));

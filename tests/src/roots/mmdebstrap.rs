@@ -24,6 +24,14 @@ mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
 } >"$1/etc/dpkg/dpkg.cfg.d/small"
 "#;
 
+/// What is done to every root when its packages are configured: apt's downloads go, its directories stay.
+pub(super) const CLEANUP: &str = r#"
+cd "$1"
+rm -rf var/lib/apt/lists/* var/cache/apt/archives/* var/cache/apt/*.bin
+rm -f etc/resolv.conf etc/hostname etc/apt/apt.conf.d/99mmdebstrap etc/dpkg/dpkg.cfg.d/99mmdebstrap
+find var/log -type f -delete
+"#;
+
 /// An unpacked mmdebstrap and the keys it trusts.
 #[derive(Debug)]
 pub(super) struct Tool {
@@ -74,9 +82,12 @@ impl Tool {
             // An unstable archive's index is declared stale a week after its signing; a mirror may lag.
             .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
             .arg(format!("--include={}", recipe.packages.join(",")));
+        // The last hook cleans up; mmdebstrap's own way leaves lock files, and device nodes in archives.
+        command.args(["--skip=cleanup/apt", "--skip=output/dev"]);
         for (hook, script) in [
             ("setup", SETUP),
             ("setup", recipe.prepare),
+            ("customize", CLEANUP),
             ("customize", recipe.finish),
         ] {
             if !script.is_empty() {

@@ -75,7 +75,11 @@ pub struct Root {
 impl Recipe {
     /// The recipe's identity: twelve hexadecimal digits.
     pub fn hash(&self) -> String {
-        let inputs = format!("{BUILDER_VERSION} {} {self:?}", mmdebstrap::SETUP);
+        let inputs = format!(
+            "{BUILDER_VERSION} {} {} {self:?}",
+            mmdebstrap::SETUP,
+            mmdebstrap::CLEANUP
+        );
         Sha256::digest(inputs)
             .iter()
             .take(6)

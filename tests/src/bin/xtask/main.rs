@@ -6,6 +6,7 @@ use std::io::{Read, stdin};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use osderive_tests::Places;
+use osderive_tests::base::Base;
 use osderive_tests::engine::{Engine, Kind};
 
 /// Builds, shows and tests osderive.
@@ -21,16 +22,19 @@ enum Task {
     /// Start an engine, say how to reach it, and keep it until ctrl-c or the end of standard input.
     Engine {
         /// reachable, trixie-graphdriver, trixie-containerd or sid
-        /// [default: $OSDERIVE_ENGINE, else a reachable one, else sid].
+        /// [default: `$OSDERIVE_ENGINE`, else a reachable one, else sid].
         #[arg(long)]
         kind: Option<Kind>,
     },
+    /// Build the base images as tar archives and print their paths.
+    Base,
 }
 
 fn main() -> Result<()> {
     let places = Places::of_workspace()?;
     match Arguments::parse().task {
         Task::Engine { kind } => serve(kind, &places),
+        Task::Base => build_bases(&places),
     }
 }
 
@@ -43,5 +47,12 @@ fn serve(kind: Option<Kind>, places: &Places) -> Result<()> {
     println!("reach it with:\n  {} docker …", engine.shell_prefix());
     println!("ctrl-c or the end of standard input ends it");
     stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn build_bases(places: &Places) -> Result<()> {
+    for base in [Base::Ostree, Base::Plain] {
+        println!("{}", base.build(places)?.archive.display());
+    }
     Ok(())
 }
