@@ -1,0 +1,246 @@
+//! `ostree container commit` by hand: what it refuses, what it removes from hostile trees, and
+//! that it can be interrupted anywhere.
+
+mod support;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use support::{TOOL, commit};
+
+/// A folder that looks like a plain bootc image.
+fn bootc_root() -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    for path in [
+        "sysroot",
+        "usr/lib/bootc",
+        "run",
+        "tmp",
+        "var/tmp",
+        "var/cache",
+        "etc",
+    ] {
+        fs::create_dir_all(root.path().join(path)).expect("directories");
+    }
+    root
+}
+
+fn names(path: &Path) -> usize {
+    fs::read_dir(path).expect("lists").count()
+}
+
+fn assert_emptied(root: &Path) {
+    for area in ["run", "tmp", "var/tmp", "var/cache"] {
+        assert_eq!(names(&root.join(area)), 0, "{area}");
+    }
+}
+
+#[test]
+fn an_ordinary_root_is_refused_and_stays_as_it_is() {
+    let root = tempfile::tempdir().expect("a directory");
+    fs::create_dir(root.path().join("tmp")).expect("a directory");
+    fs::write(root.path().join("tmp/x"), "x").expect("a file");
+    let run = commit(root.path(), &[]);
+    assert!(
+        run.ended_with(1).stderr.contains("no bootable image in "),
+        "{}",
+        run.stderr
+    );
+    assert!(root.path().join("tmp/x").exists());
+}
+
+#[test]
+fn a_root_that_does_not_exist_is_told() {
+    let run = commit(Path::new("/no/such/root"), &[]);
+    assert!(
+        run.ended_with(1)
+            .stderr
+            .starts_with("osderive: cannot open the root file system /no/such/root: "),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn missing_directories_are_not_made() {
+    let root = bootc_root();
+    fs::remove_dir(root.path().join("var/cache")).expect("removes");
+    commit(root.path(), &[]).ended_with(0);
+    assert!(!root.path().join("var/cache").exists());
+}
+
+#[test]
+fn nothing_else_is_touched() {
+    let root = bootc_root();
+    for path in ["etc/x", "var/lib/y", "opt/z", "var/log/w"] {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        fs::write(path, "x").expect("a file");
+    }
+    let run = commit(root.path(), &[]);
+    assert_eq!(run.ended_with(0).stderr, "");
+    for path in ["etc/x", "var/lib/y", "opt/z", "var/log/w"] {
+        assert!(root.path().join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_changes_nothing() {
+    let root = bootc_root();
+    fs::create_dir(root.path().join("tmp/d")).expect("a directory");
+    fs::write(root.path().join("tmp/d/f"), "x").expect("a file");
+    let run = commit(root.path(), &["--dry-run"]);
+    assert_eq!(
+        run.ended_with(0).stdout,
+        "remove  /tmp/d    /tmp starts empty at every boot\n\
+         remove  /tmp/d/f  /tmp starts empty at every boot\n"
+    );
+    assert!(root.path().join("tmp/d/f").exists());
+}
+
+#[test]
+fn links_out_of_the_root_are_not_followed() {
+    let root = bootc_root();
+    let outside = tempfile::tempdir().expect("a directory");
+    fs::write(outside.path().join("victim"), "x").expect("a file");
+    for area in ["tmp", "var/cache"] {
+        fs::remove_dir(root.path().join(area)).expect("removes");
+        symlink(outside.path(), root.path().join(area)).expect("a link");
+    }
+    symlink(outside.path(), root.path().join("run/link")).expect("a link");
+    let run = commit(root.path(), &[]);
+    assert!(
+        run.ended_with(0)
+            .stderr
+            .contains("[commit-not-a-directory]"),
+        "{}",
+        run.stderr
+    );
+    assert!(outside.path().join("victim").exists());
+    assert!(root.path().join("tmp").is_symlink());
+    assert_eq!(names(&root.path().join("run")), 0);
+}
+
+#[test]
+fn hostile_names_are_removed_and_shown_escaped() {
+    let root = bootc_root();
+    for name in [&b"a\nb"[..], b"\xff\xfe", b"-rf", b"*", b"\x1b[2J", b"..."] {
+        fs::write(root.path().join("tmp").join(OsStr::from_bytes(name)), "x").expect("a file");
+    }
+    let run = commit(root.path(), &["-v"]);
+    run.ended_with(0);
+    assert!(
+        run.stderr.contains(r"removed /tmp/a\x0ab:"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains(r"removed /tmp/\xff\xfe:"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains('\x1b'));
+    assert_emptied(root.path());
+}
+
+#[test]
+fn a_tree_deeper_than_any_path_is_removed() {
+    const DEPTH: usize = 2_000;
+    let root = bootc_root();
+    let name = "d".repeat(100);
+    let open = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut here = openat(
+        rustix::fs::CWD,
+        root.path().join("tmp"),
+        open,
+        Mode::empty(),
+    )
+    .expect("opens");
+    for _ in 0..DEPTH {
+        mkdirat(&here, "side", Mode::RWXU).expect("a directory");
+        mkdirat(&here, name.as_str(), Mode::RWXU).expect("a directory");
+        here = openat(&here, name.as_str(), open, Mode::empty()).expect("opens");
+    }
+    drop(here);
+    let run = commit(root.path(), &[]);
+    assert_eq!(
+        run.ended_with(0).stderr,
+        "osderive: committed: removed 4000 entries (0 B) from /tmp\n"
+    );
+    assert_emptied(root.path());
+}
+
+fn fill(directory: &Path, entries: usize) {
+    for index in 0..entries {
+        let folder = directory.join(format!("d{}", index / 500));
+        if index % 500 == 0 {
+            fs::create_dir_all(&folder).expect("directories");
+        }
+        fs::write(folder.join(index.to_string()), "").expect("a file");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_entries_take_seconds() {
+    let root = bootc_root();
+    fill(&root.path().join("var/cache"), 100_000);
+    let start = Instant::now();
+    commit(root.path(), &[]).ended_with(0);
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_emptied(root.path());
+}
+
+#[test]
+fn killed_anywhere_and_run_again_it_ends_in_the_same_place() {
+    for delay in [0, 1, 2, 5, 10, 20] {
+        let root = bootc_root();
+        fill(&root.path().join("var/tmp"), 5_000);
+        fs::write(root.path().join("etc/kept"), "x").expect("a file");
+        let mut first = Command::new(TOOL)
+            .args(["commit", "--rootfs"])
+            .arg(root.path())
+            .spawn()
+            .expect("starts");
+        thread::sleep(Duration::from_millis(delay));
+        first.kill().expect("kills");
+        first.wait().expect("ends");
+        commit(root.path(), &[]).ended_with(0);
+        assert_emptied(root.path());
+        assert!(root.path().join("etc/kept").exists());
+    }
+}
+
+#[test]
+fn what_may_not_be_removed_is_told_and_the_rest_goes() {
+    let root = bootc_root();
+    let pinned = root.path().join("tmp/a/pinned");
+    fs::create_dir(root.path().join("tmp/a")).expect("a directory");
+    fs::write(&pinned, "x").expect("a file");
+    fs::write(root.path().join("tmp/a/other"), "x").expect("a file");
+    let chattr = |flag: &str| Command::new("chattr").arg(flag).arg(&pinned).status();
+    assert!(
+        chattr("+i").is_ok_and(|status| status.success()),
+        "needs root, chattr (e2fsprogs) and a temporary directory with immutable files"
+    );
+    let run = commit(root.path(), &[]);
+    chattr("-i").expect("chattr");
+    run.ended_with(0);
+    assert!(
+        run.stderr.contains("warning: cannot remove /tmp/a/pinned: Operation not permitted (os error 1) [commit-cannot-remove]"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(names(&root.path().join("tmp/a")), 1);
+}
