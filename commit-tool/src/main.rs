@@ -20,6 +20,7 @@ mod user;
 
 use std::{
     io::{Write as _, stderr, stdout},
+    panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
 };
 
@@ -38,12 +39,20 @@ fn main() -> ExitCode {
     let mut tell = |path: &str, reason: &str| say(&format!("osderive: removed {path}: {reason}\n"));
     let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };
     let code = match &cli.verb {
-        Verb::Step(args) => run_step(args, listener),
+        Verb::Step(args) => or_on_panic(exit::STEP_FAILED, || run_step(args, listener)),
         Verb::Commit(args) | Verb::Container(ContainerVerb::Commit(args)) => {
-            run_commit(args, listener)
+            or_on_panic(exit::COMMIT_FAILED, || run_commit(args, listener))
         }
     };
     ExitCode::from(code)
+}
+
+/// A defect of this tool must not look like an exit code of the step's command.
+fn or_on_panic(code: u8, work: impl FnOnce() -> u8) -> u8 {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        say("osderive: internal error, nothing more was done; please report the message above\n");
+        code
+    })
 }
 
 fn run_step(args: &StepArgs, listener: Option<Listener<'_>>) -> u8 {
@@ -76,13 +85,20 @@ fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()
     if args.dry_run {
         let seen = observe::observe(&rootfs, Mounts::read(&rootfs))?;
         let plan = plan::plan(&seen);
-        // A reader that has seen enough may close the pipe.
-        let _ = write!(stdout(), "{}", plan.table(&seen));
+        print_plan(&plan.table(&seen).to_string());
         return Ok(());
     }
     let committed = commit::commit(&rootfs, listener)?;
     say(&summary::summary(&committed));
     Ok(())
+}
+
+fn print_plan(table: &str) {
+    if table.is_empty() {
+        say("osderive: nothing to do\n");
+    }
+    // A reader that has seen enough may close the pipe.
+    let _ = stdout().write_all(table.as_bytes());
 }
 
 fn complain(error: &Error) {

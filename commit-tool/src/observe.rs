@@ -310,10 +310,16 @@ impl Observer {
             .mounts
             .as_ref()
             .map(|mounts| node.is_some_and(|node| mounts.is_mount(node)));
-        match (found.is_mount, listed) {
-            (None, None) => Err(Error::MountsUnknown),
-            (attribute, listed) => Ok(attribute == Some(true) || listed == Some(true)),
-        }
+        either_says_mount(found.is_mount, listed)
+    }
+}
+
+/// Whether the kernel's attribute or the mount table speaks of a mount point. When neither is
+/// there to ask, nothing may be touched.
+fn either_says_mount(attribute: Option<bool>, listed: Option<bool>) -> Result<bool> {
+    match (attribute, listed) {
+        (None, None) => Err(Error::MountsUnknown),
+        (attribute, listed) => Ok(attribute == Some(true) || listed == Some(true)),
     }
 }
 
@@ -476,6 +482,25 @@ mod tests {
             symlink("../tmp", root.join("var/cache")).expect("a link");
         });
         assert_eq!(seen.blocked, []);
+    }
+
+    #[test]
+    fn one_source_is_enough_to_see_a_mount_and_none_is_an_error() {
+        for (attribute, listed, is_mount) in [
+            (Some(true), Some(false), true),
+            (Some(false), Some(true), true),
+            (Some(true), None, true),
+            (None, Some(true), true),
+            (Some(false), None, false),
+            (None, Some(false), false),
+        ] {
+            let said = either_says_mount(attribute, listed).expect("known");
+            assert_eq!(said, is_mount, "{attribute:?} {listed:?}");
+        }
+        assert!(matches!(
+            either_says_mount(None, None),
+            Err(Error::MountsUnknown)
+        ));
     }
 
     #[test]

@@ -107,6 +107,16 @@ fn a_dry_run_prints_the_plan_and_changes_nothing() {
 }
 
 #[test]
+fn a_dry_run_with_nothing_to_do_says_so() {
+    let root = bootc_root();
+    let run = commit(root.path(), &["--dry-run"]);
+    assert_eq!(
+        (run.stdout.as_str(), run.stderr.as_str()),
+        ("", "osderive: nothing to do\n")
+    );
+}
+
+#[test]
 fn links_out_of_the_root_are_not_followed() {
     let root = bootc_root();
     let outside = tempfile::tempdir().expect("a directory");
@@ -176,6 +186,50 @@ fn a_tree_deeper_than_any_path_is_removed() {
         "osderive: committed: removed 4000 entries (0 B) from /tmp\n"
     );
     assert_emptied(root.path());
+}
+
+/// Removes from layers below, as in a container: each directory is copied up on the way.
+#[test]
+fn on_an_overlay_what_the_layers_below_hold_is_removed_too() {
+    let lower = bootc_root();
+    let deep = lower
+        .path()
+        .join("var/cache")
+        .join(vec!["d"; 200].join("/"));
+    fs::create_dir_all(&deep).expect("directories");
+    for directory in deep.ancestors().take(200) {
+        fs::write(directory.join("file"), "x").expect("a file");
+    }
+    let layers = tempfile::tempdir().expect("a directory");
+    for layer in ["upper", "work", "merged"] {
+        fs::create_dir(layers.path().join(layer)).expect("a directory");
+    }
+    let script = "cd \"$2\"
+        mount -t overlay -o \"lowerdir=$1,upperdir=upper,workdir=work\" overlay merged
+        mkdir merged/tmp/new merged/var/cache/d/d/new
+        \"$3\" commit --rootfs merged
+        find merged/tmp merged/run merged/var -mindepth 1 | sort";
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-ec",
+            script,
+            "sh",
+        ])
+        .args([lower.path(), layers.path(), Path::new(TOOL)])
+        .output()
+        .expect("unshare, of util-linux");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "osderive: committed: removed 402 entries (200 B) from /tmp, /var/cache\n"
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "merged/var/cache\nmerged/var/tmp\n"
+    );
 }
 
 fn fill(directory: &Path, entries: usize) {
