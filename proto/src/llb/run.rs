@@ -100,8 +100,8 @@ impl fmt::Display for Platform {
 }
 
 impl Run {
-    /// The output index of the mount at `dest`, for an [`Edge`] to its result. The last counts
-    /// should several be mounted there, since it is the one that the command sees.
+    /// The output index of the mount at `dest`, for an [`Edge`] to its result; of the last, should
+    /// several be mounted there.
     pub fn output_index(&self, dest: &str) -> Option<u32> {
         let mounts = self.mounts.iter().rev();
         mounts

@@ -223,6 +223,8 @@ mod tests {
         assert_eq!(fault_of(&[0x0b, 0x0c]), WireFault::WireType);
         assert_eq!(fault_of(&[0x0e]), WireFault::WireType);
         assert_eq!(fault_of(&[0xff; 11]), WireFault::VarintTooLong);
+        let sixty_five_bits = [8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2];
+        assert_eq!(fault_of(&sixty_five_bits), WireFault::VarintTooLong);
         let mut huge = vec![0x0a];
         put_varint(&mut huge, u64::MAX);
         assert_eq!(fault_of(&huge), WireFault::Truncated);

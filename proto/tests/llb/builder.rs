@@ -263,13 +263,20 @@ impl Graph {
     }
 
     pub(crate) fn locate(&mut self, edge: Edge, info: i64, line: i64) {
-        let position = |line| Message::default().int(1, line);
-        let range = Message::default()
-            .message(1, &position(line))
-            .message(2, &position(line));
-        let location = Message::default().int(1, info).message(2, &range);
-        let location = self.unknown(location, "in-location");
-        let locations = Message::default().message(1, &location);
+        self.locate_all(edge, &[(info, line)]);
+    }
+
+    /// Places as file index and line.
+    pub(crate) fn locate_all(&mut self, edge: Edge, places: &[(i64, i64)]) {
+        let mut locations = Message::default();
+        for (info, line) in places {
+            let position = Message::default().int(1, *line);
+            let range = Message::default()
+                .message(1, &position)
+                .message(2, &position);
+            let location = Message::default().int(1, *info).message(2, &range);
+            locations = locations.message(1, &self.unknown(location, "in-location"));
+        }
         let locations = self.unknown(locations, "in-locations");
         self.locations.push((edge.digest.to_string(), locations));
     }

@@ -141,6 +141,13 @@ fn the_result_of_another_mount_is_not_a_root() {
     let mut graph = Graph::default();
     let base = graph.image("debian");
     let mut exec = Exec::on(Some(base), &["true"]);
+    // A secret: number 0, but no result.
+    exec.mounts.push(Mount {
+        input: -1,
+        dest: "/secret",
+        kind: 1,
+        ..Mount::default()
+    });
     exec.mounts.push(Mount {
         input: -1,
         dest: "/out",
@@ -153,6 +160,28 @@ fn the_result_of_another_mount_is_not_a_root() {
     assert_eq!(stop(&lineage(&mut graph, edge)), &reason);
     edge.index = 2;
     assert_eq!(stop(&lineage(&mut graph, edge)), &StopReason::Index);
+}
+
+#[test]
+fn sources_merges_and_diffs_have_one_output() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let merge = graph.merge(&[base, base]);
+    let diff = graph.diff(None, Some(base));
+    for edge in [base, merge, diff] {
+        let second = Edge { index: 1, ..edge };
+        assert_eq!(stop(&lineage(&mut graph, second)), &StopReason::Index);
+    }
+}
+
+#[test]
+fn a_place_in_an_unknown_file_is_passed_over() {
+    let mut graph = Graph::default();
+    let run = graph.exec(&Exec::on(None, &["true"]));
+    graph.locate_all(run, &[(7, 1), (-1, 2), (0, 3)]);
+    let definition = Definition::parse(&graph.finish(run)).expect("a definition");
+    let location = definition.source_location(&run.digest).expect("a place");
+    assert_eq!(location.ranges[0].start.expect("a start").line, 3);
 }
 
 #[test]
@@ -213,7 +242,6 @@ fn a_run_is_shown_as_the_dockerfile_frontend_wrote_it() {
             ("llb.customname", "[2/2] RUN make"),
         ],
     );
-    graph.locate(edge, 7, 1);
     graph.locate(edge, 0, 2);
     let definition = Definition::parse(&graph.finish(edge)).expect("a definition");
     let run = definition.run(&edge.digest).expect("a RUN");
@@ -261,6 +289,7 @@ fn output_indexes_count_the_mounts_that_have_results() {
         mount("/empty-cache", -1, 7, 3),
         mount("/newer", -1, 0, 99),
         mount("/last", -1, 2, 0),
+        mount("/last", -1, 3, 0),
     ];
     let edge = graph.exec(&exec);
     let definition = Definition::parse(&graph.finish(edge)).expect("a definition");
@@ -283,7 +312,8 @@ fn output_indexes_count_the_mounts_that_have_results() {
             none,
             none,
             none,
-            Some(2)
+            Some(3),
+            Some(3)
         ]
     );
     assert_eq!(run.output_index("/absent"), None);

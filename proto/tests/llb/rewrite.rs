@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bollard_buildkit_proto::pb;
 use osderive_proto::llb::{Definition, Digest, Edge, LlbError, NewMount, Splice};
 
 use crate::builder::{Exec, Graph, LEVELS, Message, Mount};
@@ -231,6 +232,7 @@ fn a_build_that_uses_the_tool_s_image_itself_has_it_once() {
     let base = graph.image("debian");
     let run = graph.run(base, "make");
     let frontend = graph.image("frontend");
+    graph.describe(frontend, &[("llb.customname", "the user's name for it")]);
     let last = graph.copy(run, frontend);
     let old = parse(&graph.finish(last));
     let new = old
@@ -239,6 +241,37 @@ fn a_build_that_uses_the_tool_s_image_itself_has_it_once() {
         .definition;
     digests_hold(&new.to_bytes());
     assert_eq!(new.digests().count(), old.digests().count());
+    let after = contents(&new.to_bytes()).definition;
+    let metadata = &after.metadata[&frontend.digest.to_string()];
+    assert_eq!(
+        metadata.description["llb.customname"],
+        "the user's name for it"
+    );
+}
+
+#[test]
+fn a_tool_that_no_mount_reads_is_left_out() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let run = graph.run(base, "make");
+    let old = parse(&graph.finish(run));
+    let output = |dest: &str| NewMount::Output {
+        dest: dest.to_owned(),
+    };
+    let splice = Splice {
+        args: vec!["x".to_owned()],
+        user: None,
+        mounts: vec![output("/a"), output("/b")],
+    };
+    let splices = BTreeMap::from([(run.digest, splice)]);
+    let new = old.rewrite(&splices, Some(&tool())).expect("a rewrite");
+    assert_eq!(new.definition.digests().count(), old.digests().count());
+    let after = contents(&new.definition.to_bytes());
+    let Some(pb::op::Op::Exec(exec)) = &after.ops[&new.digests[&run.digest].to_string()].op else {
+        panic!("an exec");
+    };
+    let outputs: Vec<_> = exec.mounts.iter().map(|mount| mount.output).collect();
+    assert_eq!(outputs, [0, 1, 2]);
 }
 
 /// A developer's frontend image is built from the same stages that it then wraps.
@@ -352,6 +385,11 @@ fn a_subgraph_has_what_its_state_needs_and_no_more() {
     let digests: Vec<_> = part.digests().collect();
     assert_eq!(digests[..2], [base.digest, first.digest]);
     assert_eq!(digests.len(), 3);
+    let metadata = contents(&part.to_bytes()).definition.metadata;
+    assert!(
+        metadata.contains_key(&digests[2].to_string()),
+        "of the terminal op"
+    );
     assert_eq!(
         part.source_location(&first.digest),
         whole.source_location(&first.digest)
