@@ -12,8 +12,9 @@ use super::error::{LlbError, Place};
 use super::op::{self, Input, Kind, Link, Node};
 use super::wire::{self, Field, WireError};
 
-/// The longest definition that is read, in bytes. `BuildKit` takes 16 MiB by gRPC
-/// (util/grpcutil); a definition in a file may be longer.
+/// The longest definition that is read, in bytes. `BuildKit` takes 16 MiB in a gRPC
+/// message (frontend/gateway/gateway.go, with containerd's `defaults.DefaultMaxRecvMsgSize`); a
+/// definition in a file may be longer.
 pub const MAX_DEFINITION_BYTES: usize = 64 << 20;
 
 /// The most ops that are read; a Dockerfile of a thousand lines makes a few thousand.

@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-/// `PassthroughOp` of solver/pb/ops.proto (`BuildKit` 0.33), not yet in the typed messages.
+/// `PassthroughOp` of solver/pb/ops.proto, which is newer than the typed messages.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Passthrough {
     #[prost(string, tag = "1")]

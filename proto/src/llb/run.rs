@@ -10,7 +10,7 @@ use super::digest::Digest;
 use super::op::{Kind, Node};
 
 /// The key that marks the ops of Dockerfile instructions, with the instruction's text
-/// (frontend/dockerfile/dockerfile2llb/convert.go, `dfCmd`; in `BuildKit` 0.6 to 0.33). Execs that
+/// (frontend/dockerfile/dockerfile2llb/convert.go, `dfCmd`; in `BuildKit` 0.6 to 0.32). Execs that
 /// other parts of `BuildKit` add, such as SBOM scanners, lack it.
 const COMMAND: &str = "com.docker.dockerfile.v1.command";
 /// The name that progress shows instead of the arguments (solver/llbsolver/vertex.go, `Name`).
