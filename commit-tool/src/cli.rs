@@ -24,7 +24,9 @@ Exit codes of step:
   126  the command cannot be executed
   127  the command was not found
 Exit codes of commit:
-  0  committed     1  refused or failed     2  wrong usage";
+  0  committed, or nothing to do
+  1  refused or failed
+Wrong usage ends with 2.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {

@@ -9,11 +9,12 @@ use std::{
     os::unix::{ffi::OsStrExt as _, fs::symlink},
     path::Path,
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
 use support::{TOOL, commit};
 
 /// A folder that looks like a plain bootc image.
@@ -140,6 +141,46 @@ fn links_out_of_the_root_are_not_followed() {
 }
 
 #[test]
+fn a_process_that_swaps_directories_for_links_gains_nothing() {
+    let root = bootc_root();
+    let outside = tempfile::tempdir().expect("a directory");
+    let area = root.path().join("var/tmp");
+    symlink(outside.path(), area.join("link")).expect("a link");
+    fs::create_dir(area.join("swapped")).expect("a directory");
+    for name in 0..200 {
+        fs::write(outside.path().join(name.to_string()), "x").expect("a file");
+        fs::write(area.join("swapped").join(name.to_string()), "x").expect("a file");
+    }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let _ = renameat_with(
+                    CWD,
+                    area.join("link"),
+                    CWD,
+                    area.join("swapped"),
+                    RenameFlags::EXCHANGE,
+                );
+            }
+        });
+        for _ in 0..50 {
+            commit(root.path(), &[]).ended_with(0);
+            let _ = fs::create_dir(area.join("swapped"));
+            let _ = symlink(outside.path(), area.join("link"));
+            for name in 0..200 {
+                // Through the link it writes outside, where the file is already.
+                let _ = fs::write(area.join("swapped").join(name.to_string()), "x");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(names(outside.path()), 200);
+    commit(root.path(), &[]).ended_with(0);
+    assert_emptied(root.path());
+}
+
+#[test]
 fn hostile_names_are_removed_and_shown_escaped() {
     let root = bootc_root();
     for name in [&b"a\nb"[..], b"\xff\xfe", b"-rf", b"*", b"\x1b[2J", b"..."] {
@@ -167,13 +208,7 @@ fn a_tree_deeper_than_any_path_is_removed() {
     let root = bootc_root();
     let name = "d".repeat(100);
     let open = OFlags::RDONLY | OFlags::DIRECTORY;
-    let mut here = openat(
-        rustix::fs::CWD,
-        root.path().join("tmp"),
-        open,
-        Mode::empty(),
-    )
-    .expect("opens");
+    let mut here = openat(CWD, root.path().join("tmp"), open, Mode::empty()).expect("opens");
     for _ in 0..DEPTH {
         mkdirat(&here, "side", Mode::RWXU).expect("a directory");
         mkdirat(&here, name.as_str(), Mode::RWXU).expect("a directory");
