@@ -19,7 +19,20 @@ use support::{TOOL, commit};
 
 /// A folder that looks like a plain bootc image.
 fn bootc_root() -> tempfile::TempDir {
-    let root = tempfile::tempdir().expect("a directory");
+    bootc_root_in(&std::env::temp_dir())
+}
+
+/// The same in memory where there is such a place, for trees that a disk takes long to make.
+fn bootc_root_in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        return bootc_root_in(memory);
+    }
+    bootc_root()
+}
+
+fn bootc_root_in(place: &Path) -> tempfile::TempDir {
+    let root = tempfile::tempdir_in(place).expect("a directory");
     for path in [
         "sysroot",
         "usr/lib/bootc",
@@ -279,7 +292,7 @@ fn fill(directory: &Path, entries: usize) {
 
 #[test]
 fn a_hundred_thousand_entries_take_seconds() {
-    let root = bootc_root();
+    let root = bootc_root_in_memory();
     fill(&root.path().join("var/cache"), 100_000);
     let start = Instant::now();
     commit(root.path(), &[]).ended_with(0);
@@ -294,7 +307,7 @@ fn a_hundred_thousand_entries_take_seconds() {
 #[test]
 fn killed_anywhere_and_run_again_it_ends_in_the_same_place() {
     for delay in [0, 1, 2, 5, 10, 20] {
-        let root = bootc_root();
+        let root = bootc_root_in_memory();
         fill(&root.path().join("var/tmp"), 5_000);
         fs::write(root.path().join("etc/kept"), "x").expect("a file");
         let mut first = Command::new(TOOL)
