@@ -159,21 +159,19 @@ impl Solver<'_> {
             let Some(definition) = definition(reference)? else {
                 continue;
             };
-            let splices = self.splices_of(&definition);
-            if splices.is_empty() {
+            let rewritten = definition
+                .rewrite(self.splices, Some(&self.tool))
+                .map_err(broken)?;
+            if rewritten.digests.is_empty() {
                 continue;
             }
-            let rewritten = definition
-                .rewrite(&splices, Some(&self.tool))
-                .map_err(broken)?
-                .definition;
             let request = SolveRequest {
-                definition: Some(rewritten.to_bytes()),
+                definition: Some(rewritten.definition.to_bytes()),
                 cache_imports: self.caches.to_vec(),
                 evaluate: evaluate == Evaluate::Now,
                 ..SolveRequest::default()
             };
-            definitions.push(rewritten);
+            definitions.push(rewritten.definition);
             let gateway = self.gateway.clone();
             solves.spawn(async move { (place, gateway.solve(request).await) });
         }
@@ -183,13 +181,6 @@ impl Solver<'_> {
             *refs[place] = single_ref(result?)?;
         }
         Ok(definitions)
-    }
-
-    fn splices_of(&self, definition: &Definition) -> BTreeMap<Digest, Splice> {
-        let digests = definition.digests();
-        let splices =
-            digests.filter_map(|digest| Some((digest, self.splices.get(&digest)?.clone())));
-        splices.collect()
     }
 }
 

@@ -1,1 +1,118 @@
-fn main() {}
+//! Real builds on real engines: given this Containerfile, this is what ends up in the image.
+//! `OSDERIVE_ENGINES` lists the engine kinds to test on; without it, one is chosen as by
+//! `cargo xtask engine`. Test names are prefixed by the engine's kind.
+
+mod by_hand;
+mod commit;
+mod dockerfile;
+mod fidelity;
+mod options;
+mod step;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Trial};
+use osderive_tests::Places;
+use osderive_tests::base::Base;
+use osderive_tests::engine::{Engine, Kind};
+use osderive_tests::scenario::Scenario;
+
+/// The Containerfile's first line that makes osderive the frontend.
+const SYNTAX: &str = "# syntax=osderive";
+
+/// An engine that has the base images and the frontend image.
+struct Setup {
+    engine: Engine,
+    places: Places,
+}
+
+impl Setup {
+    fn new(engine: Engine, places: &Places) -> Result<Self> {
+        engine.load_base(Base::Ostree, places)?;
+        engine.load_base(Base::Plain, places)?;
+        engine.load_frontend(places)?;
+        Ok(Self {
+            engine,
+            places: places.clone(),
+        })
+    }
+
+    /// A scenario whose Containerfile derives from the bootable base with osderive.
+    fn derive(&self, name: &str, instructions: &str) -> Scenario<'_> {
+        let containerfile = format!("{SYNTAX}\nFROM debian-ostree-base\n{instructions}\n");
+        self.scenario(name, &containerfile)
+    }
+
+    /// A scenario with this whole Containerfile.
+    fn scenario(&self, name: &str, containerfile: &str) -> Scenario<'_> {
+        Scenario::new(&self.engine, &self.places, name)
+            .and_then(|scenario| scenario.file("Containerfile", containerfile))
+            .expect("a context folder")
+    }
+}
+
+type Test = (&'static str, fn(&Setup));
+
+/// A group's tests as a table whose names are the functions'.
+#[macro_export]
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const TESTS: &[$crate::Test] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+const GROUPS: [(&str, &[Test]); 6] = [
+    ("by_hand", by_hand::TESTS),
+    ("commit", commit::TESTS),
+    ("dockerfile", dockerfile::TESTS),
+    ("fidelity", fidelity::TESTS),
+    ("options", options::TESTS),
+    ("step", step::TESTS),
+];
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    if arguments.list {
+        return Ok(libtest_mimic::run(&arguments, trials("any", None)).exit_code());
+    }
+    let places = Places::of_workspace()?;
+    let mut failed = false;
+    for kind in kinds()? {
+        let engine = match kind {
+            Some(kind) => Engine::start(kind, &places)?,
+            None => Engine::select(None, &places)?,
+        };
+        let name = engine.kind().name();
+        println!("\n{name} engine: {}", engine.version());
+        let setup = Arc::new(Setup::new(engine, &places)?);
+        failed |= libtest_mimic::run(&arguments, trials(name, Some(&setup))).has_failed();
+    }
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn kinds() -> Result<Vec<Option<Kind>>> {
+    let Ok(list) = std::env::var("OSDERIVE_ENGINES") else {
+        return Ok(vec![None]);
+    };
+    list.split(',')
+        .map(|kind| Ok(Some(kind.parse().context("in OSDERIVE_ENGINES")?)))
+        .collect()
+}
+
+fn trials(kind: &str, setup: Option<&Arc<Setup>>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (group, tests) in GROUPS {
+        for (name, test) in tests {
+            let setup = setup.cloned();
+            trials.push(Trial::test(format!("{kind}::{group}::{name}"), move || {
+                if let Some(setup) = &setup {
+                    test(setup);
+                }
+                Ok(())
+            }));
+        }
+    }
+    trials
+}

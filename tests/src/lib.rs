@@ -6,7 +6,10 @@ pub mod engine;
 mod error;
 mod places;
 mod process;
+pub mod product;
 pub mod roots;
+pub mod saved_image;
+pub mod scenario;
 
 pub use error::{Error, Result};
 pub use places::Places;

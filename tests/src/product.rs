@@ -1,10 +1,14 @@
 //! Builds the product itself: the two static binaries, each on its own so that the tool's bytes
 //! change only when the tool does, and the build context of the frontend image around them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use thiserror::Error;
+use crate::engine::Engine;
+use crate::error::{Result, io_error};
+use crate::places::Places;
+use crate::process::{capture, run_logged};
 
 /// The target both binaries are built for.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -29,6 +33,8 @@ pub enum Binary {
     Frontend,
     /// The in-image tool.
     Tool,
+    /// The test frontend that returns definitions as files.
+    Capture,
 }
 
 impl Binary {
@@ -36,6 +42,7 @@ impl Binary {
         match self {
             Self::Frontend => "osderive-frontend",
             Self::Tool => "osderive-commit-tool",
+            Self::Capture => "osderive-tests",
         }
     }
 
@@ -44,27 +51,9 @@ impl Binary {
         match self {
             Self::Frontend => "osderive-frontend",
             Self::Tool => "ostree-container",
+            Self::Capture => "capture-frontend",
         }
     }
-}
-
-/// Why the product could not be built.
-#[derive(Debug, Error)]
-pub enum ProductError {
-    /// Cargo could not be started.
-    #[error("could not run cargo: {0}; install Rust from https://rustup.rs")]
-    Cargo(std::io::Error),
-    /// Cargo failed; its messages are on stderr.
-    #[error("`cargo build` of {0} failed; see its messages above")]
-    Build(&'static str),
-    /// A file of the image context could not be written.
-    #[error("could not write {path}: {source}", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
 }
 
 /// Builds one binary of the workspace at `workspace`, static and stripped, and returns its path.
@@ -72,21 +61,24 @@ pub enum ProductError {
 ///
 /// # Errors
 /// When cargo is missing or fails.
-pub fn build(binary: Binary, workspace: &Path, target_dir: &Path) -> Result<PathBuf, ProductError> {
+pub fn build(binary: Binary, workspace: &Path, target_dir: &Path) -> Result<PathBuf> {
+    let made = |path: &Path| fs::create_dir_all(path).map_err(io_error("make", path));
+    made(target_dir)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    command
         .current_dir(workspace)
-        .args(["build", "--quiet", "--release", "--locked", "--target", TARGET])
-        .args(["--package", binary.package()])
+        .args(["build", "--release", "--locked", "--target", TARGET])
+        .args(["--package", binary.package(), "--bin", binary.file_name()])
         .arg("--target-dir")
         .arg(target_dir)
-        .env("RUSTFLAGS", rustflags(workspace))
-        .status()
-        .map_err(ProductError::Cargo)?;
-    if !status.success() {
-        return Err(ProductError::Build(binary.package()));
-    }
-    Ok(target_dir.join(TARGET).join("release").join(binary.file_name()))
+        .env("RUSTFLAGS", rustflags(workspace));
+    let log = target_dir.join(format!("{}.log", binary.file_name()));
+    run_logged(&format!("build {}", binary.file_name()), &mut command, &log)?;
+    Ok(target_dir
+        .join(TARGET)
+        .join("release")
+        .join(binary.file_name()))
 }
 
 fn rustflags(workspace: &Path) -> String {
@@ -105,19 +97,59 @@ fn rustflags(workspace: &Path) -> String {
 ///
 /// # Errors
 /// When a binary does not build or a file cannot be written.
-pub fn image_context(workspace: &Path) -> Result<PathBuf, ProductError> {
-    let context = workspace.join("target/frontend-image");
-    let write_error = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ProductError::Write { path, source }
-    };
-    std::fs::create_dir_all(&context).map_err(write_error(&context))?;
+pub fn image_context(places: &Places) -> Result<PathBuf> {
+    let context = places.directory("frontend-image")?;
     for binary in [Binary::Tool, Binary::Frontend] {
-        let built = build(binary, workspace, &workspace.join("target/product"))?;
+        let built = build(binary, places.workspace(), &places.state().join("product"))?;
         let copy = context.join(binary.file_name());
-        std::fs::copy(&built, &copy).map_err(write_error(&copy))?;
+        fs::copy(&built, &copy).map_err(io_error("copy a binary to", copy))?;
     }
-    let dockerfile = context.join("Dockerfile");
-    std::fs::write(&dockerfile, DOCKERFILE).map_err(write_error(&dockerfile))?;
+    write_dockerfile(&context, DOCKERFILE)?;
     Ok(context)
+}
+
+/// Builds the frontend that captures definitions, for the golden tests, and the build context of
+/// its image; returns its folder.
+///
+/// # Errors
+/// As [`image_context`].
+pub fn capture_image_context(places: &Places) -> Result<PathBuf> {
+    let context = places.directory("capture-image")?;
+    let built = build(
+        Binary::Capture,
+        places.workspace(),
+        &places.state().join("product"),
+    )?;
+    let copy = context.join(Binary::Capture.file_name());
+    fs::copy(&built, &copy).map_err(io_error("copy a binary to", copy))?;
+    let dockerfile = DOCKERFILE
+        .lines()
+        .filter(|line| !line.contains("/tool/"))
+        .map(|line| line.replace(Binary::Frontend.file_name(), Binary::Capture.file_name()) + "\n")
+        .collect::<String>();
+    write_dockerfile(&context, &dockerfile)?;
+    Ok(context)
+}
+
+fn write_dockerfile(context: &Path, text: &str) -> Result<()> {
+    let path = context.join("Dockerfile");
+    fs::write(&path, text).map_err(io_error("write", path))
+}
+
+impl Engine {
+    /// Builds the product and sees to it that the engine has it as the image `osderive`.
+    ///
+    /// # Errors
+    /// When it does not build, or the engine refuses it.
+    pub fn load_frontend(&self, places: &Places) -> Result<()> {
+        self.build_image("osderive", &image_context(places)?)
+    }
+
+    fn build_image(&self, tag: &str, context: &Path) -> Result<()> {
+        let mut docker = self.docker();
+        docker
+            .args(["build", "--quiet", "--provenance=false", "--tag", tag])
+            .arg(context);
+        capture(&format!("build the image {tag}"), &mut docker).map(drop)
+    }
 }

@@ -2,7 +2,9 @@
 //! is in each layer. What a layer holds is what users ship, so tests look here, not in the engine.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
@@ -56,28 +58,26 @@ pub enum SavedImageError {
 }
 
 impl SavedImage {
-    /// Reads the first image of an archive. Layers beyond the last `keep` stay unread: a base
-    /// image has hundreds of megabytes.
+    /// Reads the archive at `path`, of its layers only the last `keep`: a base image has hundreds
+    /// of megabytes.
     ///
     /// # Errors
     /// When the archive is no OCI layout.
-    pub fn read(archive: impl Read, keep: usize) -> Result<Self, SavedImageError> {
-        let files = read_files(archive)?;
+    pub fn open(path: &Path, keep: usize) -> Result<Self, SavedImageError> {
+        let mut files = Files::index(File::open(path)?)?;
         let index = files.json("index.json")?;
         let manifest = files.image_manifest(&index)?;
         let config = files.json(&blob_path(&manifest["config"]["digest"])?)?;
-        let layers = manifest["layers"]
-            .as_array()
-            .ok_or_else(|| SavedImageError::Missing("list of layers".to_owned()))?;
-        let layer_digests = config["rootfs"]["diff_ids"]
-            .as_array()
-            .ok_or_else(|| SavedImageError::Missing("list of diff ids".to_owned()))?
+        let layers = list(&manifest["layers"], "list of layers")?;
+        let diff_ids = list(&config["rootfs"]["diff_ids"], "list of diff ids")?;
+        let layer_digests = diff_ids
             .iter()
-            .map(|digest| digest.as_str().unwrap_or_default().to_owned())
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
             .collect();
         let layers = layers[layers.len().saturating_sub(keep)..]
             .iter()
-            .map(|layer| read_layer(files.get(&blob_path(&layer["digest"])?)?))
+            .map(|layer| read_layer(&files.get(&blob_path(&layer["digest"])?)?))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             config,
@@ -95,34 +95,48 @@ impl SavedImage {
     }
 }
 
-struct Files(BTreeMap<String, Vec<u8>>);
+/// The archive's files by path, each with its offset and size in bytes.
+struct Files {
+    archive: File,
+    places: BTreeMap<String, (u64, u64)>,
+}
 
 impl Files {
-    fn get(&self, path: &str) -> Result<&[u8], SavedImageError> {
-        self.0
-            .get(path)
-            .map(Vec::as_slice)
-            .ok_or_else(|| SavedImageError::Missing(path.to_owned()))
+    fn index(archive: File) -> Result<Self, SavedImageError> {
+        let mut places = BTreeMap::new();
+        for entry in Archive::new(archive.try_clone()?).entries_with_seek()? {
+            let entry = entry?;
+            let path = entry.path()?.to_string_lossy().into_owned();
+            places.insert(path, (entry.raw_file_position(), entry.size()));
+        }
+        Ok(Self { archive, places })
     }
 
-    fn json(&self, path: &str) -> Result<Value, SavedImageError> {
-        serde_json::from_slice(self.get(path)?).map_err(|source| SavedImageError::Json {
+    fn get(&mut self, path: &str) -> Result<Vec<u8>, SavedImageError> {
+        let missing = || SavedImageError::Missing(path.to_owned());
+        let (offset, size) = *self.places.get(path).ok_or_else(missing)?;
+        self.archive.seek(SeekFrom::Start(offset))?;
+        let mut content = Vec::new();
+        (&self.archive).take(size).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    fn json(&mut self, path: &str) -> Result<Value, SavedImageError> {
+        serde_json::from_slice(&self.get(path)?).map_err(|source| SavedImageError::Json {
             blob: path.to_owned(),
             source,
         })
     }
 
     /// Follows indexes down to the first manifest of an image.
-    fn image_manifest(&self, index: &Value) -> Result<Value, SavedImageError> {
-        let descriptors = index["manifests"]
-            .as_array()
-            .ok_or_else(|| SavedImageError::Missing("list of manifests".to_owned()))?;
-        let is_attestation = |descriptor: &&Value| {
+    fn image_manifest(&mut self, index: &Value) -> Result<Value, SavedImageError> {
+        let is_image = |descriptor: &&Value| {
             descriptor["annotations"]["vnd.docker.reference.type"] != "attestation-manifest"
         };
-        let descriptor = descriptors.iter().find(is_attestation);
-        let descriptor =
-            descriptor.ok_or_else(|| SavedImageError::Missing("manifest".to_owned()))?;
+        let descriptor = list(&index["manifests"], "list of manifests")?
+            .iter()
+            .find(is_image)
+            .ok_or_else(|| SavedImageError::Missing("manifest".to_owned()))?;
         let document = self.json(&blob_path(&descriptor["digest"])?)?;
         if document["manifests"].is_array() {
             return self.image_manifest(&document);
@@ -131,23 +145,15 @@ impl Files {
     }
 }
 
-fn blob_path(digest: &Value) -> Result<String, SavedImageError> {
-    let digest = digest
-        .as_str()
-        .ok_or_else(|| SavedImageError::Missing("digest".to_owned()))?;
-    Ok(format!("blobs/{}", digest.replace(':', "/")))
+fn list<'a>(value: &'a Value, what: &str) -> Result<&'a [Value], SavedImageError> {
+    let list = value.as_array().map(Vec::as_slice);
+    list.ok_or_else(|| SavedImageError::Missing(what.to_owned()))
 }
 
-fn read_files(archive: impl Read) -> Result<Files, SavedImageError> {
-    let mut files = BTreeMap::new();
-    for entry in Archive::new(archive).entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.to_string_lossy().into_owned();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        files.insert(path, content);
-    }
-    Ok(Files(files))
+fn blob_path(digest: &Value) -> Result<String, SavedImageError> {
+    let digest = digest.as_str();
+    let digest = digest.ok_or_else(|| SavedImageError::Missing("digest".to_owned()))?;
+    Ok(format!("blobs/{}", digest.replace(':', "/")))
 }
 
 fn read_layer(bytes: &[u8]) -> Result<Layer, SavedImageError> {

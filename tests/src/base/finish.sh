@@ -20,13 +20,15 @@ tmpfiles=usr/lib/tmpfiles.d/ostree-image.conf
 covered=$(cat usr/lib/tmpfiles.d/*.conf | awk '/^[a-zA-Z]/ { print $2 }')
 : >"$tmpfiles"
 mkdir -p usr/lib/sysimage/apt
-for entry in lib/dpkg cache/debconf lib/pam; do
-    [ -d "var/$entry" ] || continue
-    name=${entry##*/}
-    mv "var/$entry" "usr/lib/sysimage/$name"
-    ln -s "../../usr/lib/sysimage/$name" "var/$entry"
-    echo "L /var/$entry - - - - ../../usr/lib/sysimage/$name" >>"$tmpfiles"
+for name in dpkg pam; do
+    [ -d "var/lib/$name" ] || continue
+    mv "var/lib/$name" "usr/lib/sysimage/$name"
+    ln -s "../../usr/lib/sysimage/$name" "var/lib/$name"
+    echo "L /var/lib/$name - - - - ../../usr/lib/sysimage/$name" >>"$tmpfiles"
 done
+# debconf keeps its database in a cache, of all places, which every commit empties.
+mv var/cache/debconf usr/lib/sysimage/debconf
+sed -i 's,/var/cache/debconf/,/usr/lib/sysimage/debconf/,' etc/debconf.conf
 [ ! -e var/lib/apt/extended_states ] || mv var/lib/apt/extended_states usr/lib/sysimage/apt/
 echo 'Dir::State::extended_states "/usr/lib/sysimage/apt/extended_states";' >etc/apt/apt.conf.d/10sysimage
 
@@ -42,8 +44,8 @@ sed -i 's/^\([^:]*:[^:]*\):[0-9]*:/\1::/' etc/shadow
 
 # /var is made at boot: each directory that packages brought gets its line, with its owner, unless a
 # package has one (which may say more, such as an age).
-mkdir -p -m 700 var/lib/apt/lists/partial var/cache/apt/archives/partial
-chroot . chown _apt:root /var/lib/apt/lists/partial /var/cache/apt/archives/partial
+mkdir -p -m 700 var/lib/apt/lists/partial
+chroot . chown _apt:root /var/lib/apt/lists/partial
 chroot . find /var -xdev -mindepth 1 -type d -printf 'd %p %m %u %g - -\n' |
     COVERED=$covered awk 'BEGIN { split(ENVIRON["COVERED"], lines, "\n"); for (i in lines) has[lines[i]] = 1 }
         !($2 in has)' >>"$tmpfiles"
@@ -76,6 +78,8 @@ mkdir -p etc/tmpfiles.d
 ln -sf /dev/null etc/tmpfiles.d/home.conf
 
 # A plain build works on the image before the tool has made /var: apt's and dpkg's own places are kept.
+# What a commit empties is empty from the start, so that the first step has nothing of ours to remove.
+find run tmp -mindepth 1 -delete
 for entry in var/*; do
     case ${entry#var/} in
     lib | cache | log | tmp) ;;
@@ -84,7 +88,7 @@ for entry in var/*; do
 done
 for entry in var/lib/* var/cache/* var/log/* var/tmp/*; do
     case ${entry#var/} in
-    lib/dpkg | lib/apt | lib/pam | cache/apt | cache/debconf) ;;
+    lib/dpkg | lib/apt | lib/pam) ;;
     *) rm -rf "$entry" ;;
     esac
 done

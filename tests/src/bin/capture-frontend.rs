@@ -4,9 +4,9 @@
 use std::process::ExitCode;
 
 use osderive_proto::gateway::{BuildError, Gateway, Ref, Refs, SolveRequest, SolveResult, serve};
+use osderive_proto::llb::Digest;
 use osderive_proto::pb;
 use prost::Message;
-use sha2::{Digest, Sha256};
 
 const OPTION_PREFIX: &str = "BUILDKIT_FRONTEND_OPT_";
 
@@ -89,13 +89,9 @@ fn files_definition(files: Vec<(String, Vec<u8>)>) -> Vec<u8> {
         ..pb::Op::default()
     }
     .encode_to_vec();
-    let hash: String = Sha256::digest(&file)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
     let terminal = pb::Op {
         inputs: vec![pb::Input {
-            digest: format!("sha256:{hash}"),
+            digest: Digest::of(&file).to_string(),
             index: 0,
         }],
         ..pb::Op::default()

@@ -1,0 +1,174 @@
+//! What a committed step leaves in its layer, and what it must not touch.
+
+use crate::Setup;
+
+crate::tests![
+    leftovers_are_gone_from_the_layer_and_the_rest_is_there,
+    mounts_of_every_kind_keep_their_content,
+    no_layer_has_a_trace_of_the_tool,
+    an_apt_install_works_and_leaves_no_downloads,
+    a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us,
+    content_of_lower_layers_is_cleaned_when_a_step_touches_it,
+    odd_names_are_removed_like_others,
+];
+
+fn leftovers_are_gone_from_the_layer_and_the_rest_is_there(setup: &Setup) {
+    let scenario = setup.derive(
+        "leftovers",
+        "RUN mkdir -p /tmp/deep/er /run/app /var/cache/app /var/tmp/b /etc/app /var/lib/app \
+         && touch /tmp/deep/er/file /run/app/pid /var/cache/app/blob /var/tmp/b/c \
+            /etc/app/conf /usr/bin/app /var/lib/app/state",
+    );
+    scenario.build(&[]).unwrap().expect_success();
+    let image = scenario.saved(1).unwrap();
+    let paths: Vec<&str> = image.top().keys().map(String::as_str).collect();
+    for kept in ["etc/app/conf", "usr/bin/app", "var/lib/app/state"] {
+        assert!(paths.contains(&kept), "{kept} is missing: {paths:?}");
+    }
+    for emptied in ["run/", "tmp/", "var/cache/", "var/tmp/"] {
+        let left: Vec<_> = paths
+            .iter()
+            .filter(|path| path.starts_with(emptied))
+            .collect();
+        assert!(left.is_empty(), "left in {emptied}: {left:?}");
+    }
+}
+
+fn mounts_of_every_kind_keep_their_content(setup: &Setup) {
+    let see = "cat /run/secrets/token /var/tmp/bound/file; ls /var/cache/app /tmp/cache";
+    let scenario = setup
+        .derive(
+            "mounts",
+            &format!(
+                "RUN --mount=type=cache,target=/var/cache/app,id=e2e-mounts \
+                 --mount=type=cache,target=/tmp/cache/below,id=e2e-mounts-deep \
+                 --mount=type=secret,id=token \
+                 --mount=type=bind,source=bound,target=/var/tmp/bound,rw \
+                 --mount=type=tmpfs,target=/run/scratch \
+                 touch /var/cache/app/kept /tmp/cache/below/kept /run/scratch/file /run/stray /var/tmp/stray\n\
+                 RUN --mount=type=cache,target=/var/cache/app,id=e2e-mounts \
+                 --mount=type=cache,target=/tmp/cache/below,id=e2e-mounts-deep \
+                 --mount=type=secret,id=token \
+                 --mount=type=bind,source=bound,target=/var/tmp/bound \
+                 ({see}; ls /tmp/cache/below /run) > /usr/share/seen 2>&1"
+            ),
+        )
+        .file("bound/file", "bound\n")
+        .unwrap()
+        .file("token", "secret\n")
+        .unwrap();
+    let log = scenario
+        .build(&["--secret", "id=token,src=token"])
+        .unwrap()
+        .expect_success();
+    let image = scenario.saved(2).unwrap();
+    let seen = &image.top()["usr/share/seen"].content;
+    let seen = String::from_utf8_lossy(seen);
+    assert!(seen.starts_with("secret\nbound\n"), "{seen}\n{log}");
+    assert!(seen.contains("/var/cache/app:\nkept"), "{seen}");
+    assert_eq!(seen.matches("kept").count(), 2, "{seen}");
+    assert!(!seen.contains("stray"), "{seen}");
+    for layer in &image.layers {
+        let left: Vec<_> = layer
+            .keys()
+            .filter(|path| {
+                path.contains("stray") || path.contains("kept") || path.contains("scratch")
+            })
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let own = std::fs::read_to_string(scenario.folder().join("bound/file")).unwrap();
+    assert_eq!(own, "bound\n");
+}
+
+fn no_layer_has_a_trace_of_the_tool(setup: &Setup) {
+    let scenario = setup.derive(
+        "trace",
+        "RUN echo a > /etc/a\n\
+         USER daemon\n\
+         RUN echo b > /tmp/b\n\
+         USER root\n\
+         RUN [\"/bin/touch\", \"/etc/c\"]",
+    );
+    scenario.build(&[]).unwrap().expect_success();
+    let image = scenario.saved(3).unwrap();
+    for layer in &image.layers {
+        for path in layer.keys() {
+            assert!(
+                !path.contains("osderive") && !path.contains("ostree-container"),
+                "{path}"
+            );
+            assert!(!path.starts_with("dev/"), "{path}");
+        }
+    }
+    let config = image.config.to_string();
+    assert!(!config.contains("/dev/.osderive"), "{config}");
+}
+
+fn an_apt_install_works_and_leaves_no_downloads(setup: &Setup) {
+    let scenario = setup.derive(
+        "apt",
+        "RUN apt-get update && apt-get install -y --no-install-recommends hello\n\
+         RUN --mount=type=cache,target=/var/cache/apt,id=e2e-apt \
+         apt-get install -y --no-install-recommends sl && ls /var/cache/apt/*.bin",
+    );
+    scenario.build(&[]).unwrap().expect_success();
+    let image = scenario.saved(2).unwrap();
+    assert!(image.layers[0].contains_key("usr/bin/hello"));
+    assert!(image.layers[1].contains_key("usr/games/sl"));
+    for layer in &image.layers {
+        let left: Vec<_> = layer
+            .keys()
+            .filter(|path| path.starts_with("var/cache/"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    assert!(
+        scenario
+            .output_of("hello")
+            .unwrap()
+            .contains("Hello, world!")
+    );
+}
+
+fn a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us(setup: &Setup) {
+    let scenario = setup.derive("nothing", "RUN true");
+    scenario.build(&[]).unwrap().expect_success();
+    let ours = scenario.saved(1).unwrap();
+    let plain = setup.scenario("nothing-plain", "FROM debian-ostree-base\nRUN true\n");
+    plain.build(&[]).unwrap().expect_success();
+    let plain = plain.saved(1).unwrap();
+    assert_eq!(ours.top(), plain.top());
+}
+
+fn content_of_lower_layers_is_cleaned_when_a_step_touches_it(setup: &Setup) {
+    let scenario = setup
+        .derive(
+            "lower",
+            "COPY file /var/cache/copied/file\nRUN touch /etc/after",
+        )
+        .file("file", "x")
+        .unwrap();
+    scenario.build(&[]).unwrap().expect_success();
+    assert_eq!(scenario.output_of("ls -A /var/cache").unwrap(), "");
+}
+
+fn odd_names_are_removed_like_others(setup: &Setup) {
+    let scenario = setup.derive(
+        "odd",
+        "RUN cd /tmp && touch 'a b' -- '-rf' \"$(printf 'new\\nline')\" \"$(printf 'bad\\377byte')\" \
+         && mkfifo fifo && ln -s / root && mkdir .hidden && touch .hidden/x",
+    );
+    scenario.build(&[]).unwrap().expect_success();
+    let image = scenario.saved(1).unwrap();
+    let left: Vec<_> = image
+        .top()
+        .keys()
+        .filter(|path| path.starts_with("tmp/"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(
+        scenario.output_of("ls /usr").is_ok(),
+        "the link's target was followed"
+    );
+}

@@ -1,0 +1,76 @@
+//! osderive's own options: the syntax line and build arguments.
+
+use crate::Setup;
+
+crate::tests![
+    a_build_argument_turns_it_off,
+    a_flag_turns_it_on_for_any_base,
+    a_wrong_flag_points_at_the_syntax_line,
+    verbose_names_each_removed_path,
+    build_args_of_ours_are_not_reported_as_unused,
+    a_syntax_build_argument_needs_no_syntax_line,
+];
+
+const LEAVES: &str = "RUN touch /tmp/left";
+
+fn a_build_argument_turns_it_off(setup: &Setup) {
+    let scenario = setup.derive("off", LEAVES);
+    scenario
+        .build(&["--build-arg", "OSDERIVE_BOOTABLE=off"])
+        .unwrap()
+        .expect_success();
+    assert!(scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+}
+
+fn a_flag_turns_it_on_for_any_base(setup: &Setup) {
+    let containerfile = format!("# syntax=osderive --bootable=on\nFROM debian-plain\n{LEAVES}\n");
+    let scenario = setup.scenario("on", &containerfile);
+    scenario.build(&[]).unwrap().expect_success();
+    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+}
+
+fn a_wrong_flag_points_at_the_syntax_line(setup: &Setup) {
+    let containerfile = format!("# syntax=osderive --bootabel=on\nFROM debian-plain\n{LEAVES}\n");
+    let log = setup
+        .scenario("wrong-flag", &containerfile)
+        .build(&[])
+        .unwrap()
+        .expect_failure();
+    assert!(log.contains("unknown option `--bootabel=on`"), "{log}");
+    assert!(log.contains(">>> # syntax=osderive --bootabel=on"), "{log}");
+}
+
+fn verbose_names_each_removed_path(setup: &Setup) {
+    let scenario = setup.derive("verbose", LEAVES);
+    let log = scenario
+        .build(&["--build-arg", "OSDERIVE_VERBOSE=1"])
+        .unwrap()
+        .expect_success();
+    assert!(log.contains("/tmp/left"), "{log}");
+    assert!(
+        log.lines()
+            .any(|line| line.contains("osderive: ") && line.contains("/tmp/left")),
+        "{log}"
+    );
+}
+
+fn build_args_of_ours_are_not_reported_as_unused(setup: &Setup) {
+    let scenario = setup.derive("unused", LEAVES);
+    let log = scenario
+        .build(&["--build-arg", "OSDERIVE_BOOTABLE=auto"])
+        .unwrap()
+        .expect_success();
+    assert!(!log.contains("not consumed"), "{log}");
+}
+
+fn a_syntax_build_argument_needs_no_syntax_line(setup: &Setup) {
+    let scenario = setup.scenario(
+        "syntax-arg",
+        &format!("FROM debian-ostree-base\n{LEAVES}\n"),
+    );
+    scenario
+        .build(&["--build-arg", "BUILDKIT_SYNTAX=osderive"])
+        .unwrap()
+        .expect_success();
+    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+}
