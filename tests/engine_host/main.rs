@@ -87,6 +87,37 @@ fn packages_install_in_a_build() -> Outcome {
     Ok(())
 }
 
+/// podman and buildah share the engine's namespaces, its network and its view of the workspace.
+#[test]
+fn podman_and_buildah_build_beside_the_engine() -> Outcome {
+    if !suitable() {
+        return Ok(());
+    }
+    let places = Places::of_workspace()?;
+    let engine = Engine::start(Kind::Sid, &places)?;
+    let base = Base::Plain.build(&places)?;
+    let context = tempfile::tempdir_in(places.state())?;
+    fs::copy(&base.archive, context.path().join("base.tar"))?;
+    fs::write(
+        context.path().join("Containerfile"),
+        "FROM scratch\nADD base.tar /\nRUN apt-get update && echo built by it\n",
+    )?;
+    for program in ["podman", "buildah"] {
+        let output = engine
+            .command(program)
+            .current_dir(context.path())
+            .args(["build", "--no-cache", "--tag", "built", "."])
+            .output()?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            printed.contains("built by it"),
+            "{program}: {printed}{errors}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn two_engines_of_one_kind_run_side_by_side() -> Outcome {
     if !suitable() {

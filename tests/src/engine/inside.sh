@@ -8,6 +8,19 @@ mount -t proc -o nosuid,nodev,noexec proc /proc
 umount -l /.former
 rmdir /.former
 ip link set lo up
+# A dockerd that must switch forwarding on itself then drops all but its own, podman's networks too.
+echo 1 >/proc/sys/net/ipv4/ip_forward
+
+# podman and buildah ask for higher limits than a root without CAP_SYS_RESOURCE may set.
+mkdir -p /etc/containers/containers.conf.d
+awk '
+    /^Max open files/ { files = $5 }
+    /^Max processes/ { processes = $4 }
+    END {
+        if (processes == "unlimited") processes = -1
+        print "[containers]"
+        printf "default_ulimits = [\"nofile=%s:%s\", \"nproc=%s:%s\"]\n", files, files, processes, processes
+    }' /proc/self/limits >/etc/containers/containers.conf.d/limits.conf
 
 # The uplink stays in the host's network (descriptor 8) and asks the host's name servers.
 mkfifo /run/uplink-ready

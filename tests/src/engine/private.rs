@@ -40,6 +40,7 @@ const PACKAGES: &[&str] = &[
     "kmod",
     "mount",
     "netavark",
+    "nftables",
     "ostree",
     "podman",
     "procps",
