@@ -2,6 +2,7 @@
 //! A private engine lives in namespaces of its own, so that nothing outside the state directory is touched.
 
 pub mod base;
+pub mod bench;
 pub mod engine;
 mod error;
 mod places;

@@ -14,16 +14,15 @@ use crate::process::{capture, run_logged};
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The frontend image, whose labels tell the engine how to start it: without a network, and with
-/// the parts of the frontend protocol that it speaks.
+/// the parts of the frontend protocol that it speaks. It has one layer, because every build mounts it.
 const DOCKERFILE: &str = "\
 FROM scratch
-COPY osderive-frontend /osderive-frontend
-COPY ostree-container /tool/linux-amd64/ostree-container
+COPY root /
 LABEL moby.buildkit.frontend.network.none=\"true\"
 LABEL moby.buildkit.frontend.caps=\"moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts,moby.buildkit.frontend.gitquerystring\"
 LABEL org.opencontainers.image.title=\"osderive\"
 LABEL org.opencontainers.image.licenses=\"Apache-2.0 OR MIT\"
-ENTRYPOINT [\"/osderive-frontend\"]
+ENTRYPOINT [\"/FRONTEND\"]
 ";
 
 /// A binary of the product.
@@ -94,46 +93,46 @@ fn rustflags(workspace: &Path) -> String {
 }
 
 /// Builds both binaries and lays out the build context of the frontend image; returns its folder.
-///
-/// # Errors
-/// When a binary does not build or a file cannot be written.
-pub fn image_context(places: &Places) -> Result<PathBuf> {
-    let context = places.directory("frontend-image")?;
-    for binary in [Binary::Tool, Binary::Frontend] {
-        let built = build(binary, places.workspace(), &places.state().join("product"))?;
-        let copy = context.join(binary.file_name());
-        fs::copy(&built, &copy).map_err(io_error("copy a binary to", copy))?;
-    }
-    write_dockerfile(&context, DOCKERFILE)?;
+fn image_context(places: &Places) -> Result<PathBuf> {
+    let tool = build(
+        Binary::Tool,
+        places.workspace(),
+        &places.state().join("product"),
+    )?;
+    let context = frontend_context(Binary::Frontend, places, "frontend-image")?;
+    install(&tool, &context.join("root/tool/linux-amd64"))?;
     Ok(context)
 }
 
 /// Builds the frontend that captures definitions, for the golden tests, and the build context of
 /// its image; returns its folder.
-///
-/// # Errors
-/// As [`image_context`].
-pub fn capture_image_context(places: &Places) -> Result<PathBuf> {
-    let context = places.directory("capture-image")?;
+fn capture_image_context(places: &Places) -> Result<PathBuf> {
+    frontend_context(Binary::Capture, places, "capture-image")
+}
+
+fn frontend_context(frontend: Binary, places: &Places, name: &str) -> Result<PathBuf> {
     let built = build(
-        Binary::Capture,
+        frontend,
         places.workspace(),
         &places.state().join("product"),
     )?;
-    let copy = context.join(Binary::Capture.file_name());
-    fs::copy(&built, &copy).map_err(io_error("copy a binary to", copy))?;
-    let dockerfile = DOCKERFILE
-        .lines()
-        .filter(|line| !line.contains("/tool/"))
-        .map(|line| line.replace(Binary::Frontend.file_name(), Binary::Capture.file_name()) + "\n")
-        .collect::<String>();
-    write_dockerfile(&context, &dockerfile)?;
+    let context = places.directory(name)?;
+    let root = context.join("root");
+    if root.exists() {
+        fs::remove_dir_all(&root).map_err(io_error("empty", &root))?;
+    }
+    install(&built, &root)?;
+    let dockerfile = DOCKERFILE.replace("FRONTEND", frontend.file_name());
+    let path = context.join("Dockerfile");
+    fs::write(&path, dockerfile).map_err(io_error("write", path))?;
     Ok(context)
 }
 
-fn write_dockerfile(context: &Path, text: &str) -> Result<()> {
-    let path = context.join("Dockerfile");
-    fs::write(&path, text).map_err(io_error("write", path))
+fn install(binary: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(io_error("make", folder))?;
+    let copy = folder.join(binary.file_name().unwrap_or_default());
+    fs::copy(binary, &copy).map_err(io_error("copy a binary to", copy))?;
+    Ok(())
 }
 
 impl Engine {
@@ -143,6 +142,15 @@ impl Engine {
     /// When it does not build, or the engine refuses it.
     pub fn load_frontend(&self, places: &Places) -> Result<()> {
         self.build_image("osderive", &image_context(places)?)
+    }
+
+    /// As [`Engine::load_frontend`], with the frontend that captures definitions, as the image
+    /// `osderive-capture`.
+    ///
+    /// # Errors
+    /// As [`Engine::load_frontend`].
+    pub fn load_capture_frontend(&self, places: &Places) -> Result<()> {
+        self.build_image("osderive-capture", &capture_image_context(places)?)
     }
 
     fn build_image(&self, tag: &str, context: &Path) -> Result<()> {
