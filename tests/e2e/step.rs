@@ -66,11 +66,14 @@ fn every_form_of_user_is_what_it_is_without_us(setup: &Setup) {
         "root",
         "app:app",
     ];
-    let mut instructions = format!("{ACCOUNTS}\n");
-    for (number, user) in users.iter().enumerate() {
-        instructions += &format!("USER {user}\nRUN ({WHO}) > /usr/share/w/{number}\n");
-    }
-    instructions += &format!("ENV HOME=/set\nUSER app\nRUN ({WHO}) > /usr/share/w/home\n");
+    let steps: Vec<String> = users
+        .iter()
+        .enumerate()
+        .map(|(number, user)| format!("USER {user}\nRUN ({WHO}) > /usr/share/w/{number}"))
+        .collect();
+    let steps = steps.join("\n");
+    let instructions =
+        format!("{ACCOUNTS}\n{steps}\nENV HOME=/set\nUSER app\nRUN ({WHO}) > /usr/share/w/home\n");
     let ours = setup.derive("users", &instructions);
     ours.build(&[]).unwrap().expect_success();
     let plain = setup.scenario(

@@ -70,6 +70,7 @@ fn packages_install_in_a_build() -> Outcome {
     let places = Places::of_workspace()?;
     for kind in Kind::PRIVATE {
         let engine = Engine::start(kind, &places)?;
+        assert_eq!(Some(engine.image_store()), kind.image_store());
         for base in [Base::Ostree, Base::Plain] {
             engine.load_base(base, &places)?;
             let containerfile = format!(
@@ -94,7 +95,7 @@ fn podman_and_buildah_build_beside_the_engine() -> Outcome {
         return Ok(());
     }
     let places = Places::of_workspace()?;
-    let engine = Engine::start(Kind::Sid, &places)?;
+    let engine = Engine::start(Kind::DEFAULT, &places)?;
     let base = Base::Plain.build(&places)?;
     let context = tempfile::tempdir_in(places.state())?;
     fs::copy(&base.archive, context.path().join("base.tar"))?;
@@ -125,8 +126,8 @@ fn two_engines_of_one_kind_run_side_by_side() -> Outcome {
     }
     let places = Places::of_workspace()?;
     let (one, two) = (
-        Engine::start(Kind::Sid, &places)?,
-        Engine::start(Kind::Sid, &places)?,
+        Engine::start(Kind::DEFAULT, &places)?,
+        Engine::start(Kind::DEFAULT, &places)?,
     );
     assert_ne!(one.log(), two.log());
     for (engine, tag) in [(&one, "only-in-one"), (&two, "only-in-two")] {

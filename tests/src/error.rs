@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::engine::Kind;
+
 /// What can go wrong between a test and a running engine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,7 +52,7 @@ pub enum Error {
         remedy: String,
     },
     /// No engine answers on the user's own `docker` command, or it is too old.
-    #[error("no reachable Docker engine: {0}; OSDERIVE_ENGINE=sid asks for a private one")]
+    #[error("no reachable Docker engine: {0}; OSDERIVE_ENGINE={default} asks for a private one", default = Kind::DEFAULT)]
     Unreachable(String),
     /// A private engine was started but does not answer.
     #[error("the {kind} engine did not start: {reason}; its log {log} ends with:\n{tail}", log = log.display())]
@@ -73,9 +75,7 @@ pub enum Error {
         message: String,
     },
     /// A name that is no engine kind.
-    #[error(
-        "{0:?} is no engine kind; there are: reachable, trixie-graphdriver, trixie-containerd, sid"
-    )]
+    #[error("{0:?} is no engine kind; there are: {kinds}", kinds = Kind::names())]
     UnknownKind(String),
 }
 

@@ -13,6 +13,7 @@ pub use version::Version;
 
 use crate::error::{Error, Result};
 use crate::places::Places;
+use crate::process::capture;
 use private::PrivateEngine;
 
 /// The oldest engine that osderive supports.
@@ -27,13 +28,23 @@ pub enum Kind {
     TrixieGraphdriver,
     /// Private: Docker 26.1 from Debian 13 with the containerd image store.
     TrixieContainerd,
+    /// Private: Docker 28 or newer from Debian unstable with the overlay2 graph driver, its own default.
+    SidGraphdriver,
     /// Private: Docker 28 or newer from Debian unstable with the containerd image store.
-    Sid,
+    SidContainerd,
 }
 
 impl Kind {
     /// Every kind of private engine, oldest first.
-    pub const PRIVATE: [Self; 3] = [Self::TrixieGraphdriver, Self::TrixieContainerd, Self::Sid];
+    pub const PRIVATE: [Self; 4] = [
+        Self::TrixieGraphdriver,
+        Self::TrixieContainerd,
+        Self::SidGraphdriver,
+        Self::SidContainerd,
+    ];
+
+    /// The private engine that is started where no engine is asked for and none is reachable.
+    pub const DEFAULT: Self = Self::SidGraphdriver;
 
     /// The name used in options, paths and messages.
     pub fn name(self) -> &'static str {
@@ -41,8 +52,24 @@ impl Kind {
             Self::Reachable => "reachable",
             Self::TrixieGraphdriver => "trixie-graphdriver",
             Self::TrixieContainerd => "trixie-containerd",
-            Self::Sid => "sid",
+            Self::SidGraphdriver => "sid-graphdriver",
+            Self::SidContainerd => "sid-containerd",
         }
+    }
+
+    /// Where a private engine of this kind keeps its images; `None` for the reachable one, which may be any.
+    pub fn image_store(self) -> Option<ImageStore> {
+        match self {
+            Self::Reachable => None,
+            Self::TrixieGraphdriver | Self::SidGraphdriver => Some(ImageStore::Graphdriver),
+            Self::TrixieContainerd | Self::SidContainerd => Some(ImageStore::Containerd),
+        }
+    }
+
+    /// The names of all kinds, as a sentence lists them.
+    pub(crate) fn names() -> String {
+        let private = Self::PRIVATE.map(Self::name).join(", ");
+        format!("{}, {private}", Self::Reachable)
     }
 
     /// The kind asked for by `$OSDERIVE_ENGINE`, if any.
@@ -75,16 +102,41 @@ impl FromStr for Kind {
     }
 }
 
+/// Where an engine keeps its images. It decides what a build can export: only the containerd store holds
+/// attestations and image indexes, and only it exports a build cache to a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageStore {
+    /// A graph driver such as overlay2.
+    Graphdriver,
+    /// containerd's content store and snapshotters.
+    Containerd,
+}
+
+impl ImageStore {
+    /// Asks through a ready `docker` command.
+    fn ask(docker: &mut Command) -> Result<Self> {
+        let question = ["info", "--format", "{{json .DriverStatus}}"];
+        let status = capture("tell its image store", docker.args(question))?;
+        Ok(if status.contains("io.containerd.snapshotter") {
+            Self::Containerd
+        } else {
+            Self::Graphdriver
+        })
+    }
+}
+
 /// A running engine. A private one ends when this is dropped, and also when this process is killed.
 #[derive(Debug)]
 pub struct Engine {
     kind: Kind,
     version: Version,
+    image_store: ImageStore,
     private: Option<PrivateEngine>,
 }
 
 impl Engine {
-    /// The engine that `wish` or `$OSDERIVE_ENGINE` names; else a reachable one that is new enough; else sid's.
+    /// The engine that `wish` or `$OSDERIVE_ENGINE` names; else a reachable one that is new enough; else
+    /// [`Kind::DEFAULT`].
     ///
     /// # Errors
     /// When the kind asked for cannot be had, or nothing at all.
@@ -97,7 +149,7 @@ impl Engine {
             Some(kind) => Self::start(kind, places),
             None => Self::start(Kind::Reachable, places).or_else(|error| {
                 eprintln!("{error}; starting a private engine");
-                Self::start(Kind::Sid, places)
+                Self::start(Kind::DEFAULT, places)
             }),
         }
     }
@@ -113,9 +165,11 @@ impl Engine {
         }
         let private = PrivateEngine::start(kind, places)?;
         let version = Version::ask(&mut private.command("docker"))?;
+        let image_store = ImageStore::ask(&mut private.command("docker"))?;
         Ok(Self {
             kind,
             version,
+            image_store,
             private: Some(private),
         })
     }
@@ -132,6 +186,7 @@ impl Engine {
         Ok(Self {
             kind: Kind::Reachable,
             version,
+            image_store: ImageStore::ask(&mut Command::new("docker"))?,
             private: None,
         })
     }
@@ -144,6 +199,11 @@ impl Engine {
     /// The versions of the engine and of its client.
     pub fn version(&self) -> &Version {
         &self.version
+    }
+
+    /// Where the engine keeps its images.
+    pub fn image_store(&self) -> ImageStore {
+        self.image_store
     }
 
     /// A `docker` command that talks to this engine, BuildKit on.
@@ -182,5 +242,27 @@ impl Engine {
     /// Ends a private engine and waits until nothing of it is left.
     pub fn stop(self) {
         drop(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_known_by_its_name() {
+        for kind in [Kind::Reachable].into_iter().chain(Kind::PRIVATE) {
+            assert_eq!(kind.name().parse::<Kind>().unwrap(), kind);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_kind_is_answered_with_all_that_are() {
+        let error = "sid".parse::<Kind>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"sid\" is no engine kind; there are: reachable, trixie-graphdriver, trixie-containerd, \
+             sid-graphdriver, sid-containerd"
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{Kind, Version, cgroups};
+use super::{ImageStore, Kind, Version, cgroups};
 use crate::error::{Error, Result, io_error};
 use crate::places::{FileLock, Places};
 use crate::process::tail;
@@ -55,7 +55,7 @@ pub(super) fn recipe(kind: Kind) -> Option<Recipe> {
     let (name, suite) = match kind {
         Kind::Reachable => return None,
         Kind::TrixieGraphdriver | Kind::TrixieContainerd => ("engine-trixie", Suite::Trixie),
-        Kind::Sid => ("engine-sid", Suite::Sid),
+        Kind::SidGraphdriver | Kind::SidContainerd => ("engine-sid", Suite::Sid),
     };
     Some(Recipe {
         name,
@@ -73,10 +73,10 @@ fn daemon_settings(kind: Kind) -> serde_json::Value {
         "exec-root": "/run/docker",
         "pidfile": "/run/docker.pid",
     });
-    if kind == Kind::TrixieGraphdriver {
-        settings["storage-driver"] = "overlay2".into();
-    } else {
+    if kind.image_store() == Some(ImageStore::Containerd) {
         settings["features"] = serde_json::json!({ "containerd-snapshotter": true });
+    } else {
+        settings["storage-driver"] = "overlay2".into();
     }
     settings
 }
