@@ -15,7 +15,7 @@ const GOLDEN: &str = "proto/tests/golden";
 /// The engines, each with the folder of its definitions. The image store does not matter to LLB.
 const ENGINES: [(Kind, &str); 2] = [
     (Kind::TrixieContainerd, "docker-26.1"),
-    (Kind::Sid, "docker-28.5"),
+    (Kind::SidContainerd, "docker-28.5"),
 ];
 
 struct Case {

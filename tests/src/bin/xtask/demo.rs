@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the example, built with osderive and without, and what each has in the
 //! places that a booted machine finds empty.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,9 @@ const EXAMPLE: &str = "examples/debian-web";
 
 /// What boot empties or hides; whatever an image has there is dead weight, or gone.
 const GONE_AT_BOOT: &str = "/run /tmp /var/tmp /var/cache";
+
+/// How many entries the comparison lists.
+const SHOWN: usize = 12;
 
 pub(crate) fn run(engine: &Engine, places: &Places) -> Result<()> {
     eprintln!("» {} engine: {}", engine.kind(), engine.version());
@@ -48,21 +51,32 @@ fn report(engine: &Engine, places: &Places) -> Result<()> {
     let ours = leftovers(engine, places, "debian-web")?;
     let plain = leftovers(engine, places, "debian-web-plain")?;
     println!("\nIn {GONE_AT_BOOT}, which a machine empties or hides at boot:");
-    println!("  without osderive  {} entries", plain.len());
-    for path in plain.difference(&ours).take(10) {
-        println!("    {path}");
+    println!("  without osderive  {}", total(&plain));
+    for (path, bytes) in plain.iter().take(SHOWN) {
+        println!("    {bytes:>10}  {path}");
     }
-    if plain.len() > 10 {
+    if plain.len() > SHOWN {
         println!("    …");
     }
-    println!("  with osderive     {} entries", ours.len());
+    println!("  with osderive     {}", total(&ours));
     println!("\nThe steps' own lines above, `osderive: …`, say what each removed and why.");
     println!("The image is `debian-web`; its Containerfile is {EXAMPLE}/Containerfile.");
     Ok(())
 }
 
-fn leftovers(engine: &Engine, places: &Places, tag: &str) -> Result<BTreeSet<String>> {
-    let list = format!("find {GONE_AT_BOOT} -xdev -mindepth 1 ! -path /run/.containerenv");
+fn total(files: &BTreeMap<String, u64>) -> String {
+    format!(
+        "{} entries, {} bytes",
+        files.len(),
+        files.values().sum::<u64>()
+    )
+}
+
+/// What an image has in places that boot empties, with sizes in bytes; directories count as none.
+fn leftovers(engine: &Engine, places: &Places, tag: &str) -> Result<BTreeMap<String, u64>> {
+    let list = format!(
+        r"find {GONE_AT_BOOT} -xdev -mindepth 1 \( -type d -printf '0 %p\n' -o -printf '%s %p\n' \)"
+    );
     let output = docker(engine, places)
         .args(["run", "--rm", "--network=none", tag, "/bin/sh", "-c", &list])
         .stderr(Stdio::inherit())
@@ -72,7 +86,11 @@ fn leftovers(engine: &Engine, places: &Places, tag: &str) -> Result<BTreeSet<Str
         bail!("could not look into the image {tag}");
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().map(str::to_owned).collect())
+    let entry = |line: &str| {
+        let (bytes, path) = line.split_once(' ')?;
+        Some((path.to_owned(), bytes.parse().ok()?))
+    };
+    Ok(text.lines().filter_map(entry).collect())
 }
 
 fn docker(engine: &Engine, places: &Places) -> Command {
