@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, Refs, SolveRequest, SolveResult, SourceSnippet,
+    Warning,
 };
-use osderive_proto::llb::{Definition, Digest, LlbError, Splice};
+use osderive_proto::llb::{Definition, Digest, LlbError, Splice, Stopped};
 use tokio::task::JoinSet;
 
 use crate::bootable::{Decision, decide};
@@ -31,11 +32,14 @@ pub(crate) async fn build(
     if options.is_subrequest() {
         return Ok(result);
     }
-    let splices = plan(&result, &options)?;
-    if splices.is_empty() {
+    let plan = plan(&result, &options)?;
+    for warning in plan.warnings {
+        gateway.warn(warning).await?;
+    }
+    if plan.splices.is_empty() {
         return Ok(result);
     }
-    let images = solve_spliced(&gateway, &mut result, &splices, &caches)
+    let images = solve_spliced(&gateway, &mut result, &plan.splices, &caches)
         .await
         .map_err(|error| error.map_message(wrap::without_tool))?;
     // A step that came from an imported cache came without its report, which is no part of the
@@ -82,9 +86,17 @@ fn delegation(
     }
 }
 
-/// How to splice each RUN that is to be committed, over all platforms.
-fn plan(result: &SolveResult, options: &Options) -> Result<BTreeMap<Digest, Splice>, BuildError> {
-    let mut splices = BTreeMap::new();
+/// What is committed, over all platforms.
+#[derive(Default)]
+struct Plan {
+    /// How to splice each RUN.
+    splices: BTreeMap<Digest, Splice>,
+    /// Where steps may have been missed.
+    warnings: Vec<Warning>,
+}
+
+fn plan(result: &SolveResult, options: &Options) -> Result<Plan, BuildError> {
+    let mut plan = Plan::default();
     for (platform, reference) in final_refs(result) {
         let Some(definition) = definition(reference)? else {
             continue;
@@ -96,14 +108,33 @@ fn plan(result: &SolveResult, options: &Options) -> Result<BTreeMap<Digest, Spli
         if decision == Decision::LeaveAlone {
             continue;
         }
+        if decision == Decision::Commit {
+            let missed = lineage.stopped.as_ref().map(missed_steps);
+            plan.warnings.extend(missed);
+        }
         let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
         for run in runs.filter(|run| !wrap::is_wrapped(run)) {
             let splice = wrap::splice(&run, decision, options)
                 .map_err(|error| at_step(error, &definition, &run.digest))?;
-            splices.insert(run.digest, splice);
+            plan.splices.insert(run.digest, splice);
         }
     }
-    Ok(splices)
+    Ok(plan)
+}
+
+/// Steps below an operation that this version cannot follow are not committed, which must not go
+/// unnoticed.
+fn missed_steps(stopped: &Stopped) -> Warning {
+    Warning {
+        digest: stopped.edge.digest,
+        short: format!(
+            "osderive: steps before this could not be found and are not committed: {stopped}"
+        ),
+        detail: vec![
+            "Build the lower image on its own, with osderive, and derive from that".to_owned(),
+        ],
+        location: None,
+    }
 }
 
 /// Splices the tool into every definition of `result`, those of attestations too: an SBOM scanner

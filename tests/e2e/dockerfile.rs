@@ -16,6 +16,7 @@ crate::tests![
     check_outline_and_targets_answer,
     a_bake_file_links_targets_without_wrapping_twice,
     several_platforms_are_committed_side_by_side,
+    a_platform_without_a_tool_is_refused_with_the_line,
 ];
 
 fn stages_of_the_final_image_are_committed_in_a_row(setup: &Setup) {
@@ -228,4 +229,18 @@ fn several_platforms_are_committed_side_by_side(setup: &Setup) {
         assert!(root.join("etc/platform").is_file(), "{log}");
         assert!(!root.join("tmp/left").exists());
     }
+}
+
+fn a_platform_without_a_tool_is_refused_with_the_line(setup: &Setup) {
+    let containerfile = format!("{SYNTAX}\nFROM scratch\nLABEL containers.bootc=1\nRUN [\"/x\"]\n");
+    let scenario = setup.scenario("no-tool", &containerfile);
+    let log = scenario
+        .build(&["--platform", "linux/s390x"])
+        .unwrap()
+        .expect_failure();
+    assert!(
+        log.contains("no commit tool for linux-s390x, only for linux-amd64"),
+        "{log}"
+    );
+    assert!(log.contains(">>> RUN [\"/x\"]"), "{log}");
 }

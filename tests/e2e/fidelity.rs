@@ -15,6 +15,7 @@ crate::tests![
     a_scratch_image_without_steps_is_the_same_to_the_last_bit,
     a_scratch_image_with_a_bootable_root_is_committed,
     a_scratch_image_with_another_root_is_not_committed,
+    a_build_without_the_cache_runs_each_step_once,
     an_imported_cache_is_used_and_no_step_runs_again,
 ];
 
@@ -154,6 +155,18 @@ fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(!log.contains("osderive: committed"), "{log}");
     assert!(scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+}
+
+fn a_build_without_the_cache_runs_each_step_once(setup: &Setup) {
+    let scenario = setup.derive("no-cache", "RUN echo ran-first\nRUN echo ran-second");
+    scenario.build(&[]).unwrap().expect_success();
+    let log = scenario.build(&["--no-cache"]).unwrap().expect_success();
+    for said in ["ran-first", "ran-second"] {
+        let runs = log
+            .lines()
+            .filter(|line| line.ends_with(&format!(" {said}")) && !line.contains("RUN"));
+        assert_eq!(runs.count(), 1, "{log}");
+    }
 }
 
 fn an_imported_cache_is_used_and_no_step_runs_again(setup: &Setup) {
