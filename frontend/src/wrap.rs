@@ -1,6 +1,6 @@
 //! How a RUN is wrapped: the tool is mounted beside the command, under /dev, which is a tmpfs in
 //! every exec and so leaves nothing in the layer; the command becomes the tool's arguments, and
-//! the user becomes root, because the commit needs it and the tool drops privileges itself.
+//! another user becomes root, because the commit needs it and the tool drops privileges itself.
 
 use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{NewMount, Run, Splice};
@@ -37,7 +37,7 @@ pub(crate) fn splice(
     args.extend(run.args.iter().cloned());
     Ok(Splice {
         args,
-        user: Some(String::new()),
+        user: is_other_user(run).then(String::new),
         mounts: vec![
             NewMount::ReadOnly {
                 dest: TOOL_MOUNT.to_owned(),
@@ -50,6 +50,12 @@ pub(crate) fn splice(
     })
 }
 
+/// Whether the RUN's user is not just root, whom the engine starts with its supplementary groups
+/// itself; `root:staff` is for the tool.
+fn is_other_user(run: &Run) -> bool {
+    !matches!(run.user.as_str(), "" | "0" | "root")
+}
+
 fn tool_args(run: &Run, decision: Decision, options: &Options) -> Vec<String> {
     let mut args: Vec<String> = STEP.map(str::to_owned).into();
     if decision == Decision::Detect {
@@ -58,7 +64,7 @@ fn tool_args(run: &Run, decision: Decision, options: &Options) -> Vec<String> {
     if options.verbose {
         args.push("-v".to_owned());
     }
-    if !run.user.is_empty() && run.user != "root" && run.user != "0" {
+    if is_other_user(run) {
         args.extend(["--user".to_owned(), run.user.clone()]);
         // Otherwise the HOME that the tool sees is the one that the runtime set for root.
         if run.env.iter().any(|variable| variable.starts_with("HOME=")) {
@@ -92,7 +98,75 @@ pub(crate) fn without_tool(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use osderive_proto::llb::Digest;
+
     use super::*;
+
+    fn run(user: &str, env: &[&str]) -> Run {
+        Run {
+            digest: Digest::of(b""),
+            name: String::new(),
+            command: String::new(),
+            args: vec!["/bin/sh".to_owned(), "-c".to_owned(), "id".to_owned()],
+            env: env.iter().map(|&variable| variable.to_owned()).collect(),
+            cwd: String::new(),
+            user: user.to_owned(),
+            mounts: Vec::new(),
+            platform: None,
+        }
+    }
+
+    fn args(run: &Run, decision: Decision, options: &Options) -> String {
+        tool_args(run, decision, options)[STEP.len()..].join(" ")
+    }
+
+    #[test]
+    fn root_needs_no_user_and_another_user_is_passed_as_written() {
+        let options = Options::default();
+        for root in ["", "root", "0"] {
+            let args = args(&run(root, &[]), Decision::Commit, &options);
+            assert_eq!(args, "--report /dev/.osderive-out --");
+        }
+        let args = args(
+            &run("app:www-data", &["PATH=/bin"]),
+            Decision::Commit,
+            &options,
+        );
+        assert_eq!(args, "--user app:www-data --report /dev/.osderive-out --");
+    }
+
+    #[test]
+    fn a_home_that_the_image_sets_is_kept() {
+        let args = args(
+            &run("app", &["HOME=/set"]),
+            Decision::Commit,
+            &Options::default(),
+        );
+        assert_eq!(
+            args,
+            "--user app --keep-home --report /dev/.osderive-out --"
+        );
+    }
+
+    #[test]
+    fn detection_and_verbosity_are_passed_on() {
+        let options = Options {
+            verbose: true,
+            ..Options::default()
+        };
+        let args = args(&run("", &[]), Decision::Detect, &options);
+        assert_eq!(args, "--detect -v --report /dev/.osderive-out --");
+    }
+
+    #[test]
+    fn a_wrapped_run_is_known_by_its_first_arguments() {
+        let mut wrapped = run("", &[]);
+        assert!(!is_wrapped(&wrapped));
+        wrapped.args = tool_args(&wrapped, Decision::Commit, &Options::default());
+        assert!(is_wrapped(&wrapped));
+        wrapped.args.truncate(STEP.len());
+        assert!(!is_wrapped(&wrapped), "the tool alone runs nothing");
+    }
 
     #[test]
     fn the_users_command_is_what_an_error_shows() {

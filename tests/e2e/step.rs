@@ -30,7 +30,7 @@ const WHO: &str = "id; echo HOME=$HOME; grep -E '^(Cap|NoNew|Groups)' /proc/self
 
 /// Makes accounts for the tests and a place that everybody may write to.
 const ACCOUNTS: &str = "RUN groupadd -g 4000 extra && groupadd -g 4001 second \
-     && useradd -u 3000 -m -d /usr/share/app -G extra,second app && install -d -m 1777 /usr/share/w";
+     && useradd -u 3000 -m -d /usr/share/app -G extra,second app && gpasswd -a root second && install -d -m 1777 /usr/share/w";
 
 fn a_user_runs_as_itself_and_root_commits(setup: &Setup) {
     let scenario = setup.derive(
