@@ -64,6 +64,7 @@ fn every_form_of_user_is_what_it_is_without_us(setup: &Setup) {
         "12345:6789",
         "0:4000",
         "root",
+        "0",
         "app:app",
     ];
     let steps: Vec<String> = users
