@@ -1,7 +1,7 @@
 //! The commit by hand, for builds without the frontend: the tool mounted into a RUN, found by
 //! itself or by `ostree container commit`.
 
-use crate::Setup;
+use crate::{Setup, top_has};
 
 crate::tests![
     ostree_finds_the_tool_and_it_commits,
@@ -39,7 +39,7 @@ fn the_tool_commits_under_its_own_name(setup: &Setup) {
         &format!("FROM debian-ostree-base\n{MOUNT} touch /tmp/left && /dev/osderive/ostree-container commit\n"),
     );
     scenario.build(&[]).unwrap().expect_success();
-    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(!top_has(&scenario, "tmp/left"));
 }
 
 fn a_dry_run_only_shows_the_plan(setup: &Setup) {
@@ -49,7 +49,7 @@ fn a_dry_run_only_shows_the_plan(setup: &Setup) {
     );
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("/tmp/left"), "{log}");
-    assert!(scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(top_has(&scenario, "tmp/left"));
 }
 
 fn a_root_that_is_not_bootable_is_refused(setup: &Setup) {

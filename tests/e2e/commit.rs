@@ -1,6 +1,6 @@
 //! What a committed step leaves in its layer, and what it must not touch.
 
-use crate::Setup;
+use crate::{Setup, below};
 
 crate::tests![
     leftovers_are_gone_from_the_layer_and_the_rest_is_there,
@@ -21,15 +21,11 @@ fn leftovers_are_gone_from_the_layer_and_the_rest_is_there(setup: &Setup) {
     );
     scenario.build(&[]).unwrap().expect_success();
     let image = scenario.saved(1).unwrap();
-    let paths: Vec<&str> = image.top().keys().map(String::as_str).collect();
     for kept in ["etc/app/conf", "usr/bin/app", "var/lib/app/state"] {
-        assert!(paths.contains(&kept), "{kept} is missing: {paths:?}");
+        assert!(image.top().contains_key(kept), "{kept} is missing");
     }
     for emptied in ["run/", "tmp/", "var/cache/", "var/tmp/"] {
-        let left: Vec<_> = paths
-            .iter()
-            .filter(|path| path.starts_with(emptied))
-            .collect();
+        let left = below(image.top(), emptied);
         assert!(left.is_empty(), "left in {emptied}: {left:?}");
     }
 }
@@ -117,10 +113,7 @@ fn an_apt_install_works_and_leaves_no_downloads(setup: &Setup) {
     assert!(image.layers[0].contains_key("usr/bin/hello"));
     assert!(image.layers[1].contains_key("usr/games/sl"));
     for layer in &image.layers {
-        let left: Vec<_> = layer
-            .keys()
-            .filter(|path| path.starts_with("var/cache/"))
-            .collect();
+        let left = below(layer, "var/cache/");
         assert!(left.is_empty(), "{left:?}");
     }
     assert!(
@@ -161,11 +154,7 @@ fn odd_names_are_removed_like_others(setup: &Setup) {
     );
     scenario.build(&[]).unwrap().expect_success();
     let image = scenario.saved(1).unwrap();
-    let left: Vec<_> = image
-        .top()
-        .keys()
-        .filter(|path| path.starts_with("tmp/"))
-        .collect();
+    let left = below(image.top(), "tmp/");
     assert!(left.is_empty(), "{left:?}");
     assert!(
         scenario.output_of("ls /usr").is_ok(),

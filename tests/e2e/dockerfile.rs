@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::{SYNTAX, Setup};
+use crate::{SYNTAX, Setup, top_has};
 
 crate::tests![
     stages_of_the_final_image_are_committed_in_a_row,
@@ -75,7 +75,7 @@ fn a_named_context_as_base_is_committed(setup: &Setup) {
         .build(&["--build-context", "os=docker-image://debian-ostree-base"])
         .unwrap()
         .expect_success();
-    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(!top_has(&scenario, "tmp/left"));
 }
 
 fn a_target_stops_at_its_stage(setup: &Setup) {
@@ -87,7 +87,7 @@ fn a_target_stops_at_its_stage(setup: &Setup) {
         .build(&["--target", "wanted"])
         .unwrap()
         .expect_success();
-    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(!top_has(&scenario, "tmp/left"));
 }
 
 fn onbuild_steps_are_committed(setup: &Setup) {
@@ -123,7 +123,7 @@ fn a_containerfile_from_standard_input_works(setup: &Setup) {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(!top_has(&scenario, "tmp/left"));
 }
 
 fn a_syntax_error_shows_its_line(setup: &Setup) {

@@ -5,7 +5,7 @@ use std::process::Command;
 use osderive_tests::scenario::{Scenario, cached_steps};
 use serde_json::Value;
 
-use crate::{SYNTAX, Setup};
+use crate::{SYNTAX, Setup, top_has};
 
 crate::tests![
     an_image_that_is_not_bootable_is_the_same_to_the_last_bit,
@@ -154,7 +154,7 @@ fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
     let scenario = with_root(setup, "scratch-other", "debian-plain", &containerfile);
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(!log.contains("osderive: committed"), "{log}");
-    assert!(scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(top_has(&scenario, "tmp/left"));
 }
 
 fn a_build_without_the_cache_runs_each_step_once(setup: &Setup) {

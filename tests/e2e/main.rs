@@ -17,6 +17,7 @@ use libtest_mimic::{Arguments, Trial};
 use osderive_tests::Places;
 use osderive_tests::base::Base;
 use osderive_tests::engine::{Engine, Kind};
+use osderive_tests::saved_image::Layer;
 use osderive_tests::scenario::Scenario;
 
 /// The Containerfile's first line that makes osderive the frontend.
@@ -51,6 +52,18 @@ impl Setup {
             .and_then(|scenario| scenario.file("Containerfile", containerfile))
             .expect("a context folder")
     }
+}
+
+/// The paths of a layer that begin with `prefix`.
+fn below<'a>(layer: &'a Layer, prefix: &str) -> Vec<&'a str> {
+    let paths = layer.keys().map(String::as_str);
+    paths.filter(|path| path.starts_with(prefix)).collect()
+}
+
+/// Whether the top layer of the scenario's image has an entry at `path`.
+fn top_has(scenario: &Scenario<'_>, path: &str) -> bool {
+    let image = scenario.saved(1).expect("a readable image");
+    image.top().contains_key(path)
 }
 
 type Test = (&'static str, fn(&Setup));

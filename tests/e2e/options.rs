@@ -1,6 +1,6 @@
 //! osderive's own options: the syntax line and build arguments.
 
-use crate::Setup;
+use crate::{Setup, top_has};
 
 crate::tests![
     a_build_argument_turns_it_off,
@@ -19,14 +19,14 @@ fn a_build_argument_turns_it_off(setup: &Setup) {
         .build(&["--build-arg", "OSDERIVE_BOOTABLE=off"])
         .unwrap()
         .expect_success();
-    assert!(scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(top_has(&scenario, "tmp/left"));
 }
 
 fn a_flag_turns_it_on_for_any_base(setup: &Setup) {
     let containerfile = format!("# syntax=osderive --bootable=on\nFROM debian-plain\n{LEAVES}\n");
     let scenario = setup.scenario("on", &containerfile);
     scenario.build(&[]).unwrap().expect_success();
-    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(!top_has(&scenario, "tmp/left"));
 }
 
 fn a_wrong_flag_points_at_the_syntax_line(setup: &Setup) {
@@ -72,5 +72,5 @@ fn a_syntax_build_argument_needs_no_syntax_line(setup: &Setup) {
         .build(&["--build-arg", "BUILDKIT_SYNTAX=osderive"])
         .unwrap()
         .expect_success();
-    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/left"));
+    assert!(!top_has(&scenario, "tmp/left"));
 }

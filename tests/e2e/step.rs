@@ -2,7 +2,7 @@
 
 use osderive_tests::scenario::{Scenario, cached_steps};
 
-use crate::Setup;
+use crate::{Setup, below};
 
 crate::tests![
     a_user_runs_as_itself_and_root_commits,
@@ -45,11 +45,7 @@ fn a_user_runs_as_itself_and_root_commits(setup: &Setup) {
     let me = &image.top()["usr/share/w/me"];
     assert_eq!(me.content, b"app\n");
     assert_eq!(me.owner, (3000, 3000));
-    let left: Vec<_> = image
-        .top()
-        .keys()
-        .filter(|path| path.starts_with("tmp/"))
-        .collect();
+    let left = below(image.top(), "tmp/");
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(scenario.inspect().unwrap()["Config"]["User"], "app");
 }
