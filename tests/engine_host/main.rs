@@ -88,6 +88,33 @@ fn packages_install_in_a_build() -> Outcome {
     Ok(())
 }
 
+/// A container of its own has a network, and limits where this machine's cgroup v2 has the controllers.
+#[test]
+fn containers_run_on_every_kind() -> Outcome {
+    if !suitable() {
+        return Ok(());
+    }
+    let places = Places::of_workspace()?;
+    for kind in Kind::PRIVATE {
+        let engine = Engine::start(kind, &places)?;
+        engine.load_base(Base::Plain, &places)?;
+        let mut docker = engine.docker();
+        let run = ["run", "--rm", Base::Plain.name(), "sh", "-c"];
+        let output = docker
+            .args(run)
+            .arg("cat /proc/self/cgroup; stat -fc %T /sys/fs/cgroup; ls /sys/class/net");
+        let output = output.output()?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            printed.contains("0::/\ncgroup2fs\n"),
+            "{kind}: {printed}{errors}"
+        );
+        assert!(printed.contains("eth0"), "{kind}: {printed}{errors}");
+    }
+    Ok(())
+}
+
 /// podman and buildah share the engine's namespaces, its network and its view of the workspace.
 #[test]
 fn podman_and_buildah_build_beside_the_engine() -> Outcome {
@@ -95,7 +122,6 @@ fn podman_and_buildah_build_beside_the_engine() -> Outcome {
         return Ok(());
     }
     let places = Places::of_workspace()?;
-    let engine = Engine::start(Kind::DEFAULT, &places)?;
     let base = Base::Plain.build(&places)?;
     let context = tempfile::tempdir_in(places.state())?;
     fs::copy(&base.archive, context.path().join("base.tar"))?;
@@ -103,18 +129,30 @@ fn podman_and_buildah_build_beside_the_engine() -> Outcome {
         context.path().join("Containerfile"),
         "FROM scratch\nADD base.tar /\nRUN apt-get update && echo built by it\n",
     )?;
-    for program in ["podman", "buildah"] {
-        let output = engine
-            .command(program)
-            .current_dir(context.path())
-            .args(["build", "--no-cache", "--tag", "built", "."])
-            .output()?;
-        let printed = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            printed.contains("built by it"),
-            "{program}: {printed}{errors}"
-        );
+    // The kinds of one Debian suite share its podman.
+    for kind in [Kind::TrixieGraphdriver, Kind::SidGraphdriver] {
+        let engine = Engine::start(kind, &places)?;
+        let run = |program: &str, arguments: &[&str]| -> Result<String, Box<dyn Error>> {
+            let mut command = engine.command(program);
+            let output = command
+                .current_dir(context.path())
+                .args(arguments)
+                .output()?;
+            let errors = String::from_utf8_lossy(&output.stderr);
+            if !output.status.success() {
+                return Err(format!("{kind}: {program} {arguments:?}: {errors}").into());
+            }
+            Ok(String::from_utf8(output.stdout)?)
+        };
+        for program in ["podman", "buildah"] {
+            let printed = run(program, &["build", "--no-cache", "--tag", "built", "."])?;
+            assert!(
+                printed.contains("built by it"),
+                "{kind}: {program}: {printed}"
+            );
+        }
+        let printed = run("podman", &["run", "--rm", "built", "echo", "run by it"])?;
+        assert_eq!(printed, "run by it\n");
     }
     Ok(())
 }
@@ -161,6 +199,9 @@ fn nothing_is_left_of_an_engine_whose_harness_is_killed() -> Outcome {
         .ok_or("a log has a directory")?
         .to_owned();
     assert!(!processes_of(&slot)?.is_empty());
+    if fs::read_to_string("/proc/self/mountinfo")?.contains(" - cgroup2 ") {
+        assert_eq!(control_groups_of(&slot).len(), 1);
+    }
     assert_eq!(Traces::of_this_machine()?.mounts, before.mounts);
     assert_eq!(Traces::of_this_machine()?.networks, before.networks);
 
@@ -185,7 +226,7 @@ fn nothing_is_left_of_an_engine_whose_harness_is_killed() -> Outcome {
 /// `xtask engine` in another process, and the log that its engine writes.
 fn start_harness(kind: Kind) -> Result<(Child, String), Box<dyn Error>> {
     let mut harness = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["engine", "--kind", kind.name()])
+        .args(["engine", "--engine", kind.name()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -2,13 +2,9 @@
 # Arguments: ENGINE_PID PROGRAM ARGUMENT…
 engine=$1
 shift
-exec nsenter --target "$engine" --mount --uts --ipc --net --pid --cgroup -- /bin/sh -c '
+# docker leaves all work to its daemon; other programs make groups beside their own, which must be the engine's.
+# It is entered before the namespace of control groups, from where a process outside cannot be moved.
+exec nsenter --target "$engine" --mount --uts --ipc --net --pid -- /bin/sh -c '
     cd -- "$0" || exit 125
-    # docker leaves all work to its daemon; other programs make groups below their own.
-    if [ "$1" != docker ]; then
-        for group in /sys/fs/cgroup /sys/fs/cgroup/*; do
-            case $group in */init) ;; *) [ ! -e /sys/fs/cgroup/init ] || continue ;; esac
-            [ ! -e "$group/cgroup.procs" ] || echo $$ >"$group/cgroup.procs"
-        done
-    fi
-    exec "$@"' "$(pwd -P)" "$@"
+    [ "$1" = docker ] || echo 0 >/sys/fs/cgroup/init/cgroup.procs || exit 125
+    exec nsenter --cgroup=/proc/1/ns/cgroup -- "$@"' "$(pwd -P)" "$@"

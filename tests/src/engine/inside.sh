@@ -11,14 +11,15 @@ ip link set lo up
 # A dockerd that must switch forwarding on itself then drops all but its own, podman's networks too.
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
-# podman and buildah ask for higher limits than a root without CAP_SYS_RESOURCE may set.
+# podman and buildah ask for higher limits than a root without CAP_SYS_RESOURCE may set, and podman for a
+# limit on processes, which needs a controller that there may not be.
 mkdir -p /etc/containers/containers.conf.d
 awk '
     /^Max open files/ { files = $5 }
     /^Max processes/ { processes = $4 }
     END {
         if (processes == "unlimited") processes = -1
-        print "[containers]"
+        print "[containers]\npids_limit = 0"
         printf "default_ulimits = [\"nofile=%s:%s\", \"nproc=%s:%s\"]\n", files, files, processes, processes
     }' /proc/self/limits >/etc/containers/containers.conf.d/limits.conf
 

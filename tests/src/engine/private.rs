@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{ImageStore, Kind, Version, cgroups};
+use super::{ImageStore, Kind, Version};
 use crate::error::{Error, Result, io_error};
 use crate::places::{FileLock, Places};
 use crate::process::tail;
@@ -115,7 +115,7 @@ impl Slot {
         roots::remove(&self.directory.join("containers"))
     }
 
-    /// A name for its control groups that no other workspace's slot has.
+    /// A name for its control group that no other workspace's slot has.
     fn group_name(&self) -> String {
         let path = self.directory.to_string_lossy();
         format!("osderive{}", path.replace(['/', '.'], "-"))
@@ -248,8 +248,7 @@ fn launch(slot: &Slot, kind: Kind, root: &Path, places: &Places, log: &Path) -> 
     Command::new("/bin/sh")
         .args(["-c", LAUNCHER, "launcher"])
         .arg(slot.directory.join("alive"))
-        .args(cgroups::directories(&slot.group_name()))
-        .arg("--")
+        .arg(slot.group_name())
         .args([root, &slot.directory, places.workspace(), places.state()])
         .env("SUPERVISOR", SUPERVISOR)
         .env("INSIDE", INSIDE)

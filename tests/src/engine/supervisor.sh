@@ -30,28 +30,17 @@ for shared in "$@"; do
     mount --bind "$shared" "$new$shared"
 done
 
-# Mounted in the engine's control group namespace, each hierarchy begins at the engine's own group.
+# cgroup v2 alone, as current distributions have it, also where this machine has version 1 beside it;
+# controllers that version 1 holds are then not to be had. Mounted in the engine's control group namespace,
+# it begins at the engine's own group.
 groups=$new/sys/fs/cgroup
-if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-    mount -t cgroup2 cgroup2 "$groups"
-    # cgroup v2 gives controllers only to the children of a group that has no process itself.
-    mkdir -p "$groups/init"
-    echo 1 >"$groups/init/cgroup.procs"
-    for controller in $(cat "$groups/cgroup.controllers"); do
-        echo "+$controller" >"$groups/cgroup.subtree_control" || true
-    done
-else
-    mount -t tmpfs -o mode=755 tmpfs "$groups"
-    while IFS=: read -r _ controllers _; do
-        case $controllers in
-        '') directory=unified type=cgroup2 options=rw ;;
-        name=*) directory=${controllers#name=} type=cgroup options=none,$controllers ;;
-        *) directory=$controllers type=cgroup options=$controllers ;;
-        esac
-        mkdir "$groups/$directory"
-        mount -t "$type" -o "$options" "$type" "$groups/$directory" || rmdir "$groups/$directory"
-    done </proc/self/cgroup
-fi
+mount -t cgroup2 cgroup2 "$groups"
+# cgroup v2 gives controllers only to the children of a group that has no process itself.
+mkdir -p "$groups/init"
+echo 1 >"$groups/init/cgroup.procs"
+for controller in $(cat "$groups/cgroup.controllers"); do
+    echo "+$controller" >"$groups/cgroup.subtree_control" || true
+done
 
 printf '%s\n' "$DAEMON_JSON" >"$new/run/daemon.json"
 cat /etc/resolv.conf >"$new/run/uplink-resolv.conf"
