@@ -71,7 +71,8 @@ pub fn build(binary: Binary, workspace: &Path, target_dir: &Path) -> Result<Path
         .args(["--package", binary.package(), "--bin", binary.file_name()])
         .arg("--target-dir")
         .arg(target_dir)
-        .env("RUSTFLAGS", rustflags(workspace));
+        // Unlike RUSTFLAGS, it takes paths with spaces, and whatever the caller has set loses against it.
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace));
     let log = target_dir.join(format!("{}.log", binary.file_name()));
     run_logged(&format!("build {}", binary.file_name()), &mut command, &log)?;
     Ok(target_dir
@@ -85,11 +86,12 @@ fn rustflags(workspace: &Path) -> String {
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
         PathBuf::from,
     );
-    format!(
-        "-C target-feature=+crt-static --remap-path-prefix={}=/osderive --remap-path-prefix={}=/cargo",
-        workspace.display(),
-        home.display()
-    )
+    [
+        "-Ctarget-feature=+crt-static".to_owned(),
+        format!("--remap-path-prefix={}=/osderive", workspace.display()),
+        format!("--remap-path-prefix={}=/cargo", home.display()),
+    ]
+    .join("\x1f")
 }
 
 /// Builds both binaries and lays out the build context of the frontend image; returns its folder.
