@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use osderive_tests::engine::ImageStore;
+
 use crate::{SYNTAX, Setup, top_has};
 
 crate::tests![
@@ -222,6 +224,14 @@ fn several_platforms_are_committed_side_by_side(setup: &Setup) {
     ]);
     let output = command.output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
+    if setup.engine.image_store() == ImageStore::Graphdriver {
+        // Its client refuses it: there is no image index to put the platforms in.
+        assert!(
+            log.contains("ulti-platform build is not supported"),
+            "{log}"
+        );
+        return;
+    }
     assert!(output.status.success(), "{log}");
     assert_eq!(log.matches("osderive: committed").count(), 2, "{log}");
     for platform in ["linux_amd64", "linux_amd64_v2"] {

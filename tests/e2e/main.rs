@@ -2,10 +2,12 @@
 //! `OSDERIVE_ENGINES` lists the engine kinds to test on; without it, one is chosen as by
 //! `cargo xtask engine`. Test names are prefixed by the engine's kind.
 
+mod attestations;
 mod by_hand;
 mod commit;
 mod dockerfile;
 mod fidelity;
+mod lifecycle;
 mod options;
 mod step;
 
@@ -76,19 +78,26 @@ macro_rules! tests {
     };
 }
 
-const GROUPS: [(&str, &[Test]); 6] = [
+const GROUPS: [(&str, &[Test]); 8] = [
+    ("attestations", attestations::TESTS),
     ("by_hand", by_hand::TESTS),
     ("commit", commit::TESTS),
     ("dockerfile", dockerfile::TESTS),
     ("fidelity", fidelity::TESTS),
+    ("lifecycle", lifecycle::TESTS),
     ("options", options::TESTS),
     ("step", step::TESTS),
 ];
 
+/// Tests that change what all builds of an engine share; they run one by one after the others.
+const ALONE: [(&str, &[Test]); 1] = [("lifecycle", lifecycle::ALONE)];
+
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     if arguments.list {
-        return Ok(libtest_mimic::run(&arguments, trials("any", None)).exit_code());
+        let mut all = trials(&GROUPS, "any", None);
+        all.extend(trials(&ALONE, "any", None));
+        return Ok(libtest_mimic::run(&arguments, all).exit_code());
     }
     let places = Places::of_workspace()?;
     let mut failed = false;
@@ -100,7 +109,14 @@ fn main() -> Result<ExitCode> {
         let name = engine.kind().name();
         println!("\n{name} engine: {}", engine.version());
         let setup = Arc::new(Setup::new(engine, &places)?);
-        failed |= libtest_mimic::run(&arguments, trials(name, Some(&setup))).has_failed();
+        let together = trials(&GROUPS, name, Some(&setup));
+        failed |= libtest_mimic::run(&arguments, together).has_failed();
+        let one_by_one = Arguments {
+            test_threads: Some(1),
+            ..arguments.clone()
+        };
+        let alone = trials(&ALONE, name, Some(&setup));
+        failed |= libtest_mimic::run(&one_by_one, alone).has_failed();
     }
     Ok(ExitCode::from(u8::from(failed)))
 }
@@ -114,10 +130,14 @@ fn kinds() -> Result<Vec<Option<Kind>>> {
         .collect()
 }
 
-fn trials(kind: &str, setup: Option<&Arc<Setup>>) -> Vec<Trial> {
+fn trials(
+    groups: &[(&str, &'static [Test])],
+    kind: &str,
+    setup: Option<&Arc<Setup>>,
+) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (group, tests) in GROUPS {
-        for (name, test) in tests {
+    for (group, tests) in groups {
+        for (name, test) in *tests {
             let setup = setup.cloned();
             trials.push(Trial::test(format!("{kind}::{group}::{name}"), move || {
                 if let Some(setup) = &setup {

@@ -9,6 +9,7 @@ crate::tests![
     verbose_names_each_removed_path,
     build_args_of_ours_are_not_reported_as_unused,
     a_syntax_build_argument_needs_no_syntax_line,
+    a_given_dockerfile_frontend_that_commits_is_not_committed_again,
 ];
 
 const LEAVES: &str = "RUN touch /tmp/left";
@@ -73,4 +74,21 @@ fn a_syntax_build_argument_needs_no_syntax_line(setup: &Setup) {
         .unwrap()
         .expect_success();
     assert!(!top_has(&scenario, "tmp/left"));
+}
+
+fn a_given_dockerfile_frontend_that_commits_is_not_committed_again(setup: &Setup) {
+    // Process 1 of a step is the tool, and its arguments show what it runs.
+    let scenario = setup.derive(
+        "given-frontend",
+        "RUN tr '\\0' ' ' < /proc/1/cmdline > /usr/share/seen && touch /tmp/left",
+    );
+    let log = scenario
+        .build(&["--build-arg", "OSDERIVE_DOCKERFILE_FRONTEND=osderive"])
+        .unwrap()
+        .expect_success();
+    assert_eq!(log.matches("osderive: committed").count(), 1, "{log}");
+    let image = scenario.saved(1).unwrap();
+    assert!(!image.top().contains_key("tmp/left"), "{log}");
+    let seen = String::from_utf8_lossy(&image.top()["usr/share/seen"].content);
+    assert_eq!(seen.matches("ostree-container step").count(), 1, "{seen}");
 }

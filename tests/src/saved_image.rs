@@ -36,6 +36,8 @@ pub struct SavedImage {
     pub layers: Vec<Layer>,
     /// The layers' digests as the manifest has them.
     pub layer_digests: Vec<String>,
+    /// The in-toto statements about the image.
+    pub attestations: Vec<Value>,
 }
 
 /// Why a saved image could not be read.
@@ -83,6 +85,7 @@ impl SavedImage {
             config,
             layers,
             layer_digests,
+            attestations: files.statements(&index)?,
         })
     }
 
@@ -130,12 +133,9 @@ impl Files {
 
     /// Follows indexes down to the first manifest of an image.
     fn image_manifest(&mut self, index: &Value) -> Result<Value, SavedImageError> {
-        let is_image = |descriptor: &&Value| {
-            descriptor["annotations"]["vnd.docker.reference.type"] != "attestation-manifest"
-        };
         let descriptor = list(&index["manifests"], "list of manifests")?
             .iter()
-            .find(is_image)
+            .find(|descriptor| !is_attestation(descriptor))
             .ok_or_else(|| SavedImageError::Missing("manifest".to_owned()))?;
         let document = self.json(&blob_path(&descriptor["digest"])?)?;
         if document["manifests"].is_array() {
@@ -143,6 +143,28 @@ impl Files {
         }
         Ok(document)
     }
+
+    /// The contents of all attestation manifests below an index.
+    fn statements(&mut self, index: &Value) -> Result<Vec<Value>, SavedImageError> {
+        let mut statements = Vec::new();
+        for descriptor in list(&index["manifests"], "list of manifests")? {
+            let media_type = descriptor["mediaType"].as_str().unwrap_or_default();
+            if media_type.ends_with("index.v1+json") || media_type.ends_with("list.v2+json") {
+                let index = self.json(&blob_path(&descriptor["digest"])?)?;
+                statements.extend(self.statements(&index)?);
+            } else if is_attestation(descriptor) {
+                let manifest = self.json(&blob_path(&descriptor["digest"])?)?;
+                for statement in list(&manifest["layers"], "list of statements")? {
+                    statements.push(self.json(&blob_path(&statement["digest"])?)?);
+                }
+            }
+        }
+        Ok(statements)
+    }
+}
+
+fn is_attestation(descriptor: &Value) -> bool {
+    descriptor["annotations"]["vnd.docker.reference.type"] == "attestation-manifest"
 }
 
 fn list<'a>(value: &'a Value, what: &str) -> Result<&'a [Value], SavedImageError> {
