@@ -10,8 +10,18 @@ mod wrap;
 
 use std::process::ExitCode;
 
+/// Set by every engine for the frontends that it starts (BuildKit `frontend/gateway/gateway.go`).
+const SESSION: &str = "BUILDKIT_SESSION_ID";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if std::env::var_os(SESSION).is_none() {
+        eprintln!(
+            "osderive-frontend {} is a BuildKit frontend, which only an engine starts: name its image in the first line of a Containerfile, `# syntax=IMAGE`, and run `docker build`",
+            env!("CARGO_PKG_VERSION")
+        );
+        return ExitCode::FAILURE;
+    }
     let vars = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let options = options::Options::from_env(vars);

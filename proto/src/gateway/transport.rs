@@ -22,9 +22,7 @@ pub enum TransportError {
     #[error("cannot talk to the engine over stdin and stdout: {0}")]
     Stdio(#[from] io::Error),
     /// There is no gRPC server at the other end.
-    #[error(
-        "no BuildKit engine answers on stdin and stdout ({0}); this program is a BuildKit frontend: name its image in a Containerfile's first line, `# syntax=IMAGE`, and run `docker build`"
-    )]
+    #[error("no BuildKit engine answers on stdin and stdout: {0}")]
     Connect(#[from] tonic::transport::Error),
 }
 
