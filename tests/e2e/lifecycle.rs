@@ -105,11 +105,13 @@ fn steps_come_from_a_cache_in_a_folder(setup: &Setup) {
     assert!(log.contains("leftover-process: "), "{log}");
     let first = scenario.saved(0).unwrap().layer_digests;
 
-    let mut prune = setup.engine.docker();
-    let output = prune.args(["builder", "prune", "-af"]).output().unwrap();
-    assert!(output.status.success());
+    if !setup.empty_cache().unwrap() {
+        return;
+    }
     let log = scenario.build(&["--cache-from", "type=local,src=cache"]);
     let log = log.unwrap().expect_success();
+    // Reading the first step's report would run it again: its layer is in the cache, its report is not.
+    assert!(!log.contains("osderive: committed"), "{log}");
     assert_eq!(cached_steps(&log).len(), 2, "{log}");
     assert_eq!(scenario.saved(0).unwrap().layer_digests, first, "{log}");
 }

@@ -36,10 +36,25 @@ impl Setup {
         engine.load_base(Base::Ostree, places)?;
         engine.load_base(Base::Plain, places)?;
         engine.load_frontend(places)?;
-        Ok(Self {
+        let setup = Self {
             engine,
             places: places.clone(),
-        })
+        };
+        setup.empty_cache()?;
+        Ok(setup)
+    }
+
+    /// Forgets the steps of former runs, whose logs tests would miss; says whether it did. The cache of the
+    /// user's own engine is not ours to empty.
+    fn empty_cache(&self) -> Result<bool> {
+        if self.engine.kind() == Kind::Reachable {
+            return Ok(false);
+        }
+        let mut docker = self.engine.docker();
+        let output = docker.args(["builder", "prune", "-af"]).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "emptying the cache: {errors}");
+        Ok(true)
     }
 
     /// A scenario whose Containerfile derives from the bootable base with osderive.

@@ -2,9 +2,7 @@
 //! is in each layer. What a layer holds is what users ship, so tests look here, not in the engine.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
@@ -60,13 +58,12 @@ pub enum SavedImageError {
 }
 
 impl SavedImage {
-    /// Reads the archive at `path`, of its layers only the last `keep`: a base image has hundreds
-    /// of megabytes.
+    /// Reads an archive, of its layers only the last `keep`: a base image has hundreds of megabytes.
     ///
     /// # Errors
     /// When the archive is no OCI layout.
-    pub fn open(path: &Path, keep: usize) -> Result<Self, SavedImageError> {
-        let mut files = Files::index(File::open(path)?)?;
+    pub fn read(archive: impl Read, keep: usize) -> Result<Self, SavedImageError> {
+        let files = Files::read(archive)?;
         let index = files.json("index.json")?;
         let manifest = files.image_manifest(&index)?;
         let config = files.json(&blob_path(&manifest["config"]["digest"])?)?;
@@ -79,7 +76,7 @@ impl SavedImage {
             .collect();
         let layers = layers[layers.len().saturating_sub(keep)..]
             .iter()
-            .map(|layer| read_layer(&files.get(&blob_path(&layer["digest"])?)?))
+            .map(|layer| read_layer(files.get(&blob_path(&layer["digest"])?)?))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             config,
@@ -98,41 +95,39 @@ impl SavedImage {
     }
 }
 
-/// The archive's files by path, each with its offset and size in bytes.
-struct Files {
-    archive: File,
-    places: BTreeMap<String, (u64, u64)>,
-}
+/// The archive's files by path. They are held in memory: what belongs together is only known at the end.
+struct Files(BTreeMap<String, Vec<u8>>);
 
 impl Files {
-    fn index(archive: File) -> Result<Self, SavedImageError> {
-        let mut places = BTreeMap::new();
-        for entry in Archive::new(archive.try_clone()?).entries_with_seek()? {
-            let entry = entry?;
+    fn read(archive: impl Read) -> Result<Self, SavedImageError> {
+        let mut files = BTreeMap::new();
+        let mut archive = Archive::new(archive);
+        for entry in archive.entries()? {
+            let mut entry = entry?;
             let path = entry.path()?.to_string_lossy().into_owned();
-            places.insert(path, (entry.raw_file_position(), entry.size()));
+            let mut content = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or_default());
+            entry.read_to_end(&mut content)?;
+            files.insert(path, content);
         }
-        Ok(Self { archive, places })
+        // The padding after the end mark: whoever writes into a pipe wants all of it taken.
+        io::copy(&mut archive.into_inner(), &mut io::sink())?;
+        Ok(Self(files))
     }
 
-    fn get(&mut self, path: &str) -> Result<Vec<u8>, SavedImageError> {
-        let missing = || SavedImageError::Missing(path.to_owned());
-        let (offset, size) = *self.places.get(path).ok_or_else(missing)?;
-        self.archive.seek(SeekFrom::Start(offset))?;
-        let mut content = Vec::new();
-        (&self.archive).take(size).read_to_end(&mut content)?;
-        Ok(content)
+    fn get(&self, path: &str) -> Result<&[u8], SavedImageError> {
+        let file = self.0.get(path).map(Vec::as_slice);
+        file.ok_or_else(|| SavedImageError::Missing(path.to_owned()))
     }
 
-    fn json(&mut self, path: &str) -> Result<Value, SavedImageError> {
-        serde_json::from_slice(&self.get(path)?).map_err(|source| SavedImageError::Json {
+    fn json(&self, path: &str) -> Result<Value, SavedImageError> {
+        serde_json::from_slice(self.get(path)?).map_err(|source| SavedImageError::Json {
             blob: path.to_owned(),
             source,
         })
     }
 
     /// Follows indexes down to the first manifest of an image.
-    fn image_manifest(&mut self, index: &Value) -> Result<Value, SavedImageError> {
+    fn image_manifest(&self, index: &Value) -> Result<Value, SavedImageError> {
         let descriptor = list(&index["manifests"], "list of manifests")?
             .iter()
             .find(|descriptor| !is_attestation(descriptor))
@@ -145,7 +140,7 @@ impl Files {
     }
 
     /// The contents of all attestation manifests below an index.
-    fn statements(&mut self, index: &Value) -> Result<Vec<Value>, SavedImageError> {
+    fn statements(&self, index: &Value) -> Result<Vec<Value>, SavedImageError> {
         let mut statements = Vec::new();
         for descriptor in list(&index["manifests"], "list of manifests")? {
             let media_type = descriptor["mediaType"].as_str().unwrap_or_default();

@@ -101,16 +101,27 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When it cannot be saved or read.
     pub fn saved(&self, keep: usize) -> Result<SavedImage> {
-        let archive = self.folder.join(".saved.tar");
         let mut command = self.engine.docker();
-        command
-            .arg("save")
-            .arg("--output")
-            .arg(&archive)
-            .arg(&self.tag);
-        capture("save an image", &mut command)?;
-        let image = SavedImage::open(&archive, keep);
-        fs::remove_file(&archive).map_err(io_error("remove", &archive))?;
+        let mut client = command
+            .args(["save", &self.tag])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| refused("save an image", &error))?;
+        let image = client
+            .stdout
+            .take()
+            .map(|archive| SavedImage::read(archive, keep));
+        let status = client
+            .wait()
+            .map_err(|error| refused("save an image", &error))?;
+        if !status.success() {
+            return Err(Error::Engine {
+                action: format!("save {}", self.tag),
+                message: status.to_string(),
+            });
+        }
+        let image = image.unwrap_or_else(|| SavedImage::read(std::io::empty(), keep));
         image.map_err(|error| refused("save a readable image", &error))
     }
 
