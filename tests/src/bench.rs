@@ -159,8 +159,7 @@ fn make_root(root: &Path, tool: &Path) -> Result<()> {
 fn timed_step(root: &Path, command: &[&str]) -> Result<Duration> {
     let mut unshare = Command::new("unshare");
     unshare
-        .args(["--pid", "--mount", "--fork"])
-        .arg(format!("--mount-proc={}", root.join("proc").display()))
+        .args(["--pid", "--mount", "--fork", "--mount-proc=/proc"])
         .arg(format!("--root={}", root.display()))
         .args(command)
         .stdin(Stdio::null())
