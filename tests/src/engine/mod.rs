@@ -182,6 +182,13 @@ impl Engine {
                 version.server
             )));
         }
+        capture(
+            "find its buildx plugin",
+            Command::new("docker").args(["buildx", "version"]),
+        )
+        .map_err(|error| {
+            Error::Unreachable(format!("{error}; on Debian: apt-get install docker-buildx"))
+        })?;
         Ok(Self {
             kind: Kind::Reachable,
             version,
