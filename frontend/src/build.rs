@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::bootable::{Decision, decide};
 use crate::options::{OptionError, Options};
-use crate::{reports, tool, wrap};
+use crate::reports::Reports;
+use crate::{tool, wrap};
 
 /// Where a result keeps the image config; a multi-platform result appends `/PLATFORM`.
 const IMAGE_CONFIG: &str = "containerimage.config";
@@ -39,14 +40,9 @@ pub(crate) async fn build(
     if plan.splices.is_empty() {
         return Ok(result);
     }
-    let images = solve_spliced(&gateway, &mut result, &plan.splices, &caches)
+    solve_spliced(&gateway, &mut result, &plan.splices, &caches)
         .await
         .map_err(|error| error.map_message(wrap::without_tool))?;
-    // A step that came from an imported cache came without its report, which is no part of the
-    // image; reading it would run the step again.
-    if caches.is_empty() {
-        reports::show(&gateway, &images).await?;
-    }
     Ok(result)
 }
 
@@ -139,28 +135,39 @@ fn missed_steps(stopped: &Stopped) -> Warning {
 
 /// Splices the tool into every definition of `result`, those of attestations too: an SBOM scanner
 /// mounts the final root, and with the old definition every RUN would run twice. The final images
-/// are solved to the end; their definitions are returned.
+/// are solved to the end and what their steps reported is shown.
 async fn solve_spliced(
     gateway: &Gateway,
     result: &mut SolveResult,
     splices: &BTreeMap<Digest, Splice>,
     caches: &[CacheOptionsEntry],
-) -> Result<Vec<Definition>, BuildError> {
+) -> Result<(), BuildError> {
     let solver = Solver {
         gateway,
         splices,
         tool: tool::own_image()?,
         caches,
     };
-    let images = solver
-        .splice(result.refs_mut().collect(), Evaluate::Now)
-        .await?;
+    let refs: Vec<&mut Ref> = result.refs_mut().collect();
+    let images = solver.rewrite(&refs)?;
+    // A step that came from an imported cache came without its report, which is no part of the
+    // image; reading it would run the step again.
+    let reports = match caches {
+        [] => Some(Reports::ask(gateway, images.values())?),
+        _ => None,
+    };
+    solver.solve(refs, &images, Evaluate::Now).await?;
     let attestations = result.attestations.values_mut();
     let attested = attestations
         .flat_map(|platform| &mut platform.attestation)
         .filter_map(|attestation| attestation.r#ref.as_mut());
-    solver.splice(attested.collect(), Evaluate::Later).await?;
-    Ok(images)
+    let refs: Vec<&mut Ref> = attested.collect();
+    let scans = solver.rewrite(&refs)?;
+    solver.solve(refs, &scans, Evaluate::Later).await?;
+    match reports {
+        Some(reports) => reports.show(gateway).await,
+        None => Ok(()),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -177,15 +184,9 @@ struct Solver<'a> {
 }
 
 impl Solver<'_> {
-    /// Replaces each ref whose definition has something to splice by the spliced one's, side by
-    /// side; the others stay as they are. Returns the spliced definitions.
-    async fn splice(
-        &self,
-        refs: Vec<&mut Ref>,
-        evaluate: Evaluate,
-    ) -> Result<Vec<Definition>, BuildError> {
-        let mut solves = JoinSet::new();
-        let mut definitions = Vec::new();
+    /// The spliced definition of each ref that has something to splice, by its place.
+    fn rewrite(&self, refs: &[&mut Ref]) -> Result<BTreeMap<usize, Definition>, BuildError> {
+        let mut definitions = BTreeMap::new();
         for (place, reference) in refs.iter().enumerate() {
             let Some(definition) = definition(reference)? else {
                 continue;
@@ -193,25 +194,36 @@ impl Solver<'_> {
             let rewritten = definition
                 .rewrite(self.splices, Some(&self.tool))
                 .map_err(broken)?;
-            if rewritten.digests.is_empty() {
-                continue;
+            if !rewritten.digests.is_empty() {
+                definitions.insert(place, rewritten.definition);
             }
+        }
+        Ok(definitions)
+    }
+
+    /// Replaces the refs in those places by what the definitions give, solved side by side.
+    async fn solve(
+        &self,
+        mut refs: Vec<&mut Ref>,
+        definitions: &BTreeMap<usize, Definition>,
+        evaluate: Evaluate,
+    ) -> Result<(), BuildError> {
+        let mut solves = JoinSet::new();
+        for (&place, definition) in definitions {
             let request = SolveRequest {
-                definition: Some(rewritten.definition.to_bytes()),
+                definition: Some(definition.to_bytes()),
                 cache_imports: self.caches.to_vec(),
                 evaluate: evaluate == Evaluate::Now,
                 ..SolveRequest::default()
             };
-            definitions.push(rewritten.definition);
             let gateway = self.gateway.clone();
             solves.spawn(async move { (place, gateway.solve(request).await) });
         }
-        let mut refs = refs;
         while let Some(solved) = solves.join_next().await {
             let (place, result) = solved.map_err(broken)?;
             *refs[place] = single_ref(result?)?;
         }
-        Ok(definitions)
+        Ok(())
     }
 }
 
