@@ -2,6 +2,7 @@
 //! the pid namespace belongs to the step, whereas elsewhere it may be anybody's.
 
 use std::{
+    collections::BTreeMap,
     fs, thread,
     time::{Duration, Instant},
 };
@@ -31,12 +32,12 @@ pub(crate) fn end_leftovers() -> Result<Vec<Leftover>> {
     if !getpid().is_init() || !proc_is_ours || all_gone(PATIENCE, |_| ())? {
         return Ok(Vec::new());
     }
-    let mut ended: Vec<Leftover> = Vec::new();
+    // By process id: what is seen between its fork and its exec changes its name.
+    let mut ended: BTreeMap<i32, Leftover> = BTreeMap::new();
     let terminate_once = |running: &[Leftover]| {
         for process in running {
-            if !ended.contains(process) {
+            if ended.insert(process.pid, process.clone()).is_none() {
                 send(process, Signal::TERM);
-                ended.push(process.clone());
             }
         }
     };
@@ -44,8 +45,7 @@ pub(crate) fn end_leftovers() -> Result<Vec<Leftover>> {
     if !all_gone(GRACE, terminate_once)? && !all_gone(LAST, kill)? {
         return Err(unkillable(&running()));
     }
-    ended.sort_by_key(|process| process.pid);
-    Ok(ended)
+    Ok(ended.into_values().collect())
 }
 
 /// Reaps until no process is left, or time is up; `each_time` hears which still run.

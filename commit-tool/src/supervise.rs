@@ -1,7 +1,7 @@
 //! Stays by a step's command until it ends: hands signals on to it, reaps what else ends
 //! meanwhile, and tells how it ended.
 
-use std::io;
+use std::{fs, io};
 
 use rustix::{
     io::Errno,
@@ -46,9 +46,12 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Begins to catch signals; do so before the command starts, so that none is lost.
     pub(crate) fn begin() -> Result<Self> {
-        let signals = [
-            SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
-        ];
+        let ignored = ignored_signals();
+        let is_ignored = |signal: &i32| ignored & (1 << (signal - 1)) != 0;
+        let mut signals = vec![SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
+        // The command inherits what is ignored, and a handler of ours would undo that.
+        signals.retain(|signal| !is_ignored(signal));
+        signals.push(SIGCHLD);
         Ok(Self {
             signals: Signals::new(signals).map_err(Error::Wait)?,
         })
@@ -70,6 +73,15 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// What whoever started this process has it ignore, as a mask with signal 1 in bit 0 (proc(5),
+/// `SigIgn`); none where /proc does not tell.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
 }
 
 fn pass_on(command: Pid, number: i32) {

@@ -11,7 +11,7 @@ use std::{
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
@@ -291,16 +291,10 @@ fn fill(directory: &Path, entries: usize) {
 }
 
 #[test]
-fn a_hundred_thousand_entries_take_seconds() {
+fn a_hundred_thousand_entries_are_removed() {
     let root = bootc_root_in_memory();
     fill(&root.path().join("var/cache"), 100_000);
-    let start = Instant::now();
     commit(root.path(), &[]).ended_with(0);
-    assert!(
-        start.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        start.elapsed()
-    );
     assert_emptied(root.path());
 }
 

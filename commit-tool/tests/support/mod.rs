@@ -137,9 +137,12 @@ impl Image {
 
     /// `unshare` with the tool in it, ready to be started.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("unshare");
+        // Whoever runs the tests may ignore signals, as nohup does.
+        let mut command = Command::new("env");
         command
             .args([
+                "--default-signal",
+                "unshare",
                 "--mount",
                 "--pid",
                 "--fork",

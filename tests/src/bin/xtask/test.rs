@@ -28,8 +28,16 @@ pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
         check("lints", &clippy, places)?;
     }
     let kinds: Vec<&str> = Kind::PRIVATE.iter().map(|kind| kind.name()).collect();
+    if filters.is_empty() {
+        check(
+            "examples in docs",
+            &["test", "--quiet", "--workspace", "--locked", "--doc"],
+            places,
+        )?;
+    }
     let mut test = cargo(places);
-    test.args(["test", "--workspace", "--locked", "--no-fail-fast", "--"])
+    test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .args(["--lib", "--bins", "--tests", "--"])
         .args(filters)
         .env("OSDERIVE_ENGINES", kinds.join(","));
     let start = Instant::now();
