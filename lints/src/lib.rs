@@ -1,9 +1,10 @@
-//! What a bootable image must be: findings, the rules that make them, and the step report
+//! What a bootable image must be: the image model, findings, the rules that make them, and the step report
 //! that carries them from the commit tool to the frontend. This crate never prints, never exits
 //! and knows nothing of BuildKit.
 
 mod escape;
 mod finding;
+pub mod model;
 mod report;
 pub mod rules;
 

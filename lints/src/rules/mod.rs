@@ -3,6 +3,10 @@
 
 use crate::{Finding, Severity};
 
+pub mod account_duplicate_id;
+pub mod account_not_declarable;
+pub mod account_outside_system_range;
+pub mod account_usable_password;
 pub mod commit_cannot_remove;
 pub mod commit_not_a_directory;
 pub mod leftover_process;
@@ -20,6 +24,10 @@ pub struct Rule {
 
 /// Every rule, in the order of their names.
 pub const RULES: &[Rule] = &[
+    account_duplicate_id::RULE,
+    account_not_declarable::RULE,
+    account_outside_system_range::RULE,
+    account_usable_password::RULE,
     commit_cannot_remove::RULE,
     commit_not_a_directory::RULE,
     leftover_process::RULE,

@@ -1,0 +1,70 @@
+//! # What it does
+//! Looks for users and groups that the image makes with ids of the range for people (`UID_MIN` of
+//! login.defs, 1000 and up).
+//!
+//! # Why it breaks
+//! These ids belong to the machine: its first own user gets 1000 too. A service account with such
+//! an id then gets another one, and the files that the image has for it belong to that person.
+//! A login account of the image is unknown on every machine whose /etc/passwd was ever changed.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN useradd app
+//! ```
+//!
+//! # Fix
+//! `useradd --system` and `groupadd --system` for what services run as; people's accounts are made
+//! on the machine, by an installer, cloud-init or systemd's credentials.
+
+use super::Rule;
+use crate::{Finding, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "account-outside-system-range",
+    severity: Severity::Warning,
+    summary: "the image makes an account with an id of the machine's own users",
+};
+
+/// What kind of account it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// A user that cannot log in.
+    Service,
+    /// A user with a login shell.
+    Login,
+    /// A group.
+    Group,
+}
+
+/// The finding about one account; `min` is the lowest id for people.
+pub fn finding(account: Account, name: &str, id: u32, min: u32) -> Finding {
+    let (what, path, command, kept) = match account {
+        Account::Service => ("user", "/etc/passwd", "useradd", ""),
+        Account::Login => (
+            "user",
+            "/etc/passwd",
+            "useradd",
+            ", and it is not declared in sysusers.d since it has a login shell",
+        ),
+        Account::Group => ("group", "/etc/group", "groupadd", ""),
+    };
+    RULE.finding(
+        format!("the {what} {name} has the id {id}, from {min} up ids belong to the machine{kept}"),
+        format!("make it with `{command} --system` if a service uses it; make people's accounts on the machine"),
+        vec![path.to_owned()],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_account_is_told_to_be_left_to_the_machine() {
+        let finding = finding(Account::Login, "app", 1000, 1000);
+        assert!(finding.message.contains("the user app has the id 1000"));
+        assert!(finding.message.ends_with("since it has a login shell"));
+        assert!(finding.help.contains("useradd --system"));
+    }
+}
