@@ -2,7 +2,8 @@
 //! Killed anywhere and run again it ends in the same place, since each run starts by looking.
 
 use osderive_lints::{
-    Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, RemovedEntry, StepReport,
+    Change, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, RemovedEntry,
+    StepReport,
     rules::{
         commit_cannot_remove::{self, Stuck},
         commit_not_a_directory,
@@ -10,6 +11,7 @@ use osderive_lints::{
 };
 
 use crate::{
+    accounts::{self, Settled, Snapshot},
     apply::{Applied, apply},
     error::Result,
     mounts::Mounts,
@@ -31,12 +33,25 @@ pub(crate) struct Committed {
     pub(crate) open: Vec<Area>,
 }
 
-/// Hears of each removed path with the reason.
+/// Hears of each thing done with the reason.
 pub(crate) type Listener<'a> = &'a mut dyn FnMut(&str, &str);
 
-/// Commits a root file system.
-pub(crate) fn commit(rootfs: &Rootfs, mut listener: Option<Listener<'_>>) -> Result<Committed> {
+/// Commits a root file system; `before` is what its accounts were before a step's command.
+pub(crate) fn commit(
+    rootfs: &Rootfs,
+    before: Option<&Snapshot>,
+    mut listener: Option<Listener<'_>>,
+) -> Result<Committed> {
     let mut account = Account::new();
+    let accounts = accounts::settle(rootfs, before, |file| {
+        if let Some(hear) = &mut listener {
+            let done = match file.change {
+                Change::Wrote => "wrote",
+                Change::Removed => "removed",
+            };
+            hear(&format!("{done} {}", file.path), &file.reason);
+        }
+    })?;
     for round in 1..=ROUNDS {
         let seen = observe(rootfs, Mounts::read(rootfs))?;
         let plan = plan(&seen);
@@ -44,7 +59,7 @@ pub(crate) fn commit(rootfs: &Rootfs, mut listener: Option<Listener<'_>>) -> Res
         if let Some(hear) = &mut listener {
             for action in &applied.removed {
                 let Action::Remove { entry, area, .. } = action;
-                hear(&seen.path(*entry), area.reason);
+                hear(&format!("removed {}", seen.path(*entry)), area.reason);
             }
         }
         account.add(&seen, &applied);
@@ -53,6 +68,7 @@ pub(crate) fn commit(rootfs: &Rootfs, mut listener: Option<Listener<'_>>) -> Res
             break;
         }
     }
+    account.add_accounts(accounts);
     Ok(account.committed)
 }
 
@@ -93,6 +109,13 @@ impl Account {
             self.committed.areas.contains(area) || applied.removed.iter().any(in_area)
         };
         self.committed.areas = AREAS.into_iter().filter(touched).collect();
+    }
+
+    fn add_accounts(&mut self, accounts: Settled) {
+        let report = &mut self.committed.report;
+        report.changed.extend(accounts.changed);
+        report.kept.extend(accounts.kept);
+        report.findings.extend(accounts.findings);
     }
 
     /// Tells what the last round had to leave.
@@ -146,6 +169,7 @@ pub(crate) fn empty_report(outcome: Outcome) -> StepReport {
         removed_entries: 0,
         removed_bytes: 0,
         removed: Vec::new(),
+        changed: Vec::new(),
         kept: Vec::new(),
         findings: Vec::<Finding>::new(),
     }

@@ -45,6 +45,12 @@ pub(crate) enum Error {
     )]
     Remove { path: String, source: Errno },
 
+    #[error(
+        "commit failed: cannot change {path}: {source}; the step's layer is incomplete, check the \
+         build engine's storage and build again"
+    )]
+    Account { path: String, source: Errno },
+
     #[error("cannot restore the modification time of {path}: {source}")]
     Restore { path: String, source: Errno },
 

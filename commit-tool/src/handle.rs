@@ -1,7 +1,10 @@
 //! Directory handles that cannot leave the root file system: one name at a time, never through a
 //! link, never across a mount. Every look at an entry goes through here too.
 
-use std::{ffi::OsStr, io};
+use std::{
+    ffi::OsStr,
+    io::{self, Read as _},
+};
 
 use osderive_lints::EntryKind;
 use rustix::{
@@ -22,17 +25,69 @@ const OPEN: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
 
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
 /// Opens the entry `name` of a directory as a directory.
 ///
 /// `XDEV` means that it is a mount point, `NOTDIR` or `LOOP` that it is no directory.
 pub(crate) fn open_child(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    open_one(directory, name, OPEN)
+}
+
+/// Opens a directory by its path below another one, each name as [`open_child`] does.
+pub(crate) fn open_below(top: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
+    let mut directory = rustix::io::dup(top)?;
+    for name in path.split('/') {
+        directory = open_child(directory.as_fd(), OsStr::new(name))?;
+    }
+    Ok(directory)
+}
+
+/// Reads the entry `name` of a directory; none when it is no regular file or a mount point.
+///
+/// `FBIG` means that it has more than `limit` bytes.
+pub(crate) fn read_regular(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, Errno> {
+    match open_one(directory, name, READ | OFlags::NOFOLLOW) {
+        Ok(file) => read_all(file, limit),
+        Err(Errno::LOOP | Errno::XDEV | Errno::NXIO) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a file by its path, following links as a system that runs on this root would; none when
+/// there is no such regular file, it is too large, or the kernel cannot confine links.
+pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &OsStr, limit: u64) -> Option<Vec<u8>> {
+    let file = openat2(root, path, READ, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
+    read_all(file, limit).ok()?
+}
+
+fn read_all(file: OwnedFd, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
+    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    let mut limited = std::fs::File::from(file).take(limit + 1);
+    match limited.read_to_end(&mut content) {
+        Ok(_) if content.len() as u64 > limit => Err(Errno::FBIG),
+        Ok(_) => Ok(Some(content)),
+        Err(error) => Err(errno(&error)),
+    }
+}
+
+fn open_one(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     debug_assert!(!name.as_encoded_bytes().contains(&b'/') && name != ".." && name != ".");
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    match openat2(directory, name, OPEN, Mode::empty(), resolve) {
+    match openat2(directory, name, flags, Mode::empty(), resolve) {
         // Kernels before 5.6 have no openat2, and old seccomp profiles answer EPERM. A single
         // name with O_NOFOLLOW stays beneath all the same.
         Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {
-            openat(directory, name, OPEN, Mode::empty())
+            openat(directory, name, flags, Mode::empty())
         }
         opened => opened,
     }

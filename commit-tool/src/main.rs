@@ -1,6 +1,7 @@
 //! `ostree-container`: runs the steps of an image build and commits them, as the command that a
 //! build frontend puts before each RUN and as the one that `ostree container commit` calls.
 
+mod accounts;
 mod apply;
 mod cli;
 mod commit;
@@ -36,7 +37,7 @@ use crate::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let mut tell = |path: &str, reason: &str| say(&format!("osderive: removed {path}: {reason}\n"));
+    let mut tell = |done: &str, reason: &str| say(&format!("osderive: {done}: {reason}\n"));
     let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };
     let code = match &cli.verb {
         Verb::Step(args) => or_on_panic(exit::STEP_FAILED, || run_step(args, listener)),
@@ -85,10 +86,11 @@ fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()
     if args.dry_run {
         let seen = observe::observe(&rootfs, Mounts::read(&rootfs))?;
         let plan = plan::plan(&seen);
-        print_plan(&plan.table(&seen).to_string());
+        let accounts = accounts::plan(&rootfs, None)?;
+        print_plan(&plan.table(&seen, &accounts).to_string());
         return Ok(());
     }
-    let committed = commit::commit(&rootfs, listener)?;
+    let committed = commit::commit(&rootfs, None, listener)?;
     say(&summary::summary(&committed));
     Ok(())
 }

@@ -14,7 +14,7 @@ use rustix::{
 
 use crate::{
     error::{Error, Result},
-    handle::{Descent, Look, look, open_child, sorted_names},
+    handle::{Descent, Look, look, open_below, open_child, sorted_names},
     mounts::{MountNode, Mounts},
     rootfs::Rootfs,
 };
@@ -158,11 +158,7 @@ pub(crate) fn observe(rootfs: &Rootfs, mounts: Option<Mounts>) -> Result<Observa
 
 /// Opens an area for the stages after this one; none when it is no plain directory any more.
 pub(crate) fn reopen(rootfs: &Rootfs, area: Area) -> Option<OwnedFd> {
-    let mut directory = rustix::io::dup(rootfs).ok()?;
-    for name in area.path.split('/') {
-        directory = open_child(directory.as_fd(), OsStr::new(name)).ok()?;
-    }
-    Some(directory)
+    open_below(rootfs.as_fd(), area.path).ok()
 }
 
 struct Observer {

@@ -3,10 +3,13 @@
 
 use std::fmt;
 
-use osderive_lints::{EntryKind, KeptEntry, rules};
+use osderive_lints::{Change, EntryKind, KeptEntry, rules};
 use rustix::io::Errno;
 
-use crate::observe::{Area, Blocked, EntryId, Observation, Obstacle};
+use crate::{
+    accounts,
+    observe::{Area, Blocked, EntryId, Observation, Obstacle},
+};
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +115,16 @@ impl Plan {
     }
 
     /// The plan as a table of action, path and reason.
-    pub(crate) fn table<'a>(&'a self, seen: &'a Observation) -> impl fmt::Display + 'a {
-        Table { plan: self, seen }
+    pub(crate) fn table<'a>(
+        &'a self,
+        seen: &'a Observation,
+        accounts: &'a accounts::Plan,
+    ) -> impl fmt::Display + 'a {
+        Table {
+            plan: self,
+            seen,
+            accounts,
+        }
     }
 }
 
@@ -129,6 +140,7 @@ impl From<Keep> for KeptEntry {
 struct Table<'a> {
     plan: &'a Plan,
     seen: &'a Observation,
+    accounts: &'a accounts::Plan,
 }
 
 impl fmt::Display for Table<'_> {
@@ -163,7 +175,21 @@ impl Table<'_> {
             let reason = format!("{}: {error}", rules::commit_cannot_remove::RULE.name);
             (self.seen.path(*id), "keep", reason)
         });
-        removed.chain(kept).chain(stuck).collect()
+        let changed = self.accounts.changed_files().map(|file| {
+            let action = match file.change {
+                Change::Wrote => "write",
+                Change::Removed => "remove",
+            };
+            (file.path, action, file.reason)
+        });
+        let left = self.accounts.kept().iter().cloned();
+        let left = left.map(|kept| (kept.path, "keep", kept.reason));
+        removed
+            .chain(kept)
+            .chain(stuck)
+            .chain(changed)
+            .chain(left)
+            .collect()
     }
 }
 
@@ -194,7 +220,9 @@ mod tests {
             "var/cache/man/index",
         ];
         let seen = seen_with(&paths, "/var/cache/apt/archives");
-        let table = plan(&seen).table(&seen).to_string();
+        let table = plan(&seen)
+            .table(&seen, &accounts::Plan::default())
+            .to_string();
         assert_eq!(
             table,
             "\
@@ -219,7 +247,9 @@ remove  /var/cache/man/index         caches are made again on the machine
         let paths = ["tmp/b/c", "tmp/a", "run/x"];
         let tables = [0; 2].map(|_| {
             let seen = seen_with(&paths, "/none");
-            plan(&seen).table(&seen).to_string()
+            plan(&seen)
+                .table(&seen, &accounts::Plan::default())
+                .to_string()
         });
         assert_eq!(tables[0], tables[1]);
     }

@@ -14,6 +14,7 @@ use cap_std_ext::dirext::CapStdExtDirExt as _;
 use osderive_lints::{Outcome, REPORT_FILE, StepReport, rules::leftover_process};
 
 use crate::{
+    accounts::Snapshot,
     cli::StepArgs,
     commit::{Listener, commit, empty_report},
     error::{Error, Result},
@@ -35,6 +36,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     let report = args.report.as_deref().map(ReportDir::open).transpose()?;
     let run_as = run_as(args)?;
     let stamps = Stamps::take(&rootfs);
+    let accounts = commits.then(|| Snapshot::take(&rootfs)).transpose()?;
 
     let supervisor = Supervisor::begin()?;
     let command = launch(&args.command, &run_as)?;
@@ -48,7 +50,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     }
 
     let leftovers = end_leftovers()?;
-    let mut committed = commit(&rootfs, listener)?;
+    let mut committed = commit(&rootfs, accounts.as_ref(), listener)?;
     stamps.restore(&rootfs, &committed.open)?;
     committed
         .report

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use osderive_lints::Severity;
+use osderive_lints::{Change, ChangedFile, Severity};
 
 use crate::commit::Committed;
 
@@ -25,6 +25,9 @@ pub(crate) fn summary(committed: &Committed) -> String {
             areas.join(", ")
         );
     }
+    if !report.changed.is_empty() {
+        let _ = writeln!(text, "osderive: {}", changes(&report.changed));
+    }
     for finding in &report.findings {
         let severity = match finding.severity {
             Severity::Info => "note",
@@ -38,6 +41,16 @@ pub(crate) fn summary(committed: &Committed) -> String {
         );
     }
     text
+}
+
+/// `accounts: wrote /usr/lib/sysusers.d/00-….conf, removed /etc/passwd-`
+fn changes(changed: &[ChangedFile]) -> String {
+    let done = |file: &ChangedFile| match file.change {
+        Change::Wrote => format!("wrote {}", file.path),
+        Change::Removed => format!("removed {}", file.path),
+    };
+    let done: Vec<String> = changed.iter().map(done).collect();
+    format!("accounts: {}", done.join(", "))
 }
 
 fn entries(count: u64) -> String {

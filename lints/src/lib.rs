@@ -11,6 +11,6 @@ pub mod rules;
 pub use escape::{MAX_PATH_BYTES, escape_path};
 pub use finding::{Finding, Severity};
 pub use report::{
-    EntryKind, KeptEntry, MAX_LISTED_ENTRIES, MAX_REPORT_BYTES, Outcome, REPORT_FILE,
-    REPORT_VERSION, RemovedEntry, ReportError, StepReport,
+    Change, ChangedFile, EntryKind, KeptEntry, MAX_LISTED_ENTRIES, MAX_REPORT_BYTES, Outcome,
+    REPORT_FILE, REPORT_VERSION, RemovedEntry, ReportError, StepReport,
 };

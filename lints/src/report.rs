@@ -65,6 +65,27 @@ pub struct KeptEntry {
     pub reason: String,
 }
 
+/// A file that the commit wrote or took away in order to keep what the step made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedFile {
+    /// What was done with it.
+    pub change: Change,
+    /// Absolute path in the image, bytes outside UTF-8 as `\xNN`.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was done with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// It was written, new or anew.
+    Wrote,
+    /// It was taken away.
+    Removed,
+}
+
 /// What one step's commit did and found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
@@ -79,6 +100,9 @@ pub struct StepReport {
     /// The first [`MAX_LISTED_ENTRIES`] removed entries, in path order.
     #[serde(default)]
     pub removed: Vec<RemovedEntry>,
+    /// The files that were changed to keep what the step made, in the order of the changes.
+    #[serde(default)]
+    pub changed: Vec<ChangedFile>,
     /// What was left alone, at most [`MAX_LISTED_ENTRIES`], in path order.
     #[serde(default)]
     pub kept: Vec<KeptEntry>,
@@ -134,6 +158,7 @@ mod tests {
             removed_entries: 0,
             removed_bytes: 0,
             removed: Vec::new(),
+            changed: Vec::new(),
             kept: Vec::new(),
             findings: Vec::new(),
         }

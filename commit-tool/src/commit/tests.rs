@@ -209,7 +209,8 @@ fn a_commit_tells_what_it_removed() {
     let mut heard = Vec::new();
     let committed = commit(
         &rootfs,
-        Some(&mut |path: &str, _: &str| heard.push(path.to_owned())),
+        None,
+        Some(&mut |done: &str, _: &str| heard.push(done.to_owned())),
     )
     .expect("commits");
     let report = &committed.report;
@@ -219,7 +220,11 @@ fn a_commit_tells_what_it_removed() {
         listed,
         ["/tmp/d", "/tmp/d/a", "/var/cache/d", r"/var/cache/d/b\x0a"]
     );
-    assert_eq!(heard.iter().collect::<Vec<_>>(), listed);
+    let told: Vec<String> = listed
+        .iter()
+        .map(|path| format!("removed {path}"))
+        .collect();
+    assert_eq!(heard, told);
     assert_eq!(
         crate::summary::summary(&committed),
         "osderive: committed: removed 4 entries (14 B) from /tmp, /var/cache\n"
@@ -239,7 +244,7 @@ fn the_report_of_a_huge_step_stays_small_enough_to_be_read() {
         .make_in(root.path());
     }
     let rootfs = Rootfs::open(root.path()).expect("opens");
-    let report = commit(&rootfs, None).expect("commits").report;
+    let report = commit(&rootfs, None, None).expect("commits").report;
     assert_eq!(report.removed.len(), MAX_LISTED_ENTRIES);
     assert_eq!(report.removed_entries, MAX_LISTED_ENTRIES as u64 + 101);
     let json = serde_json::to_vec(&report).expect("serialises");
@@ -250,6 +255,6 @@ fn the_report_of_a_huge_step_stays_small_enough_to_be_read() {
 fn nothing_removed_and_found_is_nothing_said() {
     let root = tempfile::tempdir().expect("a directory");
     let rootfs = Rootfs::open(root.path()).expect("opens");
-    let committed = commit(&rootfs, None).expect("commits");
+    let committed = commit(&rootfs, None, None).expect("commits");
     assert_eq!(crate::summary::summary(&committed), "");
 }

@@ -3,7 +3,7 @@
 use super::{fields, id, records};
 
 /// One user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User<'a> {
     /// The login name.
     pub name: &'a [u8],

@@ -21,6 +21,8 @@ const SOURCE_DATE_EPOCH: &str = "1754697600";
 /// The Debian suites in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
+    /// Debian 12.
+    Bookworm,
     /// Debian 13.
     Trixie,
     /// Debian unstable.
@@ -31,6 +33,7 @@ impl Suite {
     /// The suite's name in the archive.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
             Self::Sid => "sid",
         }

@@ -1,0 +1,457 @@
+//! Accounts as sysusers.d lines: which accounts of an image can and shall be declared, how each line
+//! reads so that systemd 252 and newer read it back, and what other files declare already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use osderive_lints::model::{
+    group::{Group, groups},
+    passwd::{User, users},
+    sysusers::{self, Id, Item, PrimaryGroup, is_valid_name},
+};
+
+/// The overflow user's and group's id; Debian gives the group to service users that have no other.
+const OVERFLOW_ID: u32 = 65534;
+
+/// systemd reads lines up to 1 MiB; no honest field comes near this.
+const MAX_FIELD_BYTES: usize = 4096;
+
+/// What one line declares. The order is that of the lines in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key<'a> {
+    Group(&'a [u8]),
+    User(&'a [u8]),
+    /// The user and the group.
+    Member(&'a [u8], &'a [u8]),
+}
+
+/// The lowest ids of people's accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) uid_min: u32,
+    pub(super) gid_min: u32,
+}
+
+impl Limits {
+    /// Reads login.defs; 1000 where it is silent, as shadow-utils.
+    pub(super) fn parse(login_defs: &[u8]) -> Self {
+        let value = |key: &[u8]| {
+            let mut words = login_defs.split(|&byte| byte == b'\n').filter_map(|line| {
+                let line = line.trim_ascii().strip_prefix(key)?;
+                let value = line.strip_prefix(b" ").or(line.strip_prefix(b"\t"))?;
+                std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
+            });
+            words.next().unwrap_or(1000)
+        };
+        Self {
+            uid_min: value(b"UID_MIN"),
+            gid_min: value(b"GID_MIN"),
+        }
+    }
+}
+
+/// The users and groups of an image, the first of each name.
+pub(super) struct Accounts<'a> {
+    pub(super) users: Vec<User<'a>>,
+    pub(super) groups: Vec<Group<'a>>,
+    by_name: BTreeMap<&'a [u8], User<'a>>,
+    names_of_groups: BTreeMap<u32, &'a [u8]>,
+    pub(super) limits: Limits,
+}
+
+impl<'a> Accounts<'a> {
+    pub(super) fn new(passwd: &'a [u8], group: &'a [u8], limits: Limits) -> Self {
+        let mut seen = BTreeSet::new();
+        let users: Vec<User<'_>> = users(passwd)
+            .filter(|user| seen.insert(user.name))
+            .collect();
+        let mut seen = BTreeSet::new();
+        let groups: Vec<Group<'_>> = groups(group)
+            .filter(|group| seen.insert(group.name))
+            .collect();
+        let mut names_of_groups = BTreeMap::new();
+        for group in &groups {
+            names_of_groups.entry(group.gid).or_insert(group.name);
+        }
+        Self {
+            by_name: users.iter().map(|user| (user.name, *user)).collect(),
+            users,
+            groups,
+            names_of_groups,
+            limits,
+        }
+    }
+
+    pub(super) fn user(&self, name: &[u8]) -> Option<&User<'a>> {
+        self.by_name.get(name)
+    }
+
+    /// The name of a user's primary group.
+    pub(super) fn primary_group(&self, user: &User<'_>) -> Option<&'a [u8]> {
+        self.names_of_groups.get(&user.gid).copied()
+    }
+
+    /// Whether an account is one that people log in to, which is for the machine to make.
+    pub(super) fn is_login(&self, user: &User<'_>) -> bool {
+        user.uid >= self.limits.uid_min && user.uid != OVERFLOW_ID && !is_nologin(user.shell)
+    }
+
+    /// Whether a group belongs to nobody but people.
+    pub(super) fn is_login_group(&self, group: &Group<'_>) -> bool {
+        group.gid >= self.limits.gid_min
+            && group.gid != OVERFLOW_ID
+            && (self.users.iter()).any(|user| user.gid == group.gid && self.is_login(user))
+    }
+
+    /// Whether a service account or group has an id that the machine gives to people.
+    pub(super) fn is_outside(id: u32, min: u32) -> bool {
+        id >= min && id != OVERFLOW_ID
+    }
+
+    /// The lines for every account that can be declared. Root's exist everywhere.
+    pub(super) fn lines(&self) -> BTreeMap<Key<'a>, String> {
+        let mut lines = BTreeMap::new();
+        let mut gids = BTreeSet::new();
+        for group in &self.groups {
+            let first = gids.insert(group.gid);
+            if !first || group.gid == 0 || !declarable_id(group.gid) || self.is_login_group(group) {
+                continue;
+            }
+            if let Some(name) = text_name(group.name) {
+                lines.insert(Key::Group(group.name), format!("g {name} {}", group.gid));
+            }
+        }
+        let mut uids = BTreeSet::new();
+        for user in &self.users {
+            let first = uids.insert(user.uid);
+            if !first || user.uid == 0 || self.is_login(user) {
+                continue;
+            }
+            if let Some(line) = self.user_line(user) {
+                lines.insert(Key::User(user.name), line);
+            }
+        }
+        self.add_members(&mut lines);
+        lines
+    }
+
+    fn user_line(&self, user: &User<'_>) -> Option<String> {
+        let name = text_name(user.name).filter(|_| declarable_id(user.uid))?;
+        let group = text_name(self.primary_group(user)?)?;
+        let gecos = quoted(user.gecos).unwrap_or_default();
+        let [home, shell] = [absolute(user.home), absolute(effective_shell(user.shell))]
+            .map(Option::unwrap_or_default);
+        let mut line = format!("u {name} {}:{group}", user.uid);
+        for field in [gecos, home, shell] {
+            line.push(' ');
+            line.push_str(if field.is_empty() { "-" } else { &field });
+        }
+        Some(line)
+    }
+
+    fn add_members(&self, lines: &mut BTreeMap<Key<'a>, String>) {
+        for group in &self.groups {
+            if group.gid != 0 && !lines.contains_key(&Key::Group(group.name)) {
+                continue;
+            }
+            for member in &group.members {
+                let known = self
+                    .user(member)
+                    .is_some_and(|user| user.uid == 0 || lines.contains_key(&Key::User(user.name)));
+                if let (true, Some(user), Some(name)) =
+                    (known, text_name(member), text_name(group.name))
+                {
+                    lines.insert(Key::Member(member, group.name), format!("m {user} {name}"));
+                }
+            }
+        }
+    }
+
+    /// What of a user cannot be declared, for people.
+    pub(super) fn obstacles(&self, user: &User<'_>) -> Vec<&'static str> {
+        let group = self.primary_group(user);
+        [
+            (text_name(user.name).is_none(), "its name"),
+            (!declarable_id(user.uid), "its id"),
+            (group.and_then(text_name).is_none(), "its primary group"),
+            (quoted(user.gecos).is_none(), "its comment"),
+            (absolute(user.home).is_none(), "its home"),
+            (absolute(effective_shell(user.shell)).is_none(), "its shell"),
+        ]
+        .into_iter()
+        .filter_map(|(is_obstacle, what)| is_obstacle.then_some(what))
+        .collect()
+    }
+}
+
+/// Whether a shell only says no (nologin(8), false(1)).
+pub(super) fn is_nologin(shell: &[u8]) -> bool {
+    let name = shell.rsplit(|&byte| byte == b'/').next();
+    [
+        &b"nologin"[..],
+        b"false",
+        b"true",
+        b"sync",
+        b"shutdown",
+        b"halt",
+    ]
+    .contains(&name.unwrap_or_default())
+}
+
+/// An empty shell means this one (passwd(5)); in sysusers.d it would mean nologin.
+fn effective_shell(shell: &[u8]) -> &[u8] {
+    if shell.is_empty() { b"/bin/sh" } else { shell }
+}
+
+pub(super) fn text_name(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name)
+        .ok()
+        .filter(|_| is_valid_name(name))
+}
+
+/// The 16-bit "no id" number cannot be declared.
+fn declarable_id(id: u32) -> bool {
+    id != 0xffff
+}
+
+/// A home or shell as systemd takes it (`valid_home`): absolute, without `.` and `..`.
+fn absolute(path: &[u8]) -> Option<String> {
+    let is_plain = |name: &[u8]| name != b"." && name != b"..";
+    let fits = path.starts_with(b"/") && path.split(|&byte| byte == b'/').all(is_plain);
+    // No home is written as / by systemd too.
+    if path.is_empty() {
+        return Some("/".to_owned());
+    }
+    fits.then(|| quoted(path)).flatten()
+}
+
+/// A field in the only way that 252 and 257 read alike: `"` around it, `\` before `"` and `\`,
+/// and `%` doubled. None for bytes that systemd takes nowhere in an account.
+fn quoted(field: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(field).ok()?;
+    if text.chars().any(char::is_control) || text.contains(':') || text.len() > MAX_FIELD_BYTES {
+        return None;
+    }
+    let text = text.replace('%', "%%");
+    let plain = |c: char| !c.is_whitespace() && !['"', '\'', '\\', '#'].contains(&c);
+    if text.chars().all(plain) {
+        return Some(text);
+    }
+    Some(format!(
+        "\"{}\"",
+        text.replace('\\', r"\\").replace('"', "\\\"")
+    ))
+}
+
+/// What a set of sysusers.d files declares: of each account the first line counts.
+#[derive(Debug, Default)]
+pub(super) struct Declarations {
+    users: BTreeMap<Vec<u8>, sysusers::User>,
+    groups: BTreeMap<Vec<u8>, Id>,
+    members: BTreeSet<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Declarations {
+    /// Reads files in their order.
+    pub(super) fn of<'f>(files: impl IntoIterator<Item = &'f [u8]>) -> Self {
+        let mut declared = Self::default();
+        for file in files {
+            for line in sysusers::parse(file).lines {
+                declared.add(line.item);
+            }
+        }
+        declared
+    }
+
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::User(user) => drop(self.users.entry(user.name.clone()).or_insert(user)),
+            Item::Group { name, id } => drop(self.groups.entry(name).or_insert(id)),
+            Item::Member { user, group } => drop(self.members.insert((user, group))),
+            Item::Range { .. } => {}
+        }
+    }
+
+    /// Whether there is a line for an account, whatever it says.
+    pub(super) fn names(&self, key: Key<'_>) -> bool {
+        match key {
+            Key::Group(name) => self.groups.contains_key(name),
+            Key::User(name) => self.users.contains_key(name),
+            Key::Member(user, group) => self.members.contains(&(user.to_owned(), group.to_owned())),
+        }
+    }
+
+    /// Whether an account has its very ids from here.
+    pub(super) fn pins(&self, key: Key<'_>, accounts: &Accounts<'_>) -> bool {
+        match key {
+            Key::Member(..) => self.names(key),
+            Key::Group(name) => {
+                let group = accounts.groups.iter().find(|group| group.name == name);
+                group.is_some_and(|group| self.pins_group(group))
+            }
+            Key::User(name) => {
+                let user = accounts.user(name);
+                user.is_some_and(|user| self.user_pinned(user, accounts).is_some())
+            }
+        }
+    }
+
+    /// Whether an account is declared just as it is.
+    pub(super) fn equals(&self, key: Key<'_>, accounts: &Accounts<'_>) -> bool {
+        let Key::User(name) = key else {
+            return self.pins(key, accounts);
+        };
+        let Some(user) = accounts.user(name) else {
+            return false;
+        };
+        self.user_pinned(user, accounts).is_some_and(|declared| {
+            let home = declared.home.as_deref().unwrap_or(b"/");
+            let same_shell = match declared.shell.as_deref() {
+                Some(shell) => shell == effective_shell(user.shell),
+                None => user.shell.ends_with(b"/nologin"),
+            };
+            declared.gecos.as_deref().unwrap_or_default() == user.gecos
+                && (home == user.home || user.home.is_empty() && home == b"/")
+                && same_shell
+        })
+    }
+
+    fn pins_group(&self, group: &Group<'_>) -> bool {
+        match (self.groups.get(group.name), self.users.get(group.name)) {
+            (Some(id), _) => *id == Id::Number(group.gid),
+            (None, Some(user)) => {
+                user.group == PrimaryGroup::OwnName && user.id == Id::Number(group.gid)
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// The declaration of a user, if it gives the user's own ids. A line without a group is not
+    /// enough where another group has the uid as gid: systemd then takes another uid.
+    fn user_pinned(&self, user: &User<'_>, accounts: &Accounts<'_>) -> Option<&sysusers::User> {
+        let declared = self.users.get(user.name)?;
+        let group = accounts.primary_group(user)?;
+        let same_group = match &declared.group {
+            PrimaryGroup::Id(gid) => *gid == user.gid,
+            PrimaryGroup::Name(name) => name == group,
+            PrimaryGroup::OwnName => {
+                let other = accounts.names_of_groups.get(&user.uid);
+                group == user.name && other.is_none_or(|&other| other == user.name)
+            }
+        };
+        (declared.id == Id::Number(user.uid) && same_group).then_some(declared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        uid_min: 1000,
+        gid_min: 1000,
+    };
+
+    fn lines(passwd: &[u8], group: &[u8]) -> Vec<String> {
+        Accounts::new(passwd, group, LIMITS)
+            .lines()
+            .into_values()
+            .collect()
+    }
+
+    #[test]
+    fn groups_come_before_users_and_those_before_members() {
+        assert_eq!(
+            lines(
+                b"root:x:0:0:root:/root:/bin/sh\nweb:x:105:33:Web \"x\" 5%:/srv/w w:/sbin/nologin\nsh:x:106:0:::\n",
+                b"root:x:0:\nwww:x:33:\nlogs:x:34:web,gone,root\n",
+            ),
+            [
+                "g logs 34",
+                "g www 33",
+                "u sh 106:root - / /bin/sh",
+                r#"u web 105:www "Web \"x\" 5%%" "/srv/w w" /sbin/nologin"#,
+                "m root logs",
+                "m web logs",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let passwd = b"a:x:5:5:#A 'b' \\ \"c\" 100% %T\\:/a b\\:/bin/%%";
+        let line = lines(passwd, b"a:x:5:").pop().expect("a line");
+        let Some(Item::User(user)) = sysusers::parse(line.as_bytes())
+            .lines
+            .pop()
+            .map(|line| line.item)
+        else {
+            panic!("a user")
+        };
+        assert_eq!(
+            user.gecos.as_deref(),
+            Some(&b"#A 'b' \\ \"c\" 100% %T\\"[..])
+        );
+        assert_eq!(user.home.as_deref(), Some(&b"/a b\\"[..]));
+        assert_eq!(user.shell.as_deref(), Some(&b"/bin/%%"[..]));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_left_out_and_told() {
+        let passwd = b"we.b:x:5:5:::\nbad:x:6:6:a\xff:rel:/bin/sh\r\nlost:x:7:99:::";
+        let group = b"we.b:x:5:\nbad:x:6:\n";
+        assert_eq!(lines(passwd, group), ["g bad 6", "u bad 6:bad - - -"]);
+        let accounts = Accounts::new(passwd, group, LIMITS);
+        let obstacles: Vec<_> = (accounts.users.iter())
+            .map(|user| accounts.obstacles(user))
+            .collect();
+        assert_eq!(
+            obstacles,
+            [
+                vec!["its name", "its primary group"],
+                vec!["its comment", "its home", "its shell"],
+                vec!["its primary group"],
+            ]
+        );
+    }
+
+    #[test]
+    fn people_and_their_groups_are_left_to_the_machine() {
+        let passwd = b"al:x:1000:1000::/home/al:/bin/sh\nsvc:x:1001:1001::/:/usr/sbin/nologin";
+        let group = b"al:x:1000:\nsvc:x:1001:al,svc\nextra:x:1002:";
+        assert_eq!(
+            lines(passwd, group),
+            [
+                "g extra 1002",
+                "g svc 1001",
+                "u svc 1001:svc - / /usr/sbin/nologin",
+                "m svc svc"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_declaration_pins_equals_or_neither() {
+        let passwd = b"a:x:5:6:A:/:/usr/sbin/nologin";
+        let accounts = Accounts::new(passwd, b"a:x:6:\nb:x:5:", LIMITS);
+        let check = |file: &str| {
+            let declared = Declarations::of([file.as_bytes()]);
+            let key = Key::User(b"a");
+            (
+                declared.pins(key, &accounts),
+                declared.equals(key, &accounts),
+            )
+        };
+        assert_eq!(check("u a 5:6 A"), (true, true));
+        assert_eq!(check("u a 5:a"), (true, false));
+        // b has 5 as gid, so systemd would take another uid.
+        assert_eq!(check("g a 6\nu a 5 A"), (false, false));
+        assert_eq!(check("u a -"), (false, false));
+        assert_eq!(check("u a - \nu a 5:6 A"), (false, false));
+    }
+
+    #[test]
+    fn limits_come_from_login_defs() {
+        let limits = Limits::parse(b"# UID_MIN 5\nUID_MIN\t\t  500\nUID_MINX 7\nGID_MIN x\n");
+        assert_eq!((limits.uid_min, limits.gid_min), (500, 1000));
+    }
+}

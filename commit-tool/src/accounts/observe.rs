@@ -1,0 +1,190 @@
+//! The first stage: the account files of a root file system as bytes, and what its sysusers.d and
+//! its base already declare. A dozen small files are read; links and mounts are not followed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+};
+
+use rustix::{
+    fd::{AsFd, OwnedFd},
+    io::Errno,
+};
+
+use crate::{
+    error::{Error, Result},
+    handle::{look, open_below, read_in_root, read_regular, sorted_names},
+    rootfs::Rootfs,
+};
+
+/// Where our own files are, and those of packages.
+pub(super) const SYSUSERS: &str = "usr/lib/sysusers.d";
+
+/// Where systemd looks for sysusers.d, most important first.
+const SYSUSERS_PATHS: [&str; 4] = [
+    "etc/sysusers.d",
+    "run/sysusers.d",
+    "usr/local/lib/sysusers.d",
+    SYSUSERS,
+];
+
+/// Files that a base declares its accounts in besides sysusers.d: nss-altfiles' and Debian's.
+const BASE_PASSWD: [&str; 2] = ["usr/lib/passwd", "usr/share/base-passwd/passwd.master"];
+const BASE_GROUP: [&str; 2] = ["usr/lib/group", "usr/share/base-passwd/group.master"];
+
+/// The name of a file that is being written; one that stands there was left by a killed commit.
+pub(super) const BESIDE: &str = ".osderive-new";
+
+/// As much of an account file as build engines read.
+const MAX_FILE_BYTES: u64 = 10 << 20;
+
+/// The account files.
+pub(super) const FILES: [&str; 6] = ["passwd", "group", "shadow", "gshadow", "subuid", "subgid"];
+
+/// A file that account tools leave behind: which one it was, by inode, time and size.
+type Stamp = (u64, i64, i64, i64);
+
+/// The account files at one moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// The directory they are in: `etc`, or `usr/etc` where there is no other; none without either.
+    pub(super) etc: Option<&'static str>,
+    /// The content of those that exist.
+    pub(super) files: BTreeMap<&'static str, Vec<u8>>,
+    /// Those that are no regular file.
+    pub(super) odd: BTreeSet<&'static str>,
+    /// Backups and locks of account tools, and what a killed commit left.
+    pub(super) debris: BTreeMap<String, Stamp>,
+}
+
+impl Snapshot {
+    /// Reads the account files.
+    pub(crate) fn take(rootfs: &Rootfs) -> Result<Self> {
+        let mut seen = Self::default();
+        let Some((path, etc)) = open_etc(rootfs)? else {
+            return Ok(seen);
+        };
+        seen.etc = Some(path);
+        for name in FILES {
+            match read_regular(etc.as_fd(), OsStr::new(name), MAX_FILE_BYTES) {
+                Ok(Some(content)) => drop(seen.files.insert(name, content)),
+                Ok(None) => drop(seen.odd.insert(name)),
+                Err(Errno::NOENT) => {}
+                Err(source) => return Err(failed(&format!("{path}/{name}"), source)),
+            }
+        }
+        for name in debris_names() {
+            if let Some(stamp) = stamp(&etc, &name) {
+                seen.debris.insert(name, stamp);
+            }
+        }
+        Ok(seen)
+    }
+
+    pub(super) fn file(&self, name: &str) -> &[u8] {
+        self.files.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// shadow-utils' backups and locks (`lib/commonio.c`), glibc's lock, and our own unfinished file.
+fn debris_names() -> impl Iterator<Item = String> {
+    FILES
+        .iter()
+        .flat_map(|name| [format!("{name}-"), format!("{name}.lock")])
+        .chain([".pwd.lock".to_owned(), BESIDE.to_owned()])
+}
+
+fn stamp(etc: &OwnedFd, name: &str) -> Option<Stamp> {
+    let name = OsStr::new(name);
+    let is_file = look(etc.as_fd(), name).is_ok_and(|found| {
+        found.kind == osderive_lints::EntryKind::File && found.is_mount != Some(true)
+    });
+    if !is_file {
+        return None;
+    }
+    let found = rustix::fs::statat(etc, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let nanoseconds = i64::try_from(found.st_mtime_nsec).unwrap_or(0);
+    Some((found.st_ino, found.st_mtime, nanoseconds, found.st_size))
+}
+
+fn open_etc(rootfs: &Rootfs) -> Result<Option<(&'static str, OwnedFd)>> {
+    for path in ["etc", "usr/etc"] {
+        match open_below(rootfs.as_fd(), path) {
+            Ok(opened) => return Ok(Some((path, opened))),
+            Err(Errno::NOENT) => {}
+            // A link or a mount: not ours to change.
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(None),
+            Err(source) => return Err(failed(path, source)),
+        }
+    }
+    Ok(None)
+}
+
+/// What an image declares about accounts.
+#[derive(Debug, Default)]
+pub(super) struct Declared {
+    /// Each directory's `.conf` files, most important directory first.
+    pub(super) sysusers: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
+    pub(super) base_passwd: Vec<u8>,
+    pub(super) base_group: Vec<u8>,
+    pub(super) login_defs: Vec<u8>,
+    /// Whether a killed commit left an unfinished file in sysusers.d.
+    pub(super) unfinished: bool,
+}
+
+impl Declared {
+    pub(super) fn read(rootfs: &Rootfs, seen: &Snapshot) -> Result<Self> {
+        let mut declared = Self::default();
+        for path in SYSUSERS_PATHS {
+            let path = match (path.strip_prefix("etc/"), seen.etc) {
+                (Some(below), Some(etc)) => format!("{etc}/{below}"),
+                _ => path.to_owned(),
+            };
+            declared.sysusers.push(conf_files(rootfs, &path)?);
+        }
+        declared.base_passwd = joined(rootfs, &BASE_PASSWD);
+        declared.base_group = joined(rootfs, &BASE_GROUP);
+        let etc = seen.etc.unwrap_or("etc");
+        declared.login_defs = joined(rootfs, &[&format!("{etc}/login.defs")]);
+        declared.unfinished = open_below(rootfs.as_fd(), SYSUSERS)
+            .is_ok_and(|directory| look(directory.as_fd(), OsStr::new(BESIDE)).is_ok());
+        Ok(declared)
+    }
+}
+
+/// The `.conf` files of a directory. A link is followed inside of the root; what cannot be read,
+/// such as /dev/null, is empty, which masks other files of the name.
+fn conf_files(rootfs: &Rootfs, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let Ok(directory) = open_below(rootfs.as_fd(), path) else {
+        return Ok(Vec::new());
+    };
+    let names = sorted_names(directory.as_fd()).map_err(|source| failed(path, source))?;
+    let names = names.iter().map(|name| name.as_bytes());
+    Ok(names
+        .filter(|name| name.ends_with(b".conf"))
+        .map(|name| {
+            let file = [path.as_bytes(), b"/", name].concat();
+            let content = read_in_root(rootfs.as_fd(), OsStr::from_bytes(&file), MAX_FILE_BYTES);
+            (name.to_owned(), content.unwrap_or_default())
+        })
+        .collect())
+}
+
+fn joined(rootfs: &Rootfs, paths: &[&str]) -> Vec<u8> {
+    let mut content = Vec::new();
+    for path in paths {
+        content.extend(
+            read_in_root(rootfs.as_fd(), OsStr::new(path), MAX_FILE_BYTES).unwrap_or_default(),
+        );
+        content.push(b'\n');
+    }
+    content
+}
+
+pub(super) fn failed(path: &str, source: Errno) -> Error {
+    Error::Observe {
+        path: format!("/{path}"),
+        source,
+    }
+}
