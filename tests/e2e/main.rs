@@ -2,6 +2,7 @@
 //! `OSDERIVE_ENGINES` lists the engine kinds to test on; without it, one is chosen as by
 //! `cargo xtask engine`. Test names are prefixed by the engine's kind.
 
+mod accounts;
 mod attestations;
 mod by_hand;
 mod commit;
@@ -93,7 +94,8 @@ macro_rules! tests {
     };
 }
 
-const GROUPS: [(&str, &[Test]); 8] = [
+const GROUPS: [(&str, &[Test]); 9] = [
+    ("accounts", accounts::TESTS),
     ("attestations", attestations::TESTS),
     ("by_hand", by_hand::TESTS),
     ("commit", commit::TESTS),

@@ -76,7 +76,7 @@ fn account() -> impl Strategy<Value = Account> {
         |(gecos, home, shell, own_group, left_open, groups)| Account {
             gecos,
             home,
-            shell,
+            shell: shell.trim_end_matches('/').to_owned() + "/sh",
             own_group,
             left_open,
             groups,

@@ -138,8 +138,7 @@ impl<'a> Accounts<'a> {
         let name = text_name(user.name).filter(|_| declarable_id(user.uid))?;
         let group = text_name(self.primary_group(user)?)?;
         let gecos = quoted(user.gecos).unwrap_or_default();
-        let [home, shell] = [absolute(user.home), absolute(effective_shell(user.shell))]
-            .map(Option::unwrap_or_default);
+        let [home, shell] = [home(user), shell(user)].map(Option::unwrap_or_default);
         let mut line = format!("u {name} {}:{group}", user.uid);
         for field in [gecos, home, shell] {
             line.push(' ');
@@ -174,8 +173,8 @@ impl<'a> Accounts<'a> {
             (!declarable_id(user.uid), "its id"),
             (group.and_then(text_name).is_none(), "its primary group"),
             (quoted(user.gecos).is_none(), "its comment"),
-            (absolute(user.home).is_none(), "its home"),
-            (absolute(effective_shell(user.shell)).is_none(), "its shell"),
+            (home(user).is_none(), "its home"),
+            (shell(user).is_none(), "its shell"),
         ]
         .into_iter()
         .filter_map(|(is_obstacle, what)| is_obstacle.then_some(what))
@@ -213,14 +212,24 @@ fn declarable_id(id: u32) -> bool {
     id != 0xffff
 }
 
-/// A home or shell as systemd takes it (`valid_home`): absolute, without `.` and `..`.
+/// A home as systemd takes it (`valid_home`). No home is written as / by systemd too.
+fn home(user: &User<'_>) -> Option<String> {
+    match user.home {
+        b"" => Some("/".to_owned()),
+        home => absolute(home),
+    }
+}
+
+/// A shell as systemd takes it: 257 ignores the whole line if it ends with a slash (`valid_shell`).
+fn shell(user: &User<'_>) -> Option<String> {
+    let shell = effective_shell(user.shell);
+    absolute(shell).filter(|_| !shell.ends_with(b"/"))
+}
+
+/// An absolute path without `.` and `..`.
 fn absolute(path: &[u8]) -> Option<String> {
     let is_plain = |name: &[u8]| name != b"." && name != b"..";
     let fits = path.starts_with(b"/") && path.split(|&byte| byte == b'/').all(is_plain);
-    // No home is written as / by systemd too.
-    if path.is_empty() {
-        return Some("/".to_owned());
-    }
     fits.then(|| quoted(path)).flatten()
 }
 
@@ -397,9 +406,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_left_out_and_told() {
-        let passwd = b"we.b:x:5:5:::\nbad:x:6:6:a\xff:rel:/bin/sh\r\nlost:x:7:99:::";
+        let passwd =
+            b"we.b:x:5:5:::\nbad:x:6:6:a\xff:rel:/bin/sh\r\nlost:x:7:99:::\nslash:x:8:6:::/x/";
         let group = b"we.b:x:5:\nbad:x:6:\n";
-        assert_eq!(lines(passwd, group), ["g bad 6", "u bad 6:bad - - -"]);
+        assert_eq!(
+            lines(passwd, group),
+            ["g bad 6", "u bad 6:bad - - -", "u slash 8:bad - / -"]
+        );
         let accounts = Accounts::new(passwd, group, LIMITS);
         let obstacles: Vec<_> = (accounts.users.iter())
             .map(|user| accounts.obstacles(user))
@@ -410,6 +423,7 @@ mod tests {
                 vec!["its name", "its primary group"],
                 vec!["its comment", "its home", "its shell"],
                 vec!["its primary group"],
+                vec!["its shell"],
             ]
         );
     }

@@ -371,6 +371,42 @@ fn an_interrupted_commit_leaves_nothing_to_the_next() {
 }
 
 #[test]
+fn stopped_after_any_action_and_run_again_it_ends_in_the_same_place() {
+    let prepared = || {
+        let image = Image::new();
+        image.step(|image| {
+            image.add("redis", 105, 107);
+            image.add("tor", 106, 108);
+        });
+        let passwd = image.read("etc/passwd").replace("/lib/redis", "/redis");
+        image.write("etc/passwd", passwd);
+        image.add("chrony", 109, 110);
+        image.append("etc/gshadow", "gone:!::\n");
+        image.write("etc/group-", GROUP);
+        image
+    };
+    let end = |image: &Image| {
+        let root = image.folder.path().display().to_string();
+        let tree = image.tree().into_iter();
+        tree.map(|(path, content)| (path.replace(&root, ""), content))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let image = prepared();
+    let all = plan(&image.rootfs, None).expect("plans").actions.len();
+    image.commit();
+    let expected = end(&image);
+    assert_eq!(all, 6);
+    for done in 0..all {
+        let image = prepared();
+        let mut first = plan(&image.rootfs, None).expect("plans");
+        first.actions.truncate(done);
+        apply::apply(&image.rootfs, &first).expect("applies");
+        image.commit();
+        assert_eq!(end(&image), expected, "after {done} actions");
+    }
+}
+
+#[test]
 fn what_only_people_can_decide_is_told() {
     let image = Image::new();
     let settled = image.step(|image| {
