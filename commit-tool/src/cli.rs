@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "ostree-container", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Says more: one line for each removed entry
+    /// Says more: one line for each removed entry and each changed file, with the reason
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
     #[command(subcommand)]
@@ -32,7 +32,7 @@ Wrong usage ends with 2.";
 pub(crate) enum Verb {
     /// Runs a command and, when it succeeds, commits what it did
     Step(StepArgs),
-    /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache
+    /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, declares accounts
     Commit(CommitArgs),
     /// What `ostree container …` calls
     #[command(subcommand)]
@@ -41,7 +41,7 @@ pub(crate) enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContainerVerb {
-    /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache
+    /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, declares accounts
     Commit(CommitArgs),
 }
 

@@ -53,7 +53,10 @@ impl Limits {
 pub(super) struct Accounts<'a> {
     pub(super) users: Vec<User<'a>>,
     pub(super) groups: Vec<Group<'a>>,
-    by_name: BTreeMap<&'a [u8], User<'a>>,
+    users_by_name: BTreeMap<&'a [u8], User<'a>>,
+    groups_by_name: BTreeMap<&'a [u8], usize>,
+    /// The ids of all primary groups.
+    primary_gids: BTreeSet<u32>,
     names_of_groups: BTreeMap<u32, &'a [u8]>,
     pub(super) limits: Limits,
 }
@@ -73,7 +76,11 @@ impl<'a> Accounts<'a> {
             names_of_groups.entry(group.gid).or_insert(group.name);
         }
         Self {
-            by_name: users.iter().map(|user| (user.name, *user)).collect(),
+            users_by_name: users.iter().map(|user| (user.name, *user)).collect(),
+            groups_by_name: (groups.iter().enumerate())
+                .map(|(index, group)| (group.name, index))
+                .collect(),
+            primary_gids: users.iter().map(|user| user.gid).collect(),
             users,
             groups,
             names_of_groups,
@@ -82,7 +89,16 @@ impl<'a> Accounts<'a> {
     }
 
     pub(super) fn user(&self, name: &[u8]) -> Option<&User<'a>> {
-        self.by_name.get(name)
+        self.users_by_name.get(name)
+    }
+
+    pub(super) fn group(&self, name: &[u8]) -> Option<&Group<'a>> {
+        self.groups.get(*self.groups_by_name.get(name)?)
+    }
+
+    /// Whether a group is some user's primary one.
+    pub(super) fn is_primary(&self, group: &Group<'_>) -> bool {
+        self.primary_gids.contains(&group.gid)
     }
 
     /// The name of a user's primary group.
@@ -99,6 +115,7 @@ impl<'a> Accounts<'a> {
     pub(super) fn is_login_group(&self, group: &Group<'_>) -> bool {
         group.gid >= self.limits.gid_min
             && group.gid != OVERFLOW_ID
+            && self.is_primary(group)
             && (self.users.iter()).any(|user| user.gid == group.gid && self.is_login(user))
     }
 
@@ -293,10 +310,9 @@ impl Declarations {
     pub(super) fn pins(&self, key: Key<'_>, accounts: &Accounts<'_>) -> bool {
         match key {
             Key::Member(..) => self.names(key),
-            Key::Group(name) => {
-                let group = accounts.groups.iter().find(|group| group.name == name);
-                group.is_some_and(|group| self.pins_group(group))
-            }
+            Key::Group(name) => accounts
+                .group(name)
+                .is_some_and(|group| self.pins_group(group)),
             Key::User(name) => {
                 let user = accounts.user(name);
                 user.is_some_and(|user| self.user_pinned(user, accounts).is_some())

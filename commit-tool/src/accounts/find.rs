@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
                 ));
             }
             // A user's own group is told with the user.
-            let is_primary = self.accounts.users.iter().any(|user| user.gid == group.gid);
+            let is_primary = self.accounts.is_primary(group);
             let min = self.accounts.limits.gid_min;
             if Accounts::is_outside(group.gid, min) && !is_primary {
                 findings.push(outside::finding(Account::Group, &name, group.gid, min));

@@ -202,25 +202,16 @@ impl<'a> View<'a> {
             Some(_) => old.get(name) != new.get(name),
             None => !base.has_user(name),
         };
-        let repair = self.changed("passwd") || self.changed("shadow");
-        if self.after.files.contains_key("shadow") && repair {
+        let has = |name: &str| self.after.files.contains_key(name);
+        if has("shadow") && (self.changed("passwd") || self.changed("shadow")) {
             let file = self.after.file("shadow");
-            plan_tidied(
-                plan,
-                etc,
-                "shadow",
-                tidy::shadow(file, &self.accounts.users, dated, repair),
-            );
+            let tidied = tidy::shadow(file, &self.accounts.users, dated);
+            plan_tidied(plan, etc, "shadow", tidied);
         }
-        let repair = self.changed("group") || self.changed("gshadow");
-        if self.after.files.contains_key("gshadow") && repair {
+        if has("gshadow") && (self.changed("group") || self.changed("gshadow")) {
             let file = self.after.file("gshadow");
-            plan_tidied(
-                plan,
-                etc,
-                "gshadow",
-                tidy::gshadow(file, &self.accounts.groups),
-            );
+            let tidied = tidy::gshadow(file, &self.accounts.groups);
+            plan_tidied(plan, etc, "gshadow", tidied);
         }
     }
 
@@ -285,11 +276,11 @@ impl<'a> View<'a> {
     ) -> BTreeSet<Key<'a>> {
         let others = self.other_declarations();
         let base = self.base();
-        let altfiles = |key: &Key<'_>| base.has(*key, &self.accounts);
+        let of_base = |key: &Key<'_>| base.has(*key, &self.accounts);
         let mut needed: BTreeSet<Key<'_>> = (self.changed_keys(lines).into_iter().chain(renewed))
             .filter(|key| lines.contains_key(key))
             .filter(|key| !others.equals(*key, &self.accounts))
-            .filter(|key| self.before.is_some() || !altfiles(key))
+            .filter(|key| self.before.is_some() || !of_base(key))
             .collect();
         let mut open: Vec<Key<'_>> = needed.iter().copied().collect();
         while let Some(key) = open.pop() {
@@ -400,21 +391,17 @@ impl BaseAccounts<'_> {
             own.is_some_and(|own| (own.uid, own.gid) == (user.uid, user.gid))
         };
         let same_group = |name: &[u8]| {
-            let find = |of: &Accounts<'_>| {
-                of.groups
-                    .iter()
-                    .find(|group| group.name == name)
-                    .map(|group| group.gid)
-            };
-            find(&self.altfiles).is_some_and(|gid| find(accounts) == Some(gid))
+            let base = self.altfiles.group(name);
+            let own = accounts.group(name);
+            base.is_some_and(|base| own.is_some_and(|own| own.gid == base.gid))
         };
         self.basic.pins(key, accounts)
             || match key {
                 Key::User(name) => self.altfiles.user(name).is_some_and(same_ids),
                 Key::Group(name) => same_group(name),
                 Key::Member(user, group) => {
-                    let of = self.altfiles.groups.iter().find(|of| of.name == group);
-                    of.is_some_and(|of| of.members.contains(&user))
+                    let base = self.altfiles.group(group);
+                    base.is_some_and(|base| base.members.contains(&user))
                 }
             }
     }

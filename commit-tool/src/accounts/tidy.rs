@@ -40,16 +40,11 @@ pub(super) const STALE: &str = "systemd-sysusers stops at an entry without its a
 pub(super) const MISSING: &str = "an account that refers to it has no entry";
 
 /// Takes the date from entries that `dated` names and that hold no hash, and makes entries and
-/// users match where `repair` says so.
+/// users match.
 ///
 /// An empty date switches password ageing off (shadow(5)), which is what an account without a
 /// password has; 0 would ask for a new password.
-pub(super) fn shadow(
-    file: &[u8],
-    users: &[User<'_>],
-    dated: impl Fn(&[u8]) -> bool,
-    repair: bool,
-) -> Tidied {
+pub(super) fn shadow(file: &[u8], users: &[User<'_>], dated: impl Fn(&[u8]) -> bool) -> Tidied {
     let known: BTreeSet<&[u8]> = users.iter().map(|user| user.name).collect();
     let entries: BTreeMap<u32, shadow::Shadow<'_>> = shadow::entries(file)
         .map(|entry| (entry.line, entry))
@@ -57,7 +52,7 @@ pub(super) fn shadow(
     let mut tidy = Tidier::default();
     for (number, line) in (1..).zip(lines(file)) {
         match entries.get(&number) {
-            Some(entry) if repair && !known.contains(entry.name) => tidy.drop_line(),
+            Some(entry) if !known.contains(entry.name) => tidy.drop_line(),
             Some(entry)
                 if !entry.last_change.is_empty()
                     && shadow::is_without_hash(entry.password)
@@ -71,14 +66,14 @@ pub(super) fn shadow(
     let present: BTreeSet<&[u8]> = entries.values().map(|entry| entry.name).collect();
     let missing = users
         .iter()
-        .filter(|user| repair && user.password == b"x" && !present.contains(user.name));
+        .filter(|user| user.password == b"x" && !present.contains(user.name));
     for user in missing {
         tidy.add([user.name, b":!*:::::::"].concat());
     }
     tidy.done()
 }
 
-/// Makes entries and groups match, where `repair` says so.
+/// Makes entries and groups match.
 pub(super) fn gshadow(file: &[u8], groups: &[Group<'_>]) -> Tidied {
     let known: BTreeSet<&[u8]> = groups.iter().map(|group| group.name).collect();
     let entries: BTreeMap<u32, shadow::GroupShadow<'_>> = shadow::group_entries(file)
@@ -164,7 +159,7 @@ mod tests {
         let passwd = b"old:x:1:1:::\nnew:x:2:2:::\npw:x:3:3:::\n";
         let file = b"old:*:20000:0:99999:7:::\nnew:!:20778::::::\npw:$6$x:20778::::::\n+odd\n";
         let users: Vec<User> = users(passwd).collect();
-        let tidied = shadow(file, &users, |name| name != b"old", true);
+        let tidied = shadow(file, &users, |name| name != b"old");
         assert_eq!(
             text(tidied).as_deref(),
             Some("old:*:20000:0:99999:7:::\nnew:!:::::::\npw:$6$x:20778::::::\n+odd\n")
@@ -174,10 +169,7 @@ mod tests {
     #[test]
     fn what_is_right_is_not_written_again() {
         let users: Vec<User> = users(b"a:x:1:1:::").collect();
-        assert_eq!(
-            shadow(b"a:!:::::::", &users, |_| true, true),
-            Tidied::default()
-        );
+        assert_eq!(shadow(b"a:!:::::::", &users, |_| true), Tidied::default());
         let groups: Vec<Group> = groups(b"a:x:1:").collect();
         assert_eq!(gshadow(b"a:!::", &groups), Tidied::default());
     }
