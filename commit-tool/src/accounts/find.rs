@@ -15,6 +15,7 @@ use osderive_lints::{
         account_duplicate_id, account_not_declarable,
         account_outside_system_range::{self as outside, Account},
         account_usable_password::{with_password, without_password},
+        merged,
     },
 };
 
@@ -46,8 +47,7 @@ pub(super) fn find(
     for name in ["subuid", "subgid"] {
         search.find_subids(name, &path(name), &mut findings);
     }
-    findings.sort_by(|left, right| left.rule.cmp(&right.rule));
-    findings
+    merged(findings)
 }
 
 struct Search<'a> {
