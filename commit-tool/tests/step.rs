@@ -540,3 +540,20 @@ fn help_names_the_exit_codes_and_version_the_tool() {
     assert!(run("--help").contains("125  osderive failed"));
     assert!(run("--version").starts_with("ostree-container "));
 }
+
+#[test]
+fn accounts_are_not_declared_behind_a_mount() {
+    let image = Image::bootable();
+    // /usr is this machine's, mounted.
+    image
+        .sh("echo 'redis:x:105:0::/var/lib/redis:/bin/false' >> /etc/passwd")
+        .ended_with(0);
+    let report = image.report();
+    assert_eq!(report.changed, []);
+    let kept: Vec<&str> = report
+        .kept
+        .iter()
+        .map(|kept| kept.reason.as_str())
+        .collect();
+    assert!(kept.contains(&"behind a mount or a link"), "{kept:?}");
+}

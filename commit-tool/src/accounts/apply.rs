@@ -22,38 +22,42 @@ use crate::{
     rootfs::Rootfs,
 };
 
-/// Applies a plan, first action first.
-pub(super) fn apply(rootfs: &Rootfs, plan: &Plan) -> Result<()> {
+/// Applies a plan, first action first; answers with the actions whose directory is behind a mount or
+/// a link, which were left undone.
+pub(super) fn apply<'p>(rootfs: &Rootfs, plan: &'p Plan) -> Result<Vec<&'p Action>> {
+    let mut undone = Vec::new();
     for action in &plan.actions {
-        perform(rootfs, action).map_err(|source| Error::Account {
+        let done = perform(rootfs, action).map_err(|source| Error::Account {
             path: action.path(),
             source,
         })?;
+        if !done {
+            undone.push(action);
+        }
     }
-    Ok(())
+    Ok(undone)
 }
 
-fn perform(rootfs: &Rootfs, action: &Action) -> Result<(), Errno> {
+fn perform(rootfs: &Rootfs, action: &Action) -> Result<bool, Errno> {
+    let opened = match action {
+        Action::Write { directory, .. } => open_or_make(rootfs, directory),
+        Action::Remove { directory, .. } => open_below(rootfs.as_fd(), directory),
+    };
+    let directory = match opened {
+        Ok(directory) => directory,
+        Err(Errno::XDEV | Errno::LOOP | Errno::NOTDIR) => return Ok(false),
+        Err(error) => return Err(error),
+    };
     match action {
-        Action::Write {
-            directory,
-            name,
-            content,
-            ..
-        } => {
-            let directory = open_or_make(rootfs, directory)?;
-            replace(directory.as_fd(), OsStr::new(name), content)
+        Action::Write { name, content, .. } => {
+            replace(directory.as_fd(), OsStr::new(name), content)?;
         }
-        Action::Remove {
-            directory, name, ..
-        } => {
-            let directory = open_below(rootfs.as_fd(), directory)?;
-            match unlinkat(directory, name.as_str(), AtFlags::empty()) {
-                Err(Errno::NOENT) => Ok(()),
-                outcome => outcome,
-            }
-        }
+        Action::Remove { name, .. } => match unlinkat(directory, name.as_str(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        },
     }
+    Ok(true)
 }
 
 /// A rootfs may have no sysusers.d yet; its other directories are not ours to make.

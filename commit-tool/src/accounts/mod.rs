@@ -40,10 +40,19 @@ pub(crate) fn settle(
     before: Option<&Snapshot>,
     mut tell: impl FnMut(&ChangedFile),
 ) -> Result<Settled> {
-    let plan = plan(rootfs, before)?;
-    apply::apply(rootfs, &plan)?;
-    let changed: Vec<ChangedFile> = plan.changed_files().collect();
+    let mut plan = plan(rootfs, before)?;
+    let undone = apply::apply(rootfs, &plan)?;
+    let is_done = |action: &&plan::Action| !undone.contains(action);
+    let changed: Vec<ChangedFile> = (plan.actions.iter())
+        .filter(is_done)
+        .map(plan::Action::as_changed_file)
+        .collect();
     changed.iter().for_each(&mut tell);
+    let left = undone.iter().map(|action| KeptEntry {
+        path: action.path(),
+        reason: "behind a mount or a link".to_owned(),
+    });
+    plan.keep.extend(left.collect::<Vec<_>>());
     Ok(Settled {
         changed,
         kept: plan.keep,

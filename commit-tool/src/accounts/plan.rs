@@ -62,7 +62,8 @@ impl Action {
         format!("/{directory}/{name}")
     }
 
-    fn as_changed_file(&self) -> ChangedFile {
+    /// The action for people.
+    pub(super) fn as_changed_file(&self) -> ChangedFile {
         let (change, reason) = match self {
             Self::Write { reason, .. } => (Change::Wrote, reason),
             Self::Remove { reason, .. } => (Change::Removed, reason),

@@ -469,6 +469,18 @@ fn a_linked_etc_is_left_alone() {
 }
 
 #[test]
+fn a_linked_directory_of_declarations_is_left_alone() {
+    let image = Image::new();
+    let outside = tempfile::tempdir().expect("a directory");
+    fs::create_dir_all(image.path("usr/lib")).expect("directories");
+    symlink(outside.path(), image.path("usr/lib/sysusers.d")).expect("a link");
+    let settled = image.step(|image| image.add("redis", 105, 107));
+    assert_eq!(fs::read_dir(outside.path()).expect("lists").count(), 0);
+    assert_eq!(settled.kept[0].reason, "behind a mount or a link");
+    assert_eq!(settled.changed[0].path, "/etc/shadow");
+}
+
+#[test]
 fn without_etc_the_default_etc_is_settled() {
     let image = Image::new();
     fs::create_dir_all(image.path("usr")).expect("a directory");
