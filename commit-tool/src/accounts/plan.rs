@@ -159,6 +159,12 @@ impl Plan {
         });
     }
 
+    fn writes(&self, name: &str) -> bool {
+        let is_it =
+            |action: &Action| matches!(action, Action::Write { name: of, .. } if of == name);
+        self.actions.iter().any(is_it)
+    }
+
     fn write(&mut self, directory: &'static str, name: &str, content: Vec<u8>, reason: String) {
         self.actions.push(Action::Write {
             directory,
@@ -250,11 +256,11 @@ impl<'a> View<'a> {
                 let reason = "what is still true of an older file of ours".to_owned();
                 self.plan_file(plan, fresh.into_iter(), reason);
             }
-            plan.remove(
-                SYSUSERS,
-                file.name,
-                "it declares accounts that have changed or gone",
-            );
+            // A file of ours that somebody added lines to becomes again what its name says.
+            if !plan.writes(file.name) {
+                let reason = "it declares accounts that have changed or gone";
+                plan.remove(SYSUSERS, file.name, reason);
+            }
         }
     }
 

@@ -337,6 +337,17 @@ fn a_commit_by_hand_declares_what_the_base_does_not() {
 }
 
 #[test]
+fn a_file_of_ours_with_added_lines_becomes_what_it_was() {
+    let image = Image::new();
+    let settled = image.step(|image| image.add("redis", 105, 107));
+    let path = settled.changed[1].path.trim_start_matches('/').to_owned();
+    let content = image.read(&path);
+    image.append(&path, "u gone 200\n");
+    image.step(|image| image.append("etc/passwd", "+::::::\n"));
+    assert_eq!(image.read(&path), content);
+}
+
+#[test]
 fn stale_entries_are_repaired_when_a_step_touches_them() {
     let image = Image::new();
     image.step(|image| {
