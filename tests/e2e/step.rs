@@ -174,7 +174,7 @@ fn options_of_run_are_kept(setup: &Setup) {
     let scenario = setup.derive(
         "run-options",
         "RUN --network=none ! (exec 3<>/dev/tcp/deb.debian.org/80) 2>/dev/null\n\
-         WORKDIR /usr/share/work\n\
+         WORKDIR /usr/share/here\n\
          ENV NAME=value\n\
          ARG GIVEN\n\
          RUN pwd > seen; echo $NAME $GIVEN >> seen; ls -d /proc/sys >> seen; grep -c . /etc/resolv.conf >> seen",
@@ -183,9 +183,9 @@ fn options_of_run_are_kept(setup: &Setup) {
         .build(&["--build-arg", "GIVEN=argument"])
         .unwrap()
         .expect_success();
-    let seen = text(&scenario, "usr/share/work/seen");
+    let seen = text(&scenario, "usr/share/here/seen");
     assert!(
-        seen.starts_with("/usr/share/work\nvalue argument\n"),
+        seen.starts_with("/usr/share/here\nvalue argument\n"),
         "{seen}\n{log}"
     );
 }
