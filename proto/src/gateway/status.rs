@@ -80,11 +80,6 @@ impl BuildError {
         &self.0.message
     }
 
-    /// The type URLs of the details.
-    pub fn detail_types(&self) -> impl Iterator<Item = &str> {
-        self.0.details.iter().map(|detail| detail.type_url.as_str())
-    }
-
     /// The `google.rpc.Status` on the wire.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         self.0.encode_to_vec()

@@ -108,11 +108,6 @@ impl Run {
             .filter(|mount| mount.dest == dest)
             .find_map(|mount| mount.output)
     }
-
-    /// The state that the command starts from; `None` is an empty root.
-    pub fn root_input(&self) -> Option<Edge> {
-        self.mounts.iter().find(|mount| mount.dest == ROOT)?.source
-    }
 }
 
 impl Definition {

@@ -257,7 +257,8 @@ fn a_run_is_shown_as_the_dockerfile_frontend_wrote_it() {
         run.platform.as_ref().expect("a platform").to_string(),
         "linux/arm64/v8"
     );
-    assert_eq!(run.root_input(), Some(base));
+    let root = run.mounts.iter().find(|mount| mount.dest == "/");
+    assert_eq!(root.expect("a root").source, Some(base));
     let location = definition.source_location(&edge.digest).expect("a place");
     assert_eq!(location.info.filename, "Dockerfile");
     assert_eq!(location.ranges[0].start.expect("a start").line, 2);
