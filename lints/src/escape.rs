@@ -34,6 +34,28 @@ pub fn escape_path(path: &[u8]) -> String {
     cut(text)
 }
 
+/// The bytes of a path that [`escape_path`] wrote, unless it was cut.
+///
+/// ```
+/// assert_eq!(osderive_lints::unescape_path(r"/tmp/a\x0ab\xff"), b"/tmp/a\nb\xff");
+/// ```
+pub fn unescape_path(text: &str) -> Vec<u8> {
+    let mut path = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.strip_prefix(b"x").and_then(|hex| hex.get(..2));
+        let escaped = (digits.filter(|_| byte == b'\\'))
+            .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        path.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() {
+            &after[3..]
+        } else {
+            after
+        };
+    }
+    path
+}
+
 fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
         let _ = write!(text, "\\x{byte:02x}");
@@ -73,6 +95,7 @@ mod tests {
     fn a_name_that_looks_like_an_escape_is_told_from_one() {
         assert_eq!(escape_path(br"a\x0a"), r"a\x5cx0a");
         assert_ne!(escape_path(br"a\x0a"), escape_path(b"a\n"));
+        assert_eq!(unescape_path(&escape_path(br"a\x0a\y")), br"a\x0a\y");
     }
 
     #[test]

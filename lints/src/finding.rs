@@ -14,7 +14,28 @@ pub enum Severity {
     Error,
 }
 
-/// A finding of one rule about one step.
+impl Severity {
+    /// All of them, the worst first.
+    pub const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Info];
+
+    /// The name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+
+    /// The severity with a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|severity| severity.name() == name)
+    }
+}
+
+/// A finding of one rule about one step or one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The rule's stable kebab-case name.
@@ -28,4 +49,21 @@ pub struct Finding {
     /// Absolute paths in the image that the finding is about, bytes outside UTF-8 as `\xNN`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// What brought it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// What brought a finding into an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// Whether the base image has it already: then it is nothing that a derived build is to blame for.
+    pub base: bool,
+    /// The instruction, as the image's history or the Containerfile has it; empty if not known.
+    pub instruction: String,
+    /// The Containerfile's lines from and to, counted from 1; none if not known.
+    pub lines: Option<(u32, u32)>,
+    /// The layer's hash; empty if not known.
+    pub layer: String,
 }

@@ -1,16 +1,39 @@
-//! What a bootable image must be: the image model, findings, the rules that make them, and the step report
-//! that carries them from the commit tool to the frontend. This crate never prints, never exits
-//! and knows nothing of BuildKit.
+//! What a bootable image must be: the image model, findings, the rules that make them, and the
+//! step report that carries them from the commit tool to the frontend. This crate never prints,
+//! never exits and knows nothing of BuildKit.
 
+pub mod baseline;
+mod check;
+mod config;
 mod escape;
 mod finding;
+mod image;
+mod input;
+mod lint;
+pub mod machine;
 pub mod model;
+mod oci;
+pub mod output;
+mod packages;
+pub mod policy;
+pub mod predict;
 mod report;
 pub mod rules;
+pub mod tree;
+pub mod unbuilt;
+pub mod units;
+mod var_state;
 
-pub use escape::{MAX_PATH_BYTES, escape_path};
-pub use finding::{Finding, Severity};
+pub use check::{CHECK_FILE, CHECK_VERSION, CheckReport, MAX_CHECKED_PATHS};
+pub use config::{Container, History, ImageConfig, Layers};
+pub use escape::{MAX_PATH_BYTES, escape_path, unescape_path};
+pub use finding::{Finding, Origin, Severity};
+pub use image::{File, Image, MAX_FILE_BYTES};
+pub use input::{Input, InputError, Opened};
+pub use lint::{Outcome as LintOutcome, Selection, lint};
+pub use oci::ImageError;
 pub use report::{
     Change, ChangedFile, EntryKind, KeptEntry, MAX_LISTED_ENTRIES, MAX_REPORT_BYTES, Outcome,
-    REPORT_FILE, REPORT_VERSION, RemovedEntry, ReportError, StepReport,
+    PLAN_VERSION, PlanReport, Planned, PlannedAction, REPORT_FILE, REPORT_VERSION, RemovedEntry,
+    ReportError, StepReport,
 };

@@ -1,10 +1,11 @@
 //! The report of one committed step: versioned JSON, written by the commit tool inside the exec
 //! and read back by the frontend, which has no other view of what happened there.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Finding;
+use crate::{Finding, model::ledger::Entry};
 
 /// The version of the report's schema that this crate writes and reads.
 pub const REPORT_VERSION: u32 = 1;
@@ -72,6 +73,9 @@ pub struct ChangedFile {
     pub change: Change,
     /// Absolute path in the image, bytes outside UTF-8 as `\xNN`.
     pub path: String,
+    /// Where a moved file or directory was before, in the same form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Why.
     pub reason: String,
 }
@@ -84,6 +88,20 @@ pub enum Change {
     Wrote,
     /// It was taken away.
     Removed,
+    /// It was moved here, with all that is below it.
+    Moved,
+}
+
+impl ChangedFile {
+    /// What was done, for people: `moved /opt/x to /usr/lib/opt/x`.
+    pub fn done(&self) -> String {
+        match (self.change, &self.from) {
+            (Change::Wrote, _) => format!("wrote {}", self.path),
+            (Change::Removed, _) => format!("removed {}", self.path),
+            (Change::Moved, None) => format!("moved {}", self.path),
+            (Change::Moved, Some(from)) => format!("moved {from} to {}", self.path),
+        }
+    }
 }
 
 /// What one step's commit did and found.
@@ -106,22 +124,89 @@ pub struct StepReport {
     /// What was left alone, at most [`MAX_LISTED_ENTRIES`], in path order.
     #[serde(default)]
     pub kept: Vec<KeptEntry>,
+    /// The accounts that the step made or gave another id, at most [`MAX_LISTED_ENTRIES`].
+    #[serde(default)]
+    pub accounts: Vec<Entry>,
     /// What the commit could not settle.
     #[serde(default)]
     pub findings: Vec<Finding>,
+}
+
+/// The version of [`PlanReport`]'s schema.
+pub const PLAN_VERSION: u32 = 1;
+
+/// What a commit would do: `commit --dry-run --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// The schema's version, [`PLAN_VERSION`].
+    pub version: u32,
+    /// In path order.
+    pub actions: Vec<PlannedAction>,
+    /// What the commit cannot settle.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that a commit would do, or leave alone on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PlannedAction {
+    /// Absolute path in the image, bytes outside UTF-8 as `\xNN`.
+    pub path: String,
+    /// What would be done there.
+    pub action: Planned,
+    /// Where a moved file or directory is now, in the same form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What would be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Planned {
+    /// It stays although it stands where things are removed.
+    Keep,
+    /// It is moved here.
+    Move,
+    /// It is taken away.
+    Remove,
+    /// It is written, new or anew.
+    Write,
+}
+
+impl Planned {
+    /// The name for people, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Move => "move",
+            Self::Remove => "remove",
+            Self::Write => "write",
+        }
+    }
+}
+
+impl From<Change> for Planned {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Wrote => Self::Write,
+            Change::Removed => Self::Remove,
+            Change::Moved => Self::Move,
+        }
+    }
 }
 
 /// Why a report could not be read.
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// It is larger than [`MAX_REPORT_BYTES`].
-    #[error("the step report has {0} bytes, over the limit of {MAX_REPORT_BYTES}")]
+    #[error("the report has {0} bytes, over the limit of {MAX_REPORT_BYTES}")]
     TooLarge(usize),
     /// It is no JSON, or JSON of another shape.
-    #[error("the step report is malformed: {0}")]
+    #[error("the report is malformed: {0}")]
     Malformed(#[from] serde_json::Error),
     /// It was written by a tool of another schema version.
-    #[error("the step report has schema version {0}, this osderive reads {REPORT_VERSION}")]
+    #[error("the report has schema version {0}, which this osderive does not read")]
     Version(u32),
 }
 
@@ -132,19 +217,27 @@ impl StepReport {
     /// When it is too large, malformed, or of another version; the version is looked at first,
     /// so that a newer report is named as such.
     pub fn from_json(json: &[u8]) -> Result<Self, ReportError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        if json.len() > MAX_REPORT_BYTES {
-            return Err(ReportError::TooLarge(json.len()));
-        }
-        let Versioned { version } = serde_json::from_slice(json)?;
-        if version != REPORT_VERSION {
-            return Err(ReportError::Version(version));
-        }
-        Ok(serde_json::from_slice(json)?)
+        read_version(json, REPORT_VERSION)
     }
+}
+
+/// Reads a document of one schema version.
+pub(crate) fn read_version<T: DeserializeOwned>(
+    json: &[u8],
+    expected: u32,
+) -> Result<T, ReportError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    if json.len() > MAX_REPORT_BYTES {
+        return Err(ReportError::TooLarge(json.len()));
+    }
+    let Versioned { version } = serde_json::from_slice(json)?;
+    if version != expected {
+        return Err(ReportError::Version(version));
+    }
+    Ok(serde_json::from_slice(json)?)
 }
 
 #[cfg(test)]
@@ -160,6 +253,7 @@ mod tests {
             removed: Vec::new(),
             changed: Vec::new(),
             kept: Vec::new(),
+            accounts: Vec::new(),
             findings: Vec::new(),
         }
     }

@@ -2,10 +2,22 @@
 //! accept anything and never fail on what is malformed. A build may leave any bytes in any file.
 
 pub mod group;
+pub mod ids;
+pub mod initramfs;
+pub mod kargs;
+pub mod ledger;
+pub mod os_release;
 pub mod passwd;
+pub mod prepare_root;
+pub mod presets;
+pub mod secrets;
 pub mod shadow;
+pub mod state_directories;
 pub mod subid;
 pub mod sysusers;
+pub mod tmpfiles;
+pub mod unit_name;
+pub mod units;
 
 /// The records of a colon-separated account file with their line numbers, counted from 1.
 ///
@@ -67,6 +79,10 @@ pub(crate) mod hostile {
             b"u a \\",
             b"u % %",
             b"no end:x:7:7",
+            b"[Service\nExecStart=/bin/x",
+            b"[S]\nA=\\",
+            b"[S]\n\\\n\\\n=\n[]\n[\xff]\nA=%",
+            b"enable\ndisable *\xff\nenable a@ b\tc\\",
         ]
         .map(<[u8]>::to_vec)
         .into();

@@ -8,6 +8,10 @@ use super::number;
 /// Characters of a user or group name at the most (`UT_NAMESIZE` - 1).
 pub const MAX_NAME_BYTES: usize = 31;
 
+/// Bytes of a path, and of a name in it, at most (`PATH_MAX` with its end, `NAME_MAX`).
+const MAX_PATH: usize = 4096;
+const MAX_FILE_NAME: usize = 255;
+
 /// A line that systemd accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -146,7 +150,7 @@ pub fn is_valid_name(name: &[u8]) -> bool {
 }
 
 /// systemd ends a line at a line feed, a carriage return (or both together) and a NUL.
-fn lines(file: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+pub(super) fn lines(file: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     let mut rest = Some(file);
     let next = move || {
         let text = rest?;
@@ -209,15 +213,45 @@ fn user(
         Some(ids) => user_ids(&ids)?,
     };
     let [gecos, home, shell] = texts.map(|text| text.map(expanded).transpose());
+    let (gecos, home, shell) = (gecos?, home?, shell?);
+    if !gecos.as_deref().is_none_or(is_text) {
+        return Err("the comment is not valid");
+    }
+    if !home.as_deref().is_none_or(is_path) {
+        return Err("the home directory is not an absolute path in its plain form");
+    }
+    if !shell
+        .as_deref()
+        .is_none_or(|shell| is_path(shell) && !shell.ends_with(b"/"))
+    {
+        return Err("the shell is not an absolute path in its plain form");
+    }
     Ok(Item::User(User {
         name,
         id,
         group,
-        gecos: gecos?,
-        home: home?,
-        shell: shell?,
+        gecos,
+        home,
+        shell,
         locked,
     }))
+}
+
+/// What a field of passwd may hold (`valid_gecos`): text without control characters and colons.
+fn is_text(field: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| !byte.is_ascii_control() && *byte != b':';
+    str::from_utf8(field).is_ok() && field.iter().all(is_allowed)
+}
+
+/// What a home directory may be (`valid_home`): an absolute path in its plain form.
+fn is_path(field: &[u8]) -> bool {
+    let Some(below) = field.strip_prefix(b"/") else {
+        return false;
+    };
+    let below = below.strip_suffix(b"/").unwrap_or(below);
+    let is_plain = |name: &[u8]| !matches!(name, b"" | b"." | b"..") && name.len() <= MAX_FILE_NAME;
+    let mut names = below.split(|&byte| byte == b'/');
+    is_text(field) && field.len() < MAX_PATH && (below.is_empty() || names.all(is_plain))
 }
 
 fn user_ids(ids: &[u8]) -> Result<(Id, PrimaryGroup), &'static str> {
@@ -261,13 +295,17 @@ fn range(id: Option<Vec<u8>>) -> Result<Item, &'static str> {
 
 /// The kernel's two "no id" numbers, of 16 and of 32 bits, are no ids.
 fn valid_id(text: &[u8]) -> Result<u32, &'static str> {
+    let is_decimal = text == b"0" || !text.starts_with(b"0");
     number(text)
-        .filter(|id| ![0xffff, u32::MAX].contains(id))
+        .filter(|id| is_decimal && ![0xffff, u32::MAX].contains(id))
         .ok_or("an id is not valid")
 }
 
-/// Puts in what `%` stands for, as far as the image decides it. The rest, such as the host name,
-/// is left as it is: only a booted machine knows.
+/// Letters that stand for what only a booted machine knows (sysusers.d(5), "Specifiers").
+const KNOWN_TO_MACHINES: &[u8] = b"aAbBHlmMovwW";
+
+/// Puts in what `%` stands for, as far as the image decides it (`specifier_printf`). The rest, such as
+/// the host name, is left as it is: only a booted machine knows. So is a `%` before no letter.
 fn expanded(word: Vec<u8>) -> Result<Vec<u8>, &'static str> {
     if !word.contains(&b'%') {
         return Ok(word);
@@ -278,11 +316,15 @@ fn expanded(word: Vec<u8>) -> Result<Vec<u8>, &'static str> {
         match (byte, byte == b'%') {
             (byte, false) => text.push(byte),
             (_, true) => match bytes.next() {
-                Some(b'%') => text.push(b'%'),
+                None | Some(b'%') => text.push(b'%'),
                 Some(b'T') => text.extend_from_slice(b"/tmp"),
                 Some(b'V') => text.extend_from_slice(b"/var/tmp"),
+                Some(&other)
+                    if other.is_ascii_alphanumeric() && !KNOWN_TO_MACHINES.contains(&other) =>
+                {
+                    return Err("a specifier is unknown");
+                }
                 Some(&other) => text.extend_from_slice(&[b'%', other]),
-                None => return Err("a % stands at the end"),
             },
         }
     }
@@ -398,8 +440,24 @@ mod tests {
             "u a 1 b c d e",
             "g a 4294967295",
             "m a -",
+            "u a 08",
+            "u a - %Q",
+            "u a - a:b",
+            "u a - x home",
+            "u a - x /a/../b",
+            "u a - x /a//b",
+            "u a - x /a x",
+            "u a - x /a /bin/sh/",
         ] {
             problem(line);
+        }
+    }
+
+    #[test]
+    fn odd_texts_that_systemd_takes_are_read() {
+        for line in ["u a 0 100% / /x/", "u a - %m%- /home/%H"] {
+            let home_only = line.replace(" /x/", "");
+            only(&home_only);
         }
     }
 

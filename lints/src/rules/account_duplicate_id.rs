@@ -14,15 +14,39 @@
 //! # Fix
 //! Give each account an id of its own; to share files, make both members of one group.
 
-use super::Rule;
-use crate::{Finding, Severity};
+use std::collections::HashMap;
+
+use super::{Check, Rule};
+use crate::{Finding, Image, Severity, escape_path};
 
 /// The rule's constants.
 pub const RULE: Rule = Rule {
     name: "account-duplicate-id",
     severity: Severity::Warning,
     summary: "two users or two groups have the same id",
+    check: Check::Image(check),
+    ..Rule::IMAGE
 };
+
+/// The commit asks of what a step has added; here of all that the image has.
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let users = image
+        .users()
+        .map(|(file, user)| ("uid", user.uid, user.name, file));
+    let groups = image
+        .groups()
+        .map(|(file, group)| ("gid", group.gid, group.name, file));
+    let mut first: HashMap<(&str, u32), &[u8]> = HashMap::new();
+    let mut findings = Vec::new();
+    for (what, id, name, file) in users.chain(groups) {
+        let owner = *first.entry((what, id)).or_insert(name);
+        if owner != name {
+            let (owner, name) = (escape_path(owner), escape_path(name));
+            findings.push(finding(what, id, &owner, &name, &format!("/{file}")));
+        }
+    }
+    findings
+}
 
 /// The finding about one id; `what` is `uid` or `gid`, `second` came after `first` in the file.
 pub fn finding(what: &str, id: u32, first: &str, second: &str, path: &str) -> Finding {
@@ -38,6 +62,25 @@ pub fn finding(what: &str, id: u32, first: &str, second: &str, path: &str) -> Fi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::fixture::Fixture;
+
+    #[test]
+    fn twins_of_an_image_are_found_and_one_name_in_two_files_is_no_twin() {
+        let fixture = Fixture::new()
+            .file(
+                "etc/passwd",
+                "root:x:0:0::/:/\na:x:100:1::/:/\nb:x:100:1::/:/\n",
+            )
+            .file("usr/lib/passwd", "root:x:0:0::/:/\n")
+            .file("etc/group", "a:x:1:\nb:x:2:\n");
+        let found = fixture.findings_of(&RULE);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0]
+                .message
+                .starts_with("a and b have the same uid 100")
+        );
+    }
 
     #[test]
     fn both_names_and_the_id_are_told() {

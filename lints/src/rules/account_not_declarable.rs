@@ -23,6 +23,7 @@ pub const RULE: Rule = Rule {
     name: "account-not-declarable",
     severity: Severity::Warning,
     summary: "an account cannot be declared in sysusers.d as it is",
+    ..Rule::STEP
 };
 
 /// The finding about one account; `what` says what cannot be kept ("its name").

@@ -24,6 +24,7 @@ pub const RULE: Rule = Rule {
     name: "account-outside-system-range",
     severity: Severity::Warning,
     summary: "the image makes an account with an id of the machine's own users",
+    ..Rule::STEP
 };
 
 /// What kind of account it is.

@@ -22,6 +22,7 @@ pub const RULE: Rule = Rule {
     name: "account-usable-password",
     severity: Severity::Warning,
     summary: "an account of the image can be logged in to on every machine",
+    ..Rule::STEP
 };
 
 /// The finding about one account that has a password; `path` is the file with its hash.

@@ -24,6 +24,7 @@ pub const RULE: Rule = Rule {
     name: "commit-cannot-remove",
     severity: Severity::Warning,
     summary: "an entry that the commit should have removed could not be removed",
+    ..Rule::STEP
 };
 
 /// An entry that stayed.

@@ -24,6 +24,7 @@ pub const RULE: Rule = Rule {
     name: "commit-not-a-directory",
     severity: Severity::Warning,
     summary: "a directory that the commit empties is a link elsewhere or no directory at all",
+    ..Rule::STEP
 };
 
 /// The finding about one path; `found` says what stands there ("a symbolic link to /mnt").

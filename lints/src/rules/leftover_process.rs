@@ -23,6 +23,7 @@ pub const RULE: Rule = Rule {
     name: "leftover-process",
     severity: Severity::Warning,
     summary: "a process of the step still ran when its command had ended",
+    ..Rule::STEP
 };
 
 /// A process that had to be ended.

@@ -3,42 +3,326 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Finding, Severity};
+use crate::predict::Prediction;
+use crate::tree::{Entry, MAX_PATHS, Paths};
+use crate::units::Start;
+use crate::{Finding, Image, Severity, escape_path, unescape_path};
 
+pub mod account_declaration_differs;
 pub mod account_duplicate_id;
+pub mod account_group_missing;
+pub mod account_id_changed;
+pub mod account_id_differs;
+pub mod account_lock_file;
 pub mod account_not_declarable;
+pub mod account_not_declared;
+pub mod account_not_in_ledger;
 pub mod account_outside_system_range;
+pub mod account_shadow_stale;
 pub mod account_usable_password;
+pub mod alternatives_into_var;
 pub mod commit_cannot_remove;
 pub mod commit_not_a_directory;
+pub mod config_architecture;
+pub mod config_container_only;
+pub mod config_labels;
+pub mod config_ostree_labels;
+pub mod config_stop_signal;
+pub mod dbus_user_missing;
+pub mod directory_metadata;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod identity_host_keys;
+pub mod identity_machine_id;
+pub mod identity_random_seed;
+pub mod identity_shared;
+pub mod import_hard_link;
+pub mod import_link_across_layers;
+pub mod import_name_too_long;
+pub mod import_nested_storage;
+pub mod import_not_utf8;
+pub mod import_os_release;
+pub mod import_special_file;
+pub mod import_whiteout_file;
+pub mod injected_by_builder;
+pub mod input_unreadable;
+pub mod kernel_arguments;
+pub mod kernel_boot_not_empty;
+pub mod kernel_count;
+pub mod kernel_depmod;
+pub mod kernel_initramfs;
+pub mod kernel_initramfs_unread;
+pub mod kernel_modules_unused;
+pub mod kernel_no_initramfs;
+pub mod layout_api_directories;
+pub mod layout_composefs;
+pub mod layout_etc_link_usr_etc;
+pub mod layout_etc_twice;
+pub mod layout_run_tmp_not_empty;
+pub mod layout_sysroot;
+pub mod layout_top_level_dropped;
+pub mod layout_usr_merge;
+pub mod layout_var_run;
 pub mod leftover_process;
+pub mod name_not_utf8;
+pub mod opt_left_over;
+pub mod opt_not_declarable;
+pub mod opt_read_only;
+pub mod owner_unknown;
+mod pages;
+pub mod policy_rejected;
+pub mod rule_broken;
+pub mod secret_in_env;
+pub mod secret_in_image;
+pub mod secret_package_credentials;
+pub mod setid_unpinned;
+pub mod size_caches;
+pub mod size_deleted_later;
+pub mod size_duplicate_files;
+pub mod sysusers_rejected;
+pub mod tmpfiles_duplicate_path;
+pub mod tmpfiles_link_cannot_replace;
+pub mod tmpfiles_masked;
+pub mod tmpfiles_only_adjusts;
+pub mod tmpfiles_rejected;
+pub mod tmpfiles_unknown_account;
+pub mod unit_dangling_enablement;
+pub mod unit_directory_missing;
+pub mod unit_environment_missing;
+pub mod unit_exec_missing;
+pub mod unit_preset_contradicts;
+pub mod unit_requires_missing;
+pub mod unit_state_missing;
+pub mod unit_user_missing;
+pub mod unused_suppression;
+pub mod var_large_factory;
+pub mod var_log;
+pub mod var_not_declared;
+pub mod var_not_kept;
+
+pub use pages::pages;
 
 /// What is fixed about a rule, whatever it finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// Its stable kebab-case name.
     pub name: &'static str,
+    /// Other names that people know it by: those of bootc's lints.
+    pub aliases: &'static [&'static str],
     /// How much its findings matter.
     pub severity: Severity,
     /// What it looks for, in one line.
     pub summary: &'static str,
+    /// What its findings concern.
+    pub scope: Scope,
+    /// What it cannot do without.
+    pub needs: Need,
+    /// How it looks.
+    pub check: Check,
+}
+
+/// What a rule's findings concern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What one step did.
+    Step,
+    /// The image as a whole, and the machines that run it.
+    Image,
+    /// Its way into a machine's ostree repository.
+    Import,
+}
+
+impl Scope {
+    /// The name for lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Image => "image",
+            Self::Import => "import",
+        }
+    }
+}
+
+/// What a rule cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing but the tree.
+    Tree,
+    /// The image's configuration.
+    Config,
+    /// The image's layers.
+    Layers,
+}
+
+impl Need {
+    /// What it is called when it is missing.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tree => "files",
+            Self::Config => "the image's configuration",
+            Self::Layers => "the image's layers",
+        }
+    }
+}
+
+/// How a rule looks.
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    /// Only the commit of a step can see it.
+    Step,
+    /// At each entry by itself.
+    Entry(EntryCheck),
+    /// At the image as a whole.
+    Image(fn(&Image<'_>) -> Vec<Finding>),
+}
+
+/// A question that each entry answers by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryCheck {
+    /// Whether there is something to find.
+    pub holds: fn(&Entry<'_>) -> bool,
+    /// The finding about all such entries, of which there is at least one.
+    pub finding: fn(&Paths) -> Finding,
 }
 
 /// Every rule, in the order of their names.
 pub const RULES: &[Rule] = &[
+    account_declaration_differs::RULE,
     account_duplicate_id::RULE,
+    account_group_missing::RULE,
+    account_id_changed::RULE,
+    account_id_differs::RULE,
+    account_lock_file::RULE,
     account_not_declarable::RULE,
+    account_not_declared::RULE,
+    account_not_in_ledger::RULE,
     account_outside_system_range::RULE,
+    account_shadow_stale::RULE,
     account_usable_password::RULE,
+    alternatives_into_var::RULE,
     commit_cannot_remove::RULE,
     commit_not_a_directory::RULE,
+    config_architecture::RULE,
+    config_container_only::RULE,
+    config_labels::RULE,
+    config_ostree_labels::RULE,
+    config_stop_signal::RULE,
+    dbus_user_missing::RULE,
+    directory_metadata::RULE,
+    identity_host_keys::RULE,
+    identity_machine_id::RULE,
+    identity_random_seed::RULE,
+    identity_shared::RULE,
+    import_hard_link::RULE,
+    import_link_across_layers::RULE,
+    import_name_too_long::RULE,
+    import_nested_storage::RULE,
+    import_not_utf8::RULE,
+    import_os_release::RULE,
+    import_special_file::RULE,
+    import_whiteout_file::RULE,
+    injected_by_builder::RULE,
+    input_unreadable::RULE,
+    kernel_arguments::RULE,
+    kernel_boot_not_empty::RULE,
+    kernel_count::RULE,
+    kernel_depmod::RULE,
+    kernel_initramfs::RULE,
+    kernel_initramfs_unread::RULE,
+    kernel_modules_unused::RULE,
+    kernel_no_initramfs::RULE,
+    layout_api_directories::RULE,
+    layout_composefs::RULE,
+    layout_etc_link_usr_etc::RULE,
+    layout_etc_twice::RULE,
+    layout_run_tmp_not_empty::RULE,
+    layout_sysroot::RULE,
+    layout_top_level_dropped::RULE,
+    layout_usr_merge::RULE,
+    layout_var_run::RULE,
     leftover_process::RULE,
+    name_not_utf8::RULE,
+    opt_left_over::RULE,
+    opt_not_declarable::RULE,
+    opt_read_only::RULE,
+    owner_unknown::RULE,
+    policy_rejected::RULE,
+    rule_broken::RULE,
+    secret_in_env::RULE,
+    secret_in_image::RULE,
+    secret_package_credentials::RULE,
+    setid_unpinned::RULE,
+    size_caches::RULE,
+    size_deleted_later::RULE,
+    size_duplicate_files::RULE,
+    sysusers_rejected::RULE,
+    tmpfiles_duplicate_path::RULE,
+    tmpfiles_link_cannot_replace::RULE,
+    tmpfiles_masked::RULE,
+    tmpfiles_only_adjusts::RULE,
+    tmpfiles_rejected::RULE,
+    tmpfiles_unknown_account::RULE,
+    unit_dangling_enablement::RULE,
+    unit_directory_missing::RULE,
+    unit_environment_missing::RULE,
+    unit_exec_missing::RULE,
+    unit_preset_contradicts::RULE,
+    unit_requires_missing::RULE,
+    unit_state_missing::RULE,
+    unit_user_missing::RULE,
+    unused_suppression::RULE,
+    var_large_factory::RULE,
+    var_log::RULE,
+    var_not_declared::RULE,
+    var_not_kept::RULE,
 ];
 
 /// Paths or processes that one finding names; the message counts all.
 pub const MAX_NAMED: usize = 20;
 
 impl Rule {
+    /// All that a rule of the commit has in common.
+    const STEP: Self = Self {
+        name: "",
+        aliases: &[],
+        severity: Severity::Warning,
+        summary: "",
+        scope: Scope::Step,
+        needs: Need::Tree,
+        check: Check::Step,
+    };
+
+    /// All that most rules about an image have in common, but how they look.
+    const IMAGE: Self = Self {
+        scope: Scope::Image,
+        ..Self::STEP
+    };
+
+    /// The name and the aliases.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// The rule with a name or an alias.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        RULES
+            .iter()
+            .find(|rule| rule.names().any(|known| known == name))
+    }
+
+    /// Its documentation in Markdown: what it does, why it breaks, an example, the fix.
+    pub fn documentation(&self) -> &'static str {
+        let of_rule = DOCUMENTATION.iter().find(|(name, _)| *name == self.name);
+        of_rule.map_or("", |(_, text)| text)
+    }
+
+    /// What goes wrong on a machine because of a finding, as the documentation says it.
+    pub fn why(&self) -> String {
+        let section = self.documentation().split("# Why it breaks\n").nth(1);
+        let text = section.and_then(|rest| rest.split("\n\n").next());
+        text.unwrap_or_default().replace('\n', " ")
+    }
+
     fn finding(&self, message: String, help: String, paths: Vec<String>) -> Finding {
         Finding {
             rule: self.name.to_owned(),
@@ -46,9 +330,69 @@ impl Rule {
             message,
             help,
             paths,
+            origin: None,
         }
     }
+
+    /// The findings about the predictions that `told` has a message and a help for.
+    fn predicted(
+        &self,
+        image: &Image<'_>,
+        told: impl Fn(&Prediction) -> Option<(String, String)>,
+    ) -> Vec<Finding> {
+        let predictions = image.predictions().iter();
+        predictions
+            .filter_map(|prediction| {
+                let (message, help) = told(prediction)?;
+                let Prediction { unit, fails_on, .. } = prediction;
+                let when = match prediction.start {
+                    Start::AtBoot => "",
+                    Start::OnDemand => ", once it is started,",
+                };
+                let status = prediction.reason.status();
+                let status = status.map_or(String::new(), |status| format!(" ({status})"));
+                let on = fails_on.text();
+                Some(self.finding(
+                    format!("{unit} fails{when} {on}{status}: {message}"),
+                    help,
+                    vec![prediction.place.file.clone()],
+                ))
+            })
+            .collect()
+    }
+
+    /// A finding about several paths.
+    fn about(&self, paths: &Paths, message: String, help: &str) -> Finding {
+        let named = paths.first.iter().map(|path| absolute(path)).collect();
+        self.finding(message, help.to_owned(), named)
+    }
 }
+
+/// A path of the tree for people.
+fn absolute(path: &[u8]) -> String {
+    format!("/{}", escape_path(path))
+}
+
+/// A finding about some of its paths only. One that counts its paths counts them anew.
+pub(crate) fn narrowed(finding: &Finding, paths: Vec<String>) -> Finding {
+    let mut narrowed = finding.clone();
+    let listed = finding.paths.len();
+    if let Some(Check::Entry(check)) = Rule::named(&finding.rule).map(|rule| rule.check)
+        && paths.len() < listed
+        && listed < MAX_PATHS
+    {
+        let mut some = Paths::default();
+        for path in &paths {
+            some.add(unescape_path(path).strip_prefix(b"/").unwrap_or_default());
+        }
+        narrowed.message = (check.finding)(&some).message;
+    }
+    narrowed.paths = paths;
+    narrowed
+}
+
+/// Each rule's name with its documentation.
+static DOCUMENTATION: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/documentation.rs"));
 
 /// Messages that a merged finding quotes; the others are counted.
 const MAX_QUOTED: usize = 5;
@@ -83,7 +427,8 @@ fn merged_one(findings: Vec<Finding>) -> Option<Finding> {
 }
 
 /// `1 entry`, `2 entries`.
-fn counted(count: usize, one: &str, many: &str) -> String {
+fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
@@ -111,10 +456,31 @@ mod tests {
     }
 
     #[test]
-    fn names_are_kebab_case() {
+    fn each_rule_is_documented_in_the_same_form() {
         for rule in RULES {
+            let text = rule.documentation();
+            // A shell's comment in an example looks like a heading.
+            let prose = text.split("```").step_by(2).flat_map(str::lines);
+            let headings: Vec<_> = prose.filter(|line| line.starts_with("# ")).collect();
+            let expected = ["# What it does", "# Why it breaks", "# Example", "# Fix"];
+            assert_eq!(headings, expected, "{}", rule.name);
+            assert!(!rule.why().is_empty(), "{}", rule.name);
+        }
+        assert_eq!(DOCUMENTATION.len(), RULES.len());
+    }
+
+    #[test]
+    fn no_name_means_two_rules() {
+        let names: Vec<_> = RULES.iter().flat_map(Rule::names).collect();
+        let different: BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+    }
+
+    #[test]
+    fn names_are_kebab_case() {
+        for name in RULES.iter().flat_map(Rule::names) {
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            assert!(rule.name.chars().all(fits), "{}", rule.name);
+            assert!(name.chars().all(fits), "{name}");
         }
     }
 }

@@ -1,0 +1,70 @@
+//! What the targets have in common: what must be so of all that a parser found.
+
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::sync::{Mutex, PoisonError};
+
+use osderive_lints::{Input, Opened};
+use tar::{Builder, EntryType, Header};
+
+/// Line numbers rise and are numbers of lines of the file, of which there is one more than ends.
+pub fn check_lines(file: &[u8], numbers: impl IntoIterator<Item = u32>) {
+    let is_end = |byte: &&u8| b"\n\r\0".contains(byte);
+    let lines = 1 + file.iter().filter(is_end).count();
+    let mut last = 0;
+    for number in numbers {
+        assert!(number > last, "line {number} after line {last}");
+        last = number;
+    }
+    assert!(last as usize <= lines, "line {last} of {lines}");
+}
+
+/// An archive of these files.
+pub fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        (archive.append_data(&mut header, name, *content)).expect("writes to memory");
+    }
+    archive.into_inner().expect("writes to memory")
+}
+
+/// Opens bytes as an archive of the kind that `prefix` names; none if that is refused.
+pub fn open(prefix: &str, archive: &[u8]) -> Option<Opened> {
+    static FILE: Mutex<Option<(File, String)>> = Mutex::new(None);
+    let mut file = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (file, path) = file.get_or_insert_with(|| {
+        let path = format!("/dev/shm/osderive-fuzz-{}", std::process::id());
+        let file = File::create_new(&path).expect("memory for a file");
+        (file, path)
+    });
+    file.rewind()
+        .and_then(|()| file.set_len(0))
+        .expect("empties the file");
+    file.write_all(archive).expect("writes the file");
+    Input::named(&format!("{prefix}:{path}")).open().ok()
+}
+
+/// Puts in the check sums of an archive's headers, which nobody guesses.
+pub fn with_check_sums(mut archive: Vec<u8>) -> Vec<u8> {
+    let mut at = 0;
+    while let Some(block) = archive.get_mut(at..at + 512) {
+        let mut header = Header::from_byte_slice(block).clone();
+        if block.iter().any(|&byte| byte != 0) {
+            header.set_cksum();
+            block.copy_from_slice(header.as_bytes());
+        }
+        let size = header.entry_size().unwrap_or(0);
+        let blocks = usize::try_from(size.div_ceil(512)).unwrap_or(usize::MAX);
+        at = blocks.saturating_mul(512).saturating_add(at + 512);
+        if at.checked_add(512).is_none() {
+            break;
+        }
+    }
+    archive
+}

@@ -1,0 +1,240 @@
+//! The files that an image consists of, in a folder or in an archive, and their contents as a stream:
+//! nothing is unpacked to disk and nothing read as a whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Cursor, Read};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+use super::headers::Skip;
+
+/// How much is read or left out at once.
+const CHUNK: usize = 64 << 10;
+
+/// A part of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Blob {
+    file: Arc<File>,
+    offset: u64,
+    size: u64,
+}
+
+impl Blob {
+    /// A whole file.
+    ///
+    /// # Errors
+    /// When it is no regular file, or cannot be opened.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        // A FIFO in the place of a file would have the opening wait for a writer.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        Ok(Self {
+            file: Arc::new(file),
+            offset: 0,
+            size: meta.len(),
+        })
+    }
+
+    /// A part of it; nothing beyond its end.
+    pub(crate) fn part(&self, offset: u64, size: u64) -> Self {
+        let offset = offset.min(self.size);
+        Self {
+            file: Arc::clone(&self.file),
+            offset: self.offset + offset,
+            size: size.min(self.size - offset),
+        }
+    }
+
+    /// Its bytes as they stand.
+    pub(crate) fn bytes(&self) -> Bytes {
+        Bytes { blob: self.clone() }
+    }
+
+    /// Its content as a whole.
+    ///
+    /// # Errors
+    /// When it has more than `limit` bytes or cannot be read.
+    pub(crate) fn read(&self, limit: u64) -> io::Result<Vec<u8>> {
+        if self.size > limit {
+            let error = format!("it has {} bytes, more than {limit}", self.size);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+        }
+        let mut content = Vec::new();
+        self.bytes().read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// Its content without compression, by what it begins with.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its compression is not known.
+    pub(crate) fn unpacked(&self) -> io::Result<Unpacked> {
+        let mut magic = Vec::new();
+        self.bytes().take(6).read_to_end(&mut magic)?;
+        let bytes = BufReader::with_capacity(CHUNK, self.bytes());
+        let input: Box<dyn Read + Send> = match magic.as_slice() {
+            [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(bytes)),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                Box::new(Frames::new(bytes))
+            }
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => return Err(compressed_by("xz")),
+            [b'B', b'Z', b'h', ..] => return Err(compressed_by("bzip2")),
+            _ => Box::new(bytes),
+        };
+        Ok(Unpacked {
+            input,
+            scratch: vec![0; CHUNK].into(),
+        })
+    }
+}
+
+fn compressed_by(name: &str) -> io::Error {
+    io::Error::other(format!(
+        "it is compressed by {name}; gzip and zstd can be read"
+    ))
+}
+
+/// The bytes of a blob.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    /// What is left of it.
+    blob: Blob,
+}
+
+impl Read for Bytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted =
+            usize::try_from(self.blob.size).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let read = self
+            .blob
+            .file
+            .read_at(&mut buffer[..wanted], self.blob.offset)?;
+        self.blob = self.blob.part(read as u64, u64::MAX);
+        Ok(read)
+    }
+}
+
+impl Skip for Bytes {
+    fn skip(&mut self, count: u64) -> io::Result<()> {
+        if count > self.blob.size {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it ends early",
+            ));
+        }
+        self.blob = self.blob.part(count, u64::MAX);
+        Ok(())
+    }
+}
+
+/// The content of a blob without compression.
+pub(crate) struct Unpacked {
+    input: Box<dyn Read + Send>,
+    scratch: Box<[u8]>,
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buffer)
+    }
+}
+
+impl Skip for Unpacked {
+    fn skip(&mut self, mut count: u64) -> io::Result<()> {
+        while count > 0 {
+            let wanted = usize::try_from(count).map_or(CHUNK, |count| count.min(CHUNK));
+            match self.input.read(&mut self.scratch[..wanted]) {
+                Ok(0) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "it ends early",
+                    ));
+                }
+                Ok(read) => count -= read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All frames of a zstd file: the decoder ends with the first, and layers that can be read in parts
+/// ("zstd:chunked") have many, with some to be skipped at the end (RFC 8878, 3.1).
+struct Frames<R: Read> {
+    state: State<R>,
+}
+
+/// A frame's source: its magic number, which has been looked at already, and the rest.
+type Source<R> = io::Chain<Cursor<[u8; 4]>, R>;
+
+enum State<R: Read> {
+    Between(R),
+    Within(Box<StreamingDecoder<Source<R>, FrameDecoder>>),
+    Ended,
+}
+
+impl<R: Read> Frames<R> {
+    fn new(input: R) -> Self {
+        Self {
+            state: State::Between(input),
+        }
+    }
+}
+
+impl<R: Read> Read for Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.state = match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return Ok(0),
+                State::Between(input) => next_frame(input)?,
+                State::Within(mut decoder) => {
+                    let read = decoder.read(buffer)?;
+                    if read > 0 || buffer.is_empty() {
+                        self.state = State::Within(decoder);
+                        return Ok(read);
+                    }
+                    State::Between(decoder.into_inner().into_inner().1)
+                }
+            };
+        }
+    }
+}
+
+/// What begins where the former frame ended.
+fn next_frame<R: Read>(mut input: R) -> io::Result<State<R>> {
+    let mut magic = Vec::new();
+    (&mut input).take(4).read_to_end(&mut magic)?;
+    let Ok(magic) = <[u8; 4]>::try_from(magic.as_slice()) else {
+        return if magic.is_empty() {
+            Ok(State::Ended)
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it ends early",
+            ))
+        };
+    };
+    if let [0x50..=0x5f, 0x2a, 0x4d, 0x18] = magic {
+        let mut length = [0; 4];
+        input.read_exact(&mut length)?;
+        let mut skipped = (&mut input).take(u32::from_le_bytes(length).into());
+        io::copy(&mut skipped, &mut io::sink())?;
+        return Ok(State::Between(input));
+    }
+    let source = Cursor::new(magic).chain(input);
+    // Windows of more than 128 MiB are refused by the decoder, as by zstd itself.
+    let decoder = StreamingDecoder::new(source).map_err(io::Error::other)?;
+    Ok(State::Within(Box::new(decoder)))
+}

@@ -1,0 +1,162 @@
+//! What Debian's package database says of units and of /var: which package a unit is of, which
+//! entries of /var the package brings and what it configures (dpkg's `info/NAME.list`), and which
+//! accounts its installation makes (`info/NAME.postinst`).
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use crate::Image;
+use crate::model::passwd::User;
+
+/// Where the lists are; ostree systems keep them out of /var.
+const INFO: [&str; 2] = ["usr/lib/sysimage/dpkg/info", "var/lib/dpkg/info"];
+
+/// Bytes of a list at most; the largest, of kernels and icon themes, have less.
+const MAX_LIST_BYTES: u64 = 8 << 20;
+
+/// Entries of /var of one package at most.
+const MAX_ENTRIES: usize = 1000;
+
+/// What belongs to nobody: packages name them only as parents.
+const SHARED: [&[u8]; 12] = [
+    b"/var",
+    b"/var/cache",
+    b"/var/lib",
+    b"/var/lock",
+    b"/var/log",
+    b"/var/mail",
+    b"/var/opt",
+    b"/var/run",
+    b"/var/spool",
+    b"/var/tmp",
+    b"/var/local",
+    b"/var/backups",
+];
+
+/// Entries of /var that are no state: content to serve, and logs of another init system.
+const NO_STATE: [&[u8]; 3] = [b"/var/www", b"/var/log/runit", b"/var/lib/supervise"];
+
+/// Bytes of a script or a configuration file at most.
+const MAX_TEXT_BYTES: u64 = 256 << 10;
+
+/// A package that has units.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Package {
+    /// Its name without the architecture.
+    pub name: String,
+    /// Its entries of /var but those that all packages share, absolute, parents first.
+    pub var: Vec<Vec<u8>>,
+    /// Its entries of /etc, absolute.
+    etc: Vec<Vec<u8>>,
+    /// The path of the script that runs after its installation.
+    script: String,
+    /// The names in that script, once asked for.
+    words: OnceCell<BTreeSet<Vec<u8>>>,
+    /// The lines of its configuration that name something in /var, once asked for.
+    configuration: OnceCell<Vec<Vec<u8>>>,
+}
+
+impl Package {
+    /// The users of /etc/passwd that its installation makes: whom its script names.
+    pub(crate) fn users<'a>(&self, image: &'a Image<'_>) -> Vec<User<'a>> {
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+        let words = self.words.get_or_init(|| {
+            let script = text_of(image, &self.script);
+            let words = uncommented(&script).flat_map(|line| line.split(|byte| !is_name(byte)));
+            words.map(<[u8]>::to_vec).collect()
+        });
+        let users = image.users().map(|(_, user)| user);
+        users.filter(|user| words.contains(user.name)).collect()
+    }
+
+    /// Whether a configuration file of it names a directory itself, not merely something in it.
+    pub(crate) fn configures(&self, image: &Image<'_>, directory: &[u8]) -> bool {
+        let lines = self.configuration.get_or_init(|| {
+            let mut lines = Vec::new();
+            for path in &self.etc {
+                let path = String::from_utf8_lossy(path);
+                let text = text_of(image, path.trim_start_matches('/'));
+                let of_var = |line: &&[u8]| line.windows(5).any(|part| part == b"/var/");
+                let found = uncommented(&text).filter(of_var).map(<[u8]>::to_vec);
+                lines.extend(found.take(MAX_ENTRIES));
+            }
+            lines
+        });
+        lines.iter().any(|line| names_directory(line, directory))
+    }
+}
+
+/// The content of a small file; nothing of a directory or anything else.
+fn text_of(image: &Image<'_>, path: &str) -> Vec<u8> {
+    let content = image.tree.read(path.as_bytes(), MAX_TEXT_BYTES);
+    content.ok().flatten().unwrap_or_default()
+}
+
+fn uncommented(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.starts_with(b"#") && !line.starts_with(b"//"))
+}
+
+fn names_directory(line: &[u8], directory: &[u8]) -> bool {
+    let mut windows = line.windows(directory.len()).enumerate();
+    windows.any(|(start, window)| {
+        let mut after = &line[start + window.len()..];
+        after = after.strip_prefix(b"/").unwrap_or(after);
+        window == directory && after.first().is_none_or(|byte| b" \t\"';,)".contains(byte))
+    })
+}
+
+/// The packages that have units, by the file names of those.
+pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
+    let mut packages = BTreeMap::new();
+    let Some(info) = INFO.into_iter().find(|path| image.exists(path)) else {
+        return packages;
+    };
+    for file in image.names(info) {
+        let Some(name) = file.strip_suffix(".list") else {
+            continue;
+        };
+        let path = format!("{info}/{file}");
+        let list = match image.tree.read(path.as_bytes(), MAX_LIST_BYTES) {
+            Ok(list) => list.unwrap_or_default(),
+            Err(error) => {
+                image.problem(&path, &error.to_string());
+                continue;
+            }
+        };
+        let mut units = Vec::new();
+        let mut package = Package::default();
+        for line in list.split(|&byte| byte == b'\n') {
+            if line.starts_with(b"/var/") && !is_shared(line) {
+                if package.var.len() < MAX_ENTRIES {
+                    package.var.push(line.to_vec());
+                }
+            } else if line.starts_with(b"/etc/") {
+                if package.etc.len() < MAX_ENTRIES {
+                    package.etc.push(line.to_vec());
+                }
+            } else if let Some(unit) = unit_of(line) {
+                units.push(unit.to_owned());
+            }
+        }
+        package.script = format!("{info}/{name}.postinst");
+        let name = name.split(':').next().unwrap_or(name);
+        name.clone_into(&mut package.name);
+        let package = Rc::new(package);
+        for unit in units {
+            packages.insert(unit, Rc::clone(&package));
+        }
+    }
+    packages
+}
+
+fn is_shared(path: &[u8]) -> bool {
+    SHARED.contains(&path) || NO_STATE.iter().any(|top| path.starts_with(top))
+}
+
+fn unit_of(line: &[u8]) -> Option<&str> {
+    let line = line.strip_prefix(b"/usr").unwrap_or(line);
+    let name = line.strip_prefix(b"/lib/systemd/system/")?;
+    str::from_utf8(name).ok().filter(|name| !name.contains('/'))
+}

@@ -1,0 +1,103 @@
+//! What the people of an image decide about findings: severities and suppressions, in `osderive.toml`
+//! and in comments of a Containerfile. All of it is a function from texts and findings to findings.
+
+mod apply;
+mod containerfile;
+mod file;
+mod pattern;
+mod stages;
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde::{Deserialize, Serialize};
+
+pub use apply::{Applied, Policy, Settled};
+pub use containerfile::{Containerfile, Document, Instruction};
+pub use file::{Config, MAX_CONFIG_BYTES};
+pub use pattern::Pattern;
+
+use crate::Finding;
+use crate::rules::Rule;
+
+/// A decision that findings of a rule are wanted as they are.
+#[derive(Clone, Debug)]
+pub struct Suppression {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// The paths; all if there is none.
+    pub path: Option<Pattern>,
+    /// Why.
+    pub reason: String,
+    /// Where it stands.
+    pub place: Place,
+    /// The lines of the instruction that it is about, if it is about one.
+    pub lines: Option<(u32, u32)>,
+}
+
+/// A line of a file that people write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file as the user named it.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: u32,
+}
+
+/// A finding that somebody has decided about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// What was found.
+    pub finding: Finding,
+    /// Why it is wanted.
+    pub reason: String,
+    /// Where that stands.
+    pub place: Place,
+}
+
+/// Something that is wrong in a file that people write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyError {
+    /// The file as the user named it.
+    pub file: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+    /// The text of the file, and the bytes of it that are wrong.
+    pub source: String,
+    /// These bytes.
+    pub span: Range<usize>,
+}
+
+impl PolicyError {
+    /// The line that is wrong, counted from 1.
+    pub fn line(&self) -> u32 {
+        line_of(&self.source, self.span.start)
+    }
+
+    /// The error with the line that it is about.
+    pub fn render(&self, is_coloured: bool) -> String {
+        let renderer = if is_coloured {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let end = self.span.end.min(self.source.len());
+        let span = self.span.start.min(end)..end;
+        let snippet = Snippet::source(&*self.source)
+            .path(&*self.file)
+            .annotation(AnnotationKind::Primary.span(span));
+        let title = Level::ERROR.primary_title(&*self.message).element(snippet);
+        let help = (!self.help.is_empty()).then(|| Level::HELP.message(&*self.help));
+        let report: Group<'_> = title.elements(help);
+        renderer.render(&[report]) + "\n"
+    }
+}
+
+/// The line of a byte, counted from 1.
+fn line_of(text: &str, byte: usize) -> u32 {
+    let before = text.as_bytes().iter().take(byte);
+    let feeds = before.filter(|&&byte| byte == b'\n').count();
+    u32::try_from(feeds + 1).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,137 @@
+//! # What it does
+//! Looks for accounts that sysusers.d declares with another id or home than the image's /etc/passwd
+//! and /etc/group have.
+//!
+//! # Why it breaks
+//! Files of the image carry the id that the account had in the build. A machine that gets the account
+//! from sysusers.d gives it the other id: the account does not own its files there, somebody else may.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN useradd --system --uid 950 acme && echo 'u acme 951' >/usr/lib/sysusers.d/acme.conf
+//! ```
+//!
+//! # Fix
+//! Write the id and the home that the account has into the line.
+
+use std::collections::HashMap;
+
+use super::{Check, Rule};
+use crate::model::group::Group;
+use crate::model::passwd::User;
+use crate::model::sysusers::{Id, Item};
+use crate::{Finding, Image, Severity, escape_path};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "account-declaration-differs",
+    severity: Severity::Warning,
+    summary: "sysusers.d declares another id or home for an account than the image has",
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let users: HashMap<&[u8], User<'_>> =
+        (image.users()).map(|(_, user)| (user.name, user)).collect();
+    let groups: HashMap<&[u8], Group<'_>> = (image.groups())
+        .map(|(_, group)| (group.name, group))
+        .collect();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut findings = Vec::new();
+    for (file, parsed) in image.sysusers() {
+        for line in &parsed.lines {
+            let (name, differences) = match &line.item {
+                Item::User(declared) => {
+                    let Some(user) = users.get(&declared.name[..]) else {
+                        continue;
+                    };
+                    let uid = different_id("uid", &declared.id, user.uid);
+                    let home = declared.home.as_deref();
+                    // Without a home systemd says `/`, and so many a useradd /nonexistent.
+                    let home = home.filter(|home| trimmed(home) != trimmed(user.home));
+                    let home = home.map(|home| {
+                        let (has, says) = (escape_path(user.home), escape_path(home));
+                        format!("has the home {has}, sysusers.d says {says}")
+                    });
+                    (&declared.name, [uid, home])
+                }
+                Item::Group { name, id } => {
+                    let Some(group) = groups.get(&name[..]) else {
+                        continue;
+                    };
+                    (name, [different_id("gid", id, group.gid), None])
+                }
+                Item::Member { .. } | Item::Range { .. } => continue,
+            };
+            // Of two lines for an account the first counts.
+            let is_user = matches!(line.item, Item::User(_));
+            if !seen.insert((is_user, name.clone())) {
+                continue;
+            }
+            for difference in differences.into_iter().flatten() {
+                findings.push(RULE.finding(
+                    format!("{} {difference}", escape_path(name)),
+                    format!("change line {} of /{}", line.number, file.path),
+                    vec![format!("/{}", file.path)],
+                ));
+            }
+        }
+    }
+    findings
+}
+
+fn different_id(what: &str, declared: &Id, has: u32) -> Option<String> {
+    match declared {
+        Id::Number(id) if *id != has => Some(format!("has the {what} {has}, sysusers.d says {id}")),
+        // `-` is another rule's matter, and a path's owner is whoever it is.
+        _ => None,
+    }
+}
+
+fn trimmed(home: &[u8]) -> &[u8] {
+    match home {
+        [start @ .., b'/'] if !start.is_empty() => start,
+        home => home,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    fn messages(lines: &str) -> Vec<String> {
+        let fixture = Fixture::new()
+            .file("etc/passwd", "acme:x:950:950::/var/lib/acme:/bin/sh\n")
+            .file("etc/group", "acme:x:950:\n")
+            .file("usr/lib/sysusers.d/acme.conf", lines);
+        fixture.messages_of(&RULE)
+    }
+
+    #[test]
+    fn other_ids_and_homes_are_found() {
+        assert_eq!(
+            messages("g acme 952\nu acme 951 \"\" /srv\n"),
+            [
+                "acme has the gid 950, sysusers.d says 952",
+                "acme has the uid 950, sysusers.d says 951",
+                "acme has the home /var/lib/acme, sysusers.d says /srv",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_or_nothing_said_is_right() {
+        for lines in [
+            "u acme 950:950 - /var/lib/acme/",
+            "u acme -",
+            "g acme 950",
+            "u other 1",
+            "u acme 950\nu acme 951",
+            "u acme /usr/bin/acme",
+        ] {
+            assert_eq!(messages(lines), [""; 0], "{lines}");
+        }
+    }
+}

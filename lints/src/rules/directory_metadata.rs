@@ -1,0 +1,59 @@
+//! # What it does
+//! Looks for directories of /usr whose mode or owner a step changed although a lower layer has them.
+//! Looked at are /usr and the directories down to its second level, such as /usr/lib/systemd.
+//!
+//! # Why it breaks
+//! The importer keeps what the first layer with a directory says of it, so the change is lost on the
+//! machine, where /usr cannot be written to. In /etc the commit has systemd-tmpfiles repair it.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN chmod 700 /usr/lib/firmware
+//! ```
+//!
+//! # Fix
+//! Put what is to be protected into a directory that the step makes itself.
+
+use super::{MAX_NAMED, Rule, counted};
+use crate::{Finding, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "directory-metadata",
+    severity: Severity::Warning,
+    summary: "a changed mode or owner of a directory in /usr is lost on the machine",
+    ..Rule::STEP
+};
+
+/// The finding about the directories, none if there is none; the paths are escaped.
+pub fn finding(paths: &[String]) -> Option<Finding> {
+    let first = paths.first()?;
+    let others = match paths.len() - 1 {
+        0 => String::new(),
+        more => format!(
+            " (and {})",
+            counted(more, "other directory", "other directories")
+        ),
+    };
+    Some(RULE.finding(
+        format!("the new mode or owner of {first}{others} is lost: a lower layer has another"),
+        "make a directory of its own in the step that needs it".to_owned(),
+        paths.iter().take(MAX_NAMED).cloned().collect(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_names_the_directory() {
+        assert_eq!(finding(&[]), None);
+        let finding = finding(&["/usr/lib/firmware".to_owned()]).expect("a finding");
+        assert!(
+            finding
+                .message
+                .starts_with("the new mode or owner of /usr/lib/firmware is lost")
+        );
+    }
+}

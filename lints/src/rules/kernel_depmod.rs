@@ -1,0 +1,51 @@
+//! # What it does
+//! Looks for modules that `depmod` has not been told of, where the commit could not run it.
+//!
+//! # Why it breaks
+//! The machine cannot write to /usr/lib/modules, and without an entry in `modules.dep` a module is
+//! not found.
+//!
+//! # Example
+//! ```dockerfile
+//! COPY my.ko /usr/lib/modules/6.12.0/extra/
+//! RUN ostree container commit
+//! ```
+//!
+//! # Fix
+//! ```dockerfile
+//! RUN depmod VERSION
+//! ```
+
+use super::Rule;
+use crate::{Finding, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "kernel-depmod",
+    severity: Severity::Error,
+    summary: "a kernel's modules are newer than their index",
+    ..Rule::STEP
+};
+
+/// The finding about a kernel; `unmade` says why the commit did not run depmod.
+pub fn finding(version: &str, unmade: &str) -> Finding {
+    RULE.finding(
+        format!("the modules of {version} are not in modules.dep, and {unmade}"),
+        format!("run `depmod {version}` in the image (Debian's kmod)"),
+        vec![format!("/usr/lib/modules/{version}/modules.dep")],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_to_run() {
+        assert!(
+            finding("6.12", "the image has no depmod")
+                .help
+                .contains("`depmod 6.12`")
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! # What it does
+//! Looks whether the image's kernel has an initramfs beside it, or is part of a unified kernel image.
+//!
+//! # Why it breaks
+//! Without an initramfs nothing finds the root file system of a deployment: the machine stops with
+//! "unable to mount root fs".
+//!
+//! # Example
+//! ```dockerfile
+//! RUN rm /usr/lib/modules/*/initramfs.img && dnf -y upgrade kernel
+//! ```
+//!
+//! # Fix
+//! ```dockerfile
+//! RUN dracut --force --no-hostonly --reproducible --add ostree --kver VERSION \
+//!     /usr/lib/modules/VERSION/initramfs.img
+//! ```
+
+use super::kernel_arguments::has_extension;
+use super::kernel_initramfs::remedy;
+use super::{Check, Rule};
+use crate::image::MODULES;
+use crate::{Finding, Image, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "kernel-no-initramfs",
+    severity: Severity::Error,
+    summary: "a kernel has no initramfs",
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+/// Where bootc looks for unified kernel images, beside the directory of modules.
+const UNIFIED: &str = "boot/EFI/Linux";
+
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let has_image = |directory: &str| {
+        let names = image.names(directory);
+        names.iter().any(|name| has_extension(name, "efi"))
+    };
+    if has_image(UNIFIED) {
+        return Vec::new();
+    }
+    let without = |version: &String| {
+        let directory = format!("{MODULES}/{version}");
+        let path = format!("{directory}/initramfs.img");
+        (!image.exists(&path) && !has_image(&directory)).then(|| {
+            RULE.finding(
+                format!("the kernel {version} has no initramfs: there is no /{path}"),
+                remedy(version),
+                vec![format!("/{path}")],
+            )
+        })
+    };
+    image.kernels().iter().filter_map(without).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    #[test]
+    fn a_kernel_alone_is_told() {
+        let tree = Fixture::new().file("usr/lib/modules/6.12/vmlinuz", "");
+        let path = "/usr/lib/modules/6.12/initramfs.img";
+        assert_eq!(tree.paths_of(&RULE), [path]);
+    }
+
+    #[test]
+    fn an_initramfs_and_a_unified_kernel_image_are_right() {
+        let kernel = || Fixture::new().file("usr/lib/modules/6.12/vmlinuz", "");
+        for path in [
+            "usr/lib/modules/6.12/initramfs.img",
+            "usr/lib/modules/6.12/6.12.efi",
+            "boot/EFI/Linux/6.12.efi",
+        ] {
+            assert_eq!(kernel().file(path, "").findings_of(&RULE), [], "{path}");
+        }
+        assert_eq!(Fixture::new().findings_of(&RULE), []);
+    }
+}

@@ -1,0 +1,71 @@
+//! # What it does
+//! Looks whether /var/run, if it is there, is a link to /run.
+//!
+//! # Why it breaks
+//! Programs find each other's sockets by both names. When they are two directories, D-Bus and all
+//! that needs it do not start.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN rm /var/run && mkdir -p /var/run/acme
+//! ```
+//!
+//! # Fix
+//! ```dockerfile
+//! RUN rm -r /var/run && ln -s ../run /var/run
+//! ```
+
+use super::{Check, Rule};
+use crate::tree::destination;
+use crate::{Finding, Image, Severity, escape_path};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "layout-var-run",
+    aliases: &["var-run"],
+    severity: Severity::Error,
+    summary: "/var/run is not a link to /run",
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let what = match (image.kind("var/run"), image.target("var/run")) {
+        (None, _) => return Vec::new(),
+        (Some(_), Some(target)) if destination(b"var/run", &target) == b"run" => {
+            return Vec::new();
+        }
+        (Some(_), Some(target)) => format!("leads to {}", escape_path(&target)),
+        (Some(kind), None) => format!("is a {}", kind.name()),
+    };
+    vec![RULE.finding(
+        format!("/var/run {what}, it has to be a link to /run"),
+        "`RUN rm -r /var/run && ln -s ../run /var/run`".to_owned(),
+        vec!["/var/run".to_owned()],
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    #[test]
+    fn a_link_to_run_in_any_form_is_right() {
+        assert_eq!(Fixture::new().directory("var").findings_of(&RULE), []);
+        for target in ["/run", "../run", "../run/", "//run/."] {
+            let link = Fixture::new().link("var/run", target);
+            assert_eq!(link.findings_of(&RULE), [], "{target}");
+        }
+    }
+
+    #[test]
+    fn a_directory_and_a_link_elsewhere_are_told() {
+        let directory = Fixture::new().directory("var/run/dbus");
+        let found = directory.findings_of(&RULE);
+        assert!(found[0].message.starts_with("/var/run is a directory"));
+        let link = Fixture::new().link("var/run", "run");
+        let found = link.findings_of(&RULE);
+        assert!(found[0].message.starts_with("/var/run leads to run,"));
+    }
+}

@@ -1,0 +1,120 @@
+//! # What it does
+//! Adds up the files of each layer that a later layer deletes or replaces. Looks at images that are there as layers, in an OCI layout or an archive.
+//!
+//! # Why it breaks
+//! Every machine downloads and keeps content that it never sees: a layer cannot take anything out of a layer below it.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN apt-get update && apt-get install -y build-essential
+//! RUN make install && apt-get purge -y build-essential
+//! ```
+//!
+//! # Fix
+//! Delete it in the RUN that makes it, or make it in a stage of its own and copy what is wanted:
+//! ```dockerfile
+//! RUN apt-get install -y build-essential && make install && apt-get purge -y --autoremove build-essential
+//! ```
+
+use super::{Check, MAX_NAMED, Need, Rule, absolute, counted};
+use crate::tree::{Buried, Layer};
+use crate::{Finding, Image, Origin, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "size-deleted-later",
+    severity: Severity::Info,
+    summary: "a layer carries files that a later one deletes or replaces",
+    needs: Need::Layers,
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+/// Bytes from which on a layer's are worth a word.
+const WORTH: u64 = 8 << 20;
+
+/// Databases that every installation of a package writes anew; nobody can change that.
+const DATABASES: [&[u8]; 4] = [
+    b"usr/lib/sysimage/",
+    b"usr/share/rpm/",
+    b"var/lib/dpkg/",
+    b"var/lib/rpm/",
+];
+
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let layers = image.tree.layers().map_or(&[][..], |stack| &stack.layers);
+    layers.iter().filter_map(finding).collect()
+}
+
+fn finding(layer: &Layer) -> Option<Finding> {
+    let is_database = |file: &&Buried| DATABASES.iter().any(|place| file.path.starts_with(place));
+    let unavoidable = layer.buried.largest.iter().filter(is_database);
+    let bytes = unavoidable.fold(layer.buried.bytes, |bytes, file| bytes - file.bytes);
+    if bytes < WORTH {
+        return None;
+    }
+    let files = layer
+        .buried
+        .largest
+        .iter()
+        .filter(|file| !is_database(file));
+    let paths = files
+        .take(MAX_NAMED)
+        .map(|file| absolute(&file.path))
+        .collect();
+    let files = counted(layer.buried.count, "file", "files");
+    let size = bytes >> 20;
+    let mut finding = RULE.finding(
+        format!("a layer carries {size} MiB in {files} that later layers delete or replace"),
+        "delete them in the RUN that brings them, or build in a stage of its own and COPY the result"
+            .to_owned(),
+        paths,
+    );
+    finding.origin = Some(Origin {
+        instruction: layer.created_by.clone(),
+        layer: layer.digest.clone(),
+        ..Origin::default()
+    });
+    Some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::testing::{LayerTar, TestImage};
+    use crate::{Selection, lint};
+
+    fn found(image: &TestImage) -> Vec<Finding> {
+        let tree = image.read().expect("an image");
+        let found = lint(&tree, None, &Selection::default())
+            .findings
+            .into_iter();
+        found.filter(|finding| finding.rule == RULE.name).collect()
+    }
+
+    #[test]
+    fn a_layer_that_a_later_one_empties_is_found() {
+        let lower = LayerTar::new().file("usr/lib/tools/cc", vec![1; 9 << 20]);
+        let upper = LayerTar::new().file("usr/lib/.wh.tools", "");
+        let found = found(&TestImage::new().gzip(lower).layer(upper));
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0].message,
+            "a layer carries 9 MiB in 1 file that later layers delete or replace"
+        );
+        assert_eq!(found[0].paths, ["/usr/lib/tools/cc"]);
+        let origin = found[0].origin.as_ref().expect("an origin");
+        assert_eq!(origin.instruction, "RUN step 0");
+    }
+
+    #[test]
+    fn a_little_and_a_package_database_are_not() {
+        let lower = LayerTar::new()
+            .file("usr/share/rpm/rpmdb.sqlite", vec![1; 9 << 20])
+            .file("etc/conf", "old");
+        let upper = LayerTar::new()
+            .file("usr/share/rpm/rpmdb.sqlite", vec![2; 9 << 20])
+            .file("etc/conf", "new");
+        assert_eq!(found(&TestImage::new().gzip(lower).gzip(upper)), []);
+    }
+}

@@ -1,0 +1,114 @@
+//! # What it does
+//! Looks for paths that two files of tmpfiles.d declare as different things: a directory and a link,
+//! a directory and a copy, or with different owners.
+//!
+//! # Why it breaks
+//! Of two lines for one path the first counts, in the order of the files' names; the other is
+//! ignored. Which of them a package meant is decided by chance.
+//!
+//! # Example
+//! ```text
+//! acme.conf:  C /var/lib/acme - - - -
+//! zacme.conf: d /var/lib/acme 0750 acme acme -
+//! ```
+//!
+//! # Fix
+//! Remove one of them. To replace a package's line, put a file of the same name into
+//! /etc/tmpfiles.d.
+
+use std::collections::HashMap;
+
+use super::tmpfiles_rejected::path_of;
+use super::{Check, Rule, absolute};
+use crate::model::tmpfiles::{Line, Owner};
+use crate::{Finding, Image, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "tmpfiles-duplicate-path",
+    severity: Severity::Warning,
+    summary: "two files of tmpfiles.d declare different things for one path",
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let mut first: HashMap<&[u8], &Line> = HashMap::new();
+    let mut findings = Vec::new();
+    let lines = image.tmpfiles().lines.iter();
+    for line in lines.filter(|line| line.makes_something()) {
+        let known = first.entry(&line.path).or_insert(line);
+        if known.file == line.file || !differ(known, line) {
+            continue;
+        }
+        let place = |line: &Line| format!("{}:{}", path_of(image, &line.file), line.number);
+        let path = absolute(&line.path[1..]);
+        findings.push(RULE.finding(
+            format!(
+                "{} is ignored: {} declares {path} as something else",
+                place(line),
+                place(known)
+            ),
+            format!("remove one of the two lines for {path}"),
+            vec![path],
+        ));
+    }
+    findings
+}
+
+/// Modes and ages alone are no contradiction: distributions override them by a file that sorts
+/// before.
+fn differ(one: &Line, other: &Line) -> bool {
+    let is_directory = |line: &Line| line.makes_directory();
+    let kind = if is_directory(one) && is_directory(other) {
+        true
+    } else {
+        let truncates = |kind: u8| if kind == b'F' { b'f' } else { kind };
+        truncates(one.kind) == truncates(other.kind)
+    };
+    let is_link = one.kind == b'L' && other.kind == b'L';
+    let target = is_link && one.argument != other.argument;
+    !kind
+        || target
+        || owner(one.user.as_ref()) != owner(other.user.as_ref())
+        || owner(one.group.as_ref()) != owner(other.group.as_ref())
+}
+
+/// What is made without a word about its owner is root's.
+fn owner(owner: Option<&Owner>) -> Option<&Owner> {
+    owner.filter(|owner| match owner {
+        Owner::Name(name) => name != b"root",
+        Owner::Id(id) => *id != 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    fn both(one: &str, other: &str) -> Fixture {
+        let tree = Fixture::new().file("usr/lib/tmpfiles.d/a.conf", one);
+        tree.file("etc/tmpfiles.d/b.conf", other)
+    }
+
+    #[test]
+    fn contradictions_are_told() {
+        let tree = both("d /var/a\nd /var/b - acme\n", "C /var/a\nd /var/b - root\n");
+        let found = tree.findings_of(&RULE);
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            found[0].message,
+            "/etc/tmpfiles.d/b.conf:1 is ignored: /usr/lib/tmpfiles.d/a.conf:1 declares /var/a as \
+             something else"
+        );
+        assert_eq!(tree.paths_of(&RULE), ["/var/a", "/var/b"]);
+    }
+
+    #[test]
+    fn the_same_again_and_other_modes_are_right() {
+        let one = "d /run/lock 1777 root root\nq /var/tmp 1777\nL /a - - - - b\n";
+        let other = "d /run/lock 0755 0 -\nd /var/tmp 1777 - - 30d\nL+ /a - - - - b\nz /run/lock\n";
+        assert_eq!(both(one, other).findings_of(&RULE), []);
+    }
+}

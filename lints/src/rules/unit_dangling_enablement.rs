@@ -1,0 +1,131 @@
+//! # What it does
+//! Looks for links that enable a unit which does not exist: in `.wants` and `.requires` directories,
+//! and aliases that lead nowhere.
+//!
+//! # Why it breaks
+//! The unit is not started, without a word. If a target *requires* it, the target fails: with
+//! boot-complete.target, each boot of an updated machine counts as failed and it falls back to the
+//! former image, while fresh machines seem well.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN systemctl enable acme.service && apt-get remove -y acme
+//! ```
+//!
+//! # Fix
+//! Remove the link, before the unit's file goes: `systemctl disable acme.service`.
+
+use std::collections::BTreeSet;
+
+use super::{Check, Rule};
+use crate::units::{Dependency, State};
+use crate::{Finding, Image, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "unit-dangling-enablement",
+    severity: Severity::Warning,
+    summary: "a link enables a unit that does not exist",
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let units = image.units();
+    // Only what stands in /etc did somebody enable: packages ship links to units of other packages.
+    let in_etc = |path: &str| path.starts_with("etc/");
+    let links = units.links().iter().filter(|link| {
+        (in_etc(&link.path) || link.dependency == Dependency::Requires)
+            && units.state(&link.to) == State::Missing
+    });
+    let mut told = BTreeSet::new();
+    let mut findings: Vec<Finding> = links
+        .map(|link| {
+            let (from, to) = (link.from.as_str(), link.to.as_str());
+            told.insert(link.path.as_str());
+            let path = format!("/{}", link.path);
+            let (verb, severity) = match link.dependency {
+                Dependency::Wants => ("wants", Severity::Warning),
+                Dependency::Requires => ("requires", Severity::Error),
+            };
+            let message = format!("{from} {verb} {to}, which does not exist");
+            let finding =
+                RULE.finding(message, format!("remove the link: `rm {path}`"), vec![path]);
+            Finding {
+                severity,
+                ..finding
+            }
+        })
+        .collect();
+    findings.extend(units.dangling().filter(|path| in_etc(path)).map(|path| {
+        let path = format!("/{path}");
+        let message = format!("{path} leads nowhere: there is no unit of that name");
+        RULE.finding(message, format!("remove the link: `rm {path}`"), vec![path])
+    }));
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    const ETC: &str = "etc/systemd/system";
+
+    #[test]
+    fn links_to_what_does_not_exist_are_found() {
+        let wanted = format!("{ETC}/multi-user.target.wants/gone.service");
+        let required = format!("{ETC}/boot-complete.target.requires/gone@x.service");
+        let alias = format!("{ETC}/alias.service");
+        let fixture = Fixture::new()
+            .link(&wanted, "/usr/lib/systemd/system/gone.service")
+            .link(&required, "/usr/lib/systemd/system/gone@.service")
+            .link(&alias, "/usr/lib/systemd/system/gone.service");
+        let found = fixture.findings_of(&RULE);
+        let told: Vec<_> = (found.iter())
+            .map(|finding| (finding.severity, finding.message.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (
+                    Severity::Error,
+                    "boot-complete.target requires gone@x.service, which does not exist"
+                ),
+                (
+                    Severity::Warning,
+                    "multi-user.target wants gone.service, which does not exist"
+                ),
+                (
+                    Severity::Warning,
+                    "/etc/systemd/system/alias.service leads nowhere: there is no unit of that name"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn links_to_units_templates_and_masked_units_are_right() {
+        let fixture = Fixture::new()
+            .file("usr/lib/systemd/system/a@.service", "[Service]\n")
+            .file("usr/lib/systemd/system/b.service", "[Service]\n")
+            .link(&format!("{ETC}/masked.service"), "/dev/null")
+            // Where the link leads does not count, only its name does.
+            .link(
+                &format!("{ETC}/x.target.wants/b.service"),
+                "/lib/systemd/system/b.service",
+            )
+            .link(
+                &format!("{ETC}/x.target.wants/a@1.service"),
+                "../a@.service",
+            )
+            .link(&format!("{ETC}/x.target.wants/masked.service"), "/gone")
+            .link(&format!("{ETC}/c.service"), "/lib/systemd/system/b.service")
+            .link(&format!("{ETC}/x.target.wants/c.service"), "../c.service")
+            .link(
+                "usr/lib/systemd/system/x.target.wants/other.service",
+                "../other.service",
+            );
+        assert_eq!(fixture.findings_of(&RULE), []);
+    }
+}

@@ -1,0 +1,170 @@
+//! # What it does
+//! Looks for services that start at boot and whose package brings directories in /var which nothing
+//! makes at boot, as dpkg's lists of files tell, or that name such a directory in
+//! `RequiresMountsFor=`.
+//!
+//! # Why it breaks
+//! Most services fail without the directories that their package made for them (nginx without
+//! /var/lib/nginx, redis without /var/lib/redis), others make them or do without. A machine that is
+//! upgraded to the image gets nothing of what the image has in /var.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN apt-get install -y nginx && rm -rf /var/lib/nginx /var/log/nginx
+//! ```
+//!
+//! # Fix
+//! Have boot make them, with the owner that they have:
+//! ```ini
+//! # /usr/lib/tmpfiles.d/nginx.conf
+//! d /var/lib/nginx 0755 root root
+//! d /var/log/nginx 0755 root adm
+//! ```
+
+use std::collections::BTreeMap;
+
+use super::{Check, MAX_NAMED, Rule};
+use crate::predict::{Certainty, FailsOn, Reason};
+use crate::{Finding, Image, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "unit-state-missing",
+    severity: Severity::Warning,
+    summary: "a service's directories in /var are not made at boot",
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+/// One finding for each unit: a package may bring many directories.
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let mut by_unit: BTreeMap<&str, Missing<'_>> = BTreeMap::new();
+    for prediction in image.predictions() {
+        if let Reason::State { path, package, .. } = &prediction.reason {
+            let unit = by_unit.entry(&prediction.unit);
+            let missing = unit.or_default();
+            missing.fails_on.fresh |= prediction.fails_on.fresh;
+            missing.fails_on.upgraded |= prediction.fails_on.upgraded;
+            missing.is_likely |= prediction.reason.certainty() == Certainty::Likely;
+            if missing.package.is_empty() {
+                missing.package = package;
+            }
+            missing.paths.push(path);
+        }
+    }
+    (by_unit.into_iter())
+        .filter_map(|(unit, missing)| missing.finding(unit))
+        .collect()
+}
+
+/// What one unit misses.
+#[derive(Default)]
+struct Missing<'a> {
+    fails_on: FailsOn,
+    is_likely: bool,
+    package: &'a str,
+    paths: Vec<&'a str>,
+}
+
+impl Missing<'_> {
+    fn finding(&self, unit: &str) -> Option<Finding> {
+        let first = self.paths.first()?;
+        let more = match self.paths.len() - 1 {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        let of = match self.package {
+            "" => String::new(),
+            package => format!(" of package {package}"),
+        };
+        let (fails, severity) = if self.is_likely {
+            ("probably fails", Severity::Warning)
+        } else {
+            ("may fail", Severity::Info)
+        };
+        let on = self.fails_on.text();
+        let finding = RULE.finding(
+            format!("{unit} {fails} {on}: nothing makes {first}{of}{more}"),
+            format!("add a line to tmpfiles.d: `d {first} MODE USER GROUP`"),
+            (self.paths.iter().take(MAX_NAMED))
+                .map(|path| (*path).to_owned())
+                .collect(),
+        );
+        Some(Finding {
+            severity,
+            ..finding
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    fn packaged(list: &str) -> Fixture {
+        let text = "[Service]\nExecStart=/usr/sbin/nginx\n";
+        Fixture::new()
+            .program("usr/sbin/nginx")
+            .program("bin/sh")
+            .service("nginx", text)
+            .file("var/lib/dpkg/info/nginx:amd64.list", list)
+    }
+
+    const LIST: &str = "/.\n/var\n/var/lib\n/var/lib/nginx\n/var/log/nginx\n\
+                        /lib/systemd/system/nginx.service\n";
+
+    #[test]
+    fn directories_of_the_package_that_nothing_makes_are_found() {
+        let found = packaged(LIST).findings_of(&RULE);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0].message,
+            "nginx.service probably fails on every machine: nothing makes /var/lib/nginx of \
+             package nginx and 1 more"
+        );
+        assert_eq!(found[0].paths, ["/var/lib/nginx", "/var/log/nginx"]);
+        let kept = packaged(LIST)
+            .directory("var/lib/nginx")
+            .directory("var/log/nginx");
+        let message = &kept.findings_of(&RULE)[0].message;
+        assert!(
+            message.contains("on machines upgraded to the image"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_configured_may_be_dispensable() {
+        let list = "/var/lib/nginx\n/etc/nginx/nginx.conf\n/lib/systemd/system/nginx.service\n";
+        let severity = |conf: &str| {
+            let fixture = packaged(list).file("etc/nginx/nginx.conf", conf);
+            fixture.findings_of(&RULE)[0].severity
+        };
+        assert_eq!(severity("chroot \"/var/lib/nginx\";"), Severity::Warning);
+        assert_eq!(
+            severity("# chroot /var/lib/nginx\ndb /var/lib/nginx/x"),
+            Severity::Info
+        );
+    }
+
+    #[test]
+    fn directories_that_are_made_are_not_found() {
+        let lines = "d /var/lib/nginx\nd /var/log/nginx\n";
+        let declared = packaged(LIST).file("usr/lib/tmpfiles.d/nginx.conf", lines);
+        assert_eq!(declared.findings_of(&RULE), []);
+        let drop_in = "[Service]\nStateDirectory=nginx\nExecStartPre=mkdir -p /var/log/nginx\n";
+        let own = packaged(LIST)
+            .file("etc/systemd/system/nginx.service.d/a.conf", drop_in)
+            .program("usr/bin/mkdir");
+        assert_eq!(own.findings_of(&RULE), []);
+    }
+
+    #[test]
+    fn other_packages_and_shared_directories_do_not_count() {
+        let other = packaged("/var/lib/nginx\n/usr/sbin/nginx\n");
+        assert_eq!(other.findings_of(&RULE), []);
+        let shared = packaged("/var/log\n/usr/lib/systemd/system/nginx.service\n");
+        assert_eq!(shared.findings_of(&RULE), []);
+    }
+}

@@ -1,0 +1,161 @@
+//! # What it does
+//! Looks for services that start as a user or group which the machine does not have, on a machine
+//! that is installed with the image or on one that is upgraded to it; and for those whose package
+//! made a user for them, as Debian's installation scripts tell, which the machine does not have.
+//!
+//! # Why it breaks
+//! systemd does not start the service: 217/USER, or 216/GROUP. On a machine whose /etc/passwd was
+//! ever changed, accounts of a newer image come from sysusers.d alone, so an account that only
+//! /etc/passwd of the image has is missing there.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN useradd --system acme && systemctl enable acme.service
+//! ```
+//!
+//! # Fix
+//! Declare the account, with its id:
+//! ```ini
+//! # /usr/lib/sysusers.d/acme.conf
+//! u acme 950 "Acme" /var/lib/acme
+//! ```
+
+use super::{Check, Rule};
+use crate::predict::Reason;
+use crate::{Finding, Image, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "unit-user-missing",
+    severity: Severity::Error,
+    summary: "a service starts as a user or group that the machine does not have",
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    let mut findings = RULE.predicted(image, |prediction| {
+        let (what, name, letter) = match &prediction.reason {
+            Reason::User(name) => ("user", name, 'u'),
+            Reason::Group(name) => ("group", name, 'g'),
+            _ => return None,
+        };
+        let message = format!("there is no {what} {name}");
+        let help = format!(
+            "declare it in sysusers.d, with the id that the image's files have: `{letter} {name} \
+             ID`"
+        );
+        Some((message, help))
+    });
+    findings.extend(image.predictions().iter().filter_map(|prediction| {
+        let Reason::PackageUser { user, package } = &prediction.reason else {
+            return None;
+        };
+        let (unit, on) = (&prediction.unit, prediction.fails_on.text());
+        let finding = RULE.finding(
+            format!(
+                "{unit} probably fails {on}: there is no user {user}, made by package {package}"
+            ),
+            format!("declare it in sysusers.d, with the id that the image has: `u {user} ID`"),
+            vec![prediction.place.file.clone()],
+        );
+        let severity = Severity::Warning;
+        Some(Finding {
+            severity,
+            ..finding
+        })
+    }));
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    fn service(text: &str) -> Fixture {
+        Fixture::new()
+            .file("etc/passwd", "local:x:950:950::/:/bin/sh\n")
+            .file("etc/group", "local:x:950:\n")
+            .file(
+                "usr/lib/sysusers.d/a.conf",
+                "u declared 951\nu nogroup-of 952:gone\n",
+            )
+            .program("usr/bin/true")
+            .program("bin/sh")
+            .service(
+                "acme",
+                &format!("[Service]\nExecStart=/usr/bin/true\n{text}"),
+            )
+    }
+
+    fn messages(text: &str) -> Vec<String> {
+        let found = service(text).findings_of(&RULE).into_iter();
+        found.map(|finding| finding.message).collect()
+    }
+
+    #[test]
+    fn an_unknown_user_is_found() {
+        let message = "acme.service fails on every machine (217/USER): there is no user gone";
+        assert_eq!(messages("User=gone"), [message]);
+        assert_eq!(messages("User=nogroup-of").len(), 1);
+        let waiting = "User=gone\nType=forking\nExecStart=\nExecStart=-/usr/bin/true";
+        assert_eq!(messages(waiting), [message]);
+        let message = "acme.service fails on every machine (216/GROUP): there is no group gone";
+        assert_eq!(messages("SupplementaryGroups=declared gone"), [message]);
+        let paths = service("User=gone").paths_of(&RULE);
+        assert_eq!(paths, ["/usr/lib/systemd/system/acme.service"]);
+    }
+
+    #[test]
+    fn a_user_of_passwd_alone_is_missing_after_an_upgrade() {
+        let message = "acme.service fails on machines upgraded to the image (217/USER): there is \
+                       no user local";
+        assert_eq!(messages("User=local"), [message]);
+    }
+
+    #[test]
+    fn a_user_that_the_package_has_made_is_missed_by_its_services() {
+        let postinst = "#!/bin/sh\n# not declared\nadduser --system --group local\n";
+        let packaged = service("ExecStart=\nExecStart=/bin/sh")
+            .file(
+                "var/lib/dpkg/info/acme.list",
+                "/usr/lib/systemd/system/acme.service\n",
+            )
+            .file("var/lib/dpkg/info/acme.postinst", postinst);
+        let found = packaged.findings_of(&RULE);
+        assert_eq!(
+            found[0].message,
+            "acme.service probably fails on machines upgraded to the image: there is no user \
+             local, made by package acme"
+        );
+        assert_eq!((found.len(), found[0].severity), (1, Severity::Warning));
+    }
+
+    #[test]
+    fn users_that_are_declared_or_made_on_the_spot_are_there() {
+        for text in [
+            "User=declared\nGroup=declared",
+            "User=root\nGroup=nogroup",
+            "User=gone\nDynamicUser=yes",
+            "User=950",
+            "User=gone\nUser=",
+            "User=%m",
+            "User=gone\nExecStart=\nExecStart=-/usr/bin/true",
+            "User=gone\nExecStart=\nExecStart=-/usr/bin/true\nType=oneshot",
+        ] {
+            assert_eq!(messages(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_does_not_start_does_not_fail() {
+        let masked = service("User=gone").link("etc/systemd/system/acme.service", "/dev/null");
+        assert_eq!(masked.findings_of(&RULE), []);
+        let skipped = service("User=gone\n[Unit]\nConditionPathExists=/etc/acme");
+        assert_eq!(skipped.findings_of(&RULE), []);
+        let drop_in = "[Service]\nUser=root\n";
+        let mended = service("User=gone").file("etc/systemd/system/service.d/a.conf", drop_in);
+        assert_eq!(mended.findings_of(&RULE), []);
+    }
+}

@@ -1,0 +1,138 @@
+//! # What it does
+//! Looks for content of /var that nothing brings back: no line of tmpfiles.d that makes it, no copy
+//! of factory files, no `StateDirectory=`, `CacheDirectory=` or `LogsDirectory=` of a unit. Files that
+//! are caches or logs do not count.
+//!
+//! # Why it breaks
+//! A machine has the image's /var from the day when it was installed; one that is upgraded to the
+//! image does not get the new content, and the service that needs it does not start there.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN install -d -o acme -g acme /var/lib/acme
+//! ```
+//!
+//! # Fix
+//! Declare it in /usr/lib/tmpfiles.d:
+//! ```text
+//! d /var/lib/acme 0755 acme acme -
+//! ```
+//! Files go to /usr/share/factory/var, with a line `C /var/lib/acme - - - -`.
+
+use super::tmpfiles_only_adjusts::adjusting;
+use super::{Check, Rule, absolute, counted};
+use crate::tree::Kind;
+use crate::var_state::{Lost, hidden, lost};
+use crate::{Finding, Image, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "var-not-declared",
+    aliases: &["var-tmpfiles"],
+    severity: Severity::Warning,
+    summary: "content of /var does not reach machines that are upgraded",
+    check: Check::Image(check),
+    ..Rule::IMAGE
+};
+
+fn check(image: &Image<'_>) -> Vec<Finding> {
+    // Of what a line would make if it were not hidden or of another type, those rules speak.
+    let (adjusting, hidden) = (adjusting(image), hidden(image));
+    let lost: Vec<Lost<'_>> = (lost(image).into_iter())
+        .filter(|lost| !adjusting.contains_key(lost.path) && !hidden.contains_key(lost.path))
+        .collect();
+    let Some(first) = lost.first() else {
+        return Vec::new();
+    };
+    let what = counted(lost.len(), "entry of /var is", "entries of /var are");
+    let (path, owner) = (absolute(first.path), first.owner(image));
+    let line = match first.meta.kind {
+        Kind::Directory => format!("d {path} {:04o} {owner} -", first.meta.mode),
+        Kind::Symlink => format!("L {path} - - - - TARGET"),
+        _ => format!("C {path} - {owner} - /usr/share/factory{path}"),
+    };
+    vec![RULE.finding(
+        format!("{what} not made again on machines that are upgraded"),
+        format!("declare each in /usr/lib/tmpfiles.d (`{line}`), or have its service make it"),
+        lost.iter().map(|lost| absolute(lost.path)).collect(),
+    )]
+}
+
+/// The finding about a COPY or ADD to a place that nothing commits after it; none for other places, and
+/// for those whose files do not count.
+pub(crate) fn of_copy(path: &str) -> Option<Finding> {
+    let below = path.strip_prefix("/var/")?;
+    let top = below.split('/').next().unwrap_or_default();
+    let counts = !["", "cache", "log", "run", "tmp"].contains(&top);
+    counts.then(|| {
+        RULE.finding(
+            format!("what comes to {path} reaches no machine that is upgraded"),
+            "move the instruction above a RUN, which keeps its files and declares them, or copy to \
+             /usr/share/factory/var, with a line of tmpfiles.d (`C PATH - - - -`)"
+                .to_owned(),
+            vec![path.to_owned()],
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    const CONF: &str = "usr/lib/tmpfiles.d/acme.conf";
+
+    #[test]
+    fn only_the_top_of_what_is_lost_is_told() {
+        let tree = Fixture::new().file(CONF, "d /var/lib 0755 - - -\nz /var/lib/z\n");
+        let tree = tree.file("var/lib/a/b/c", "").file("var/lib/ab", "");
+        let tree = tree.link("var/spool", "lib/a");
+        let meta = tree.owner("var/lib/a");
+        let passwd = format!("acme:x:{}:{}::/:/bin/sh\n", meta.0, meta.1);
+        let tree = tree.file("etc/passwd", passwd);
+        let tree = tree.file("etc/group", format!("crew:x:{}:\n", meta.1));
+        let found = tree.findings_of(&RULE);
+        assert_eq!(found[0].paths, ["/var/lib/a", "/var/lib/ab", "/var/spool"]);
+        // Root's files are root's whatever the image calls it.
+        let owner = |id: u32, name: &str| {
+            if id == 0 {
+                "root".to_owned()
+            } else {
+                name.to_owned()
+            }
+        };
+        let (user, group) = (owner(meta.0, "acme"), owner(meta.1, "crew"));
+        let line = format!("`d /var/lib/a 0755 {user} {group} -`");
+        assert!(found[0].help.contains(&line), "{}", found[0].help);
+    }
+
+    #[test]
+    fn what_lines_and_units_make_is_right() {
+        let lines = "d /var/lib/a/b 0755 - - -\nC /var/lib/c - - - -\nL /var/lib/l - - - - x\n\
+                     d /home/u 0700 - - -\nd /usr/local/bin 0755 - - -\n";
+        let tree = Fixture::new().file(CONF, lines).link("home", "var/home");
+        let tree = tree.link("usr/local", "../var/usrlocal");
+        let tree = tree.directory("var/lib/a/b").file("var/lib/c/d/e", "");
+        let tree = tree.link("var/lib/l", "x").directory("var/home/u");
+        let tree = tree.directory("var/usrlocal/bin").directory("var/lib/s/t");
+        let unit = "usr/lib/systemd/system/acme.service";
+        let tree = tree.file(unit, "[Service]\nStateDirectory=s/t\n");
+        let dropin = "etc/systemd/system/acme.service.d/x.conf";
+        let tree = tree.file(dropin, "[Service]\nCacheDirectory=acme\n");
+        assert_eq!(tree.directory("var/cache/acme").findings_of(&RULE), []);
+    }
+
+    #[test]
+    fn files_that_are_caches_and_logs_do_not_count() {
+        let lines = "d /var/cache/apt 0755 - - -\nd /var/log 0755 - - -\nd /var/tmp 1777 - - -\n";
+        let tree = Fixture::new().file(CONF, lines).file("var/log/x", "x");
+        let tree = tree
+            .file("var/cache/apt/pkgcache.bin", "x")
+            .file("var/tmp/a/b", "");
+        assert_eq!(tree.findings_of(&RULE), []);
+        assert_eq!(
+            tree.directory("var/cache/b").paths_of(&RULE),
+            ["/var/cache/b"]
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! # What it does
+//! Looks for what a step left below /var and that cannot be declared, so that it stays in the layer.
+//!
+//! # Why it breaks
+//! Content of the image's own /var reaches a machine once, when it is installed; a machine that is
+//! upgraded never sees it. A device node, a socket or a name that is not UTF-8 stops an ostree import
+//! altogether.
+//!
+//! # Example
+//! ```dockerfile
+//! RUN mknod /var/lib/app/null c 1 3
+//! ```
+//!
+//! # Fix
+//! Have the service make it when it starts, or give it a name without line breaks.
+
+use super::{MAX_NAMED, Rule};
+use crate::{Finding, Severity};
+
+/// The rule's constants.
+pub const RULE: Rule = Rule {
+    name: "var-not-kept",
+    severity: Severity::Warning,
+    summary: "an entry of /var cannot be declared and stays in the layer",
+    ..Rule::STEP
+};
+
+/// The finding about entries that stay, each an escaped path and why; none if there is none.
+pub fn finding(entries: &[(String, String)]) -> Option<Finding> {
+    let (path, why) = entries.first()?;
+    let others = match entries.len() - 1 {
+        0 => String::new(),
+        more => format!(
+            " (and {})",
+            super::counted(more, "other entry", "other entries")
+        ),
+    };
+    Some(
+        RULE.finding(
+            format!(
+                "{path} stays in the layer, an upgraded machine will not have it: {why}{others}"
+            ),
+            "let the service make it when it starts, or remove it in the same RUN".to_owned(),
+            (entries.iter().take(MAX_NAMED))
+                .map(|(path, _)| path.clone())
+                .collect(),
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_finding_names_the_first_and_counts_the_others() {
+        let entry = |path: &str| (path.to_owned(), "a device node".to_owned());
+        let finding = finding(&[entry("/var/a"), entry("/var/b")]).expect("a finding");
+        assert!(finding.message.starts_with("/var/a stays in the layer"));
+        assert!(
+            finding
+                .message
+                .ends_with("a device node (and 1 other entry)")
+        );
+        assert_eq!(finding.paths, ["/var/a", "/var/b"]);
+    }
+}

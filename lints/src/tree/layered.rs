@@ -1,0 +1,298 @@
+//! The root file system of an image that is there as layers: in an OCI layout or an archive. Nothing
+//! is unpacked to disk; a content that was not kept in memory is read from its layer again.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::index::{Index, Node};
+use super::layer::{self, Budget, Change, Place};
+use super::stack::{Layer, Stack};
+use super::{Entry, Gathered, Kind, Meta, Tree};
+use crate::ImageConfig;
+use crate::oci::{Blob, Image, ImageError, Skip as _, Store, Unpacked};
+
+/// An image that is there as layers.
+#[derive(Debug)]
+pub struct Layered {
+    config: ImageConfig,
+    blobs: Vec<Blob>,
+    index: Index,
+}
+
+impl Layered {
+    /// Reads an OCI layout in a folder: its only image, or the one with a name.
+    ///
+    /// # Errors
+    /// When there is no such image, or a part of it is missing or broken.
+    pub fn oci_layout(folder: &Path, reference: Option<&str>) -> Result<Self, ImageError> {
+        let store = Store::Folder(folder.to_owned());
+        Self::read(Image::of_layout(&store, reference)?)
+    }
+
+    /// Reads an OCI layout in an archive.
+    ///
+    /// # Errors
+    /// As for a folder.
+    pub fn oci_archive(file: &Path, reference: Option<&str>) -> Result<Self, ImageError> {
+        Self::read(Image::of_layout(&Store::archive(file)?, reference)?)
+    }
+
+    /// Reads what `docker save` writes: its only image, or the one with a tag.
+    ///
+    /// # Errors
+    /// As for a folder.
+    pub fn docker_archive(file: &Path, reference: Option<&str>) -> Result<Self, ImageError> {
+        Self::read(Image::of_docker(&Store::archive(file)?, reference)?)
+    }
+
+    /// Reads an archive of either kind. One of both is read as an OCI layout, unless the name is one
+    /// that only `docker save` knows.
+    ///
+    /// # Errors
+    /// As for a folder.
+    pub fn archive(file: &Path, reference: Option<&str>) -> Result<Self, ImageError> {
+        let store = Store::archive(file)?;
+        let has_saved = store.has("manifest.json");
+        if store.has("index.json") {
+            let image = Image::of_layout(&store, reference);
+            return match image {
+                Err(ImageError::NoImage(_)) if has_saved => {
+                    Self::read(Image::of_docker(&store, reference)?)
+                }
+                image => Self::read(image?),
+            };
+        }
+        if has_saved {
+            return Self::read(Image::of_docker(&store, reference)?);
+        }
+        Err(ImageError::NoImage(
+            "it has neither an index.json (OCI layout) nor a manifest.json (docker save)"
+                .to_owned(),
+        ))
+    }
+
+    fn read(image: Image) -> Result<Self, ImageError> {
+        let Image { config, layers } = image;
+        let mut index = Index::new(stack(&config, &layers));
+        let blobs: Vec<Blob> = layers.iter().map(|(_, blob)| blob.clone()).collect();
+        for (number, changes) in scanned(&blobs).into_iter().enumerate() {
+            let name = || {
+                format!(
+                    "layer {} of {} ({})",
+                    number + 1,
+                    layers.len(),
+                    layers[number].0
+                )
+            };
+            let changes = changes.map_err(|error| ImageError::io(name())(error))?;
+            index.add(number, changes);
+        }
+        for layer in &mut index.stack.layers {
+            layer.buried.sort();
+        }
+        Ok(Self {
+            config,
+            blobs,
+            index,
+        })
+    }
+
+    /// The image's configuration.
+    pub fn config(&self) -> &ImageConfig {
+        &self.config
+    }
+
+    fn meta(&self, node: &Node) -> Meta {
+        Meta {
+            links: self.index.links(node),
+            ..node.meta
+        }
+    }
+
+    /// The file at a path.
+    fn file(&self, path: &[u8]) -> io::Result<Option<&Node>> {
+        let place = self.index.resolve(path, true);
+        let kind = match place.as_deref() {
+            None => return Ok(None),
+            Some(b"") => Kind::Directory,
+            Some(place) => match self.index.at(place) {
+                None => return Ok(None),
+                Some(node) if node.meta.kind == Kind::File => return Ok(Some(node)),
+                Some(node) => node.meta.kind,
+            },
+        };
+        let kind = kind.name();
+        Err(io::Error::other(format!("it is a {kind}, not a file")))
+    }
+
+    fn content<'a>(&'a self, node: &'a Node) -> io::Result<Box<dyn io::Read + 'a>> {
+        Ok(match &node.place {
+            Place::Kept(content) => Box::new(&**content),
+            Place::Sparse => return Err(io::Error::other("it is a sparse file in its layer")),
+            Place::At { offset, begin } => {
+                let known = begin.len() as u64;
+                let rest = Rest {
+                    blob: &self.blobs[node.content_layer],
+                    offset: offset + known,
+                    size: node.meta.size.saturating_sub(known),
+                    opened: None,
+                };
+                Box::new((&**begin).chain(rest))
+            }
+        })
+    }
+}
+
+/// The rest of a file whose beginning is known; its layer is unpacked again when somebody wants it.
+struct Rest<'a> {
+    blob: &'a Blob,
+    offset: u64,
+    size: u64,
+    opened: Option<io::Take<Unpacked>>,
+}
+
+impl io::Read for Rest<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.size == 0 {
+            return Ok(0);
+        }
+        if let Some(opened) = &mut self.opened {
+            return opened.read(buffer);
+        }
+        let mut layer = self.blob.unpacked()?;
+        layer.skip(self.offset)?;
+        self.opened.insert(layer.take(self.size)).read(buffer)
+    }
+}
+
+/// All layers, each by one of as many threads as there are processors.
+fn scanned(blobs: &[Blob]) -> Vec<io::Result<Vec<Change>>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, budget) = (AtomicUsize::new(0), Budget::default());
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(blob) = blobs.get(number) else {
+                return done;
+            };
+            done.push((number, layer::changes(blob, &budget)));
+        }
+    };
+    let mut all: Vec<_> = std::thread::scope(|scope| {
+        let others = 1..threads.min(blobs.len());
+        let others: Vec<_> = others.map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        for other in others {
+            match other.join() {
+                Ok(done) => all.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, changes)| changes).collect()
+}
+
+/// Each layer with the instruction that made it: the history's entries that made none are left out.
+fn stack(config: &ImageConfig, layers: &[(String, Blob)]) -> Stack {
+    let history = config.history.iter().filter(|entry| !entry.empty_layer);
+    let history: Vec<&str> = history.map(|entry| entry.created_by.as_str()).collect();
+    // Squashed images have histories that fit no layers.
+    let is_whole = history.len() == layers.len();
+    let layer = |(number, (name, _)): (usize, &(String, Blob))| Layer {
+        digest: config.rootfs.diff_ids.get(number).unwrap_or(name).clone(),
+        created_by: if is_whole {
+            history[number].to_owned()
+        } else {
+            String::new()
+        },
+        ..Layer::default()
+    };
+    Stack {
+        layers: layers.iter().enumerate().map(layer).collect(),
+        ..Stack::default()
+    }
+}
+
+impl Tree for Layered {
+    fn walk(&self, visit: &(dyn Fn(&Entry<'_>, &mut Gathered) + Sync)) -> Gathered {
+        let mut gathered = Gathered {
+            unread: self.index.problems.clone(),
+            ..Gathered::default()
+        };
+        for (path, node) in self.index.iter() {
+            let meta = self.meta(node);
+            let entry = Entry {
+                path,
+                meta: &meta,
+                target: (meta.kind == Kind::Symlink).then_some(&*node.target),
+            };
+            gathered.note(&entry);
+            visit(&entry, &mut gathered);
+        }
+        gathered
+    }
+
+    fn look(&self, path: &[u8]) -> io::Result<Option<Meta>> {
+        let place = self.index.resolve(path, false);
+        Ok(place.and_then(|place| self.at(&place)))
+    }
+
+    fn follow(&self, path: &[u8]) -> io::Result<Option<Meta>> {
+        let place = self.index.resolve(path, true);
+        Ok(place.and_then(|place| self.at(&place)))
+    }
+
+    fn read(&self, path: &[u8], limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(node) = self.file(path)? else {
+            return Ok(None);
+        };
+        let size = node.meta.size;
+        if size > limit {
+            let error = format!("it has {size} bytes, more than {limit}");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+        }
+        let mut content = Vec::new();
+        self.content(node)?.read_to_end(&mut content)?;
+        Ok(Some(content))
+    }
+
+    fn open(&self, path: &[u8]) -> io::Result<Option<Box<dyn io::Read + '_>>> {
+        self.file(path)?.map(|node| self.content(node)).transpose()
+    }
+
+    fn target(&self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let place = self.index.resolve(path, false);
+        let node = place.and_then(|place| self.index.at(&place));
+        let link = node.filter(|node| node.meta.kind == Kind::Symlink);
+        Ok(link.map(|node| node.target.to_vec()))
+    }
+
+    fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let directory = self.index.resolve(path, true);
+        Ok(directory.map_or_else(Vec::new, |directory| self.index.names(&directory)))
+    }
+
+    fn layers(&self) -> Option<&Stack> {
+        Some(&self.index.stack)
+    }
+
+    fn layer_of(&self, path: &[u8]) -> Option<usize> {
+        self.index.at(path).map(|node| node.layer)
+    }
+}
+
+impl Layered {
+    fn at(&self, place: &[u8]) -> Option<Meta> {
+        if place.is_empty() {
+            return Some(Node::root());
+        }
+        self.index.at(place).map(|node| self.meta(node))
+    }
+}
+
+#[cfg(test)]
+mod tests;

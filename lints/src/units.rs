@@ -1,0 +1,591 @@
+//! The units of an image as systemd's manager loads them (systemd.unit(5), systemd's
+//! `src/shared/unit-file.c` and `src/core/load-dropin.c`): which file of a name counts, aliases,
+//! masks, drop-ins, the links in `.wants` and `.requires`, and what of it all starts at boot.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::Image;
+use crate::model::unit_name::{UnitName, expand};
+use crate::model::units::{parse, words};
+
+/// Where units are looked for, the first file of a name only. Those of a running machine's /run
+/// are in no image.
+pub const DIRECTORIES: [&str; 4] = [
+    "etc/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
+
+/// Bytes of a unit file at most; the largest known has a few thousand.
+const MAX_UNIT_BYTES: u64 = 1 << 20;
+
+/// Bytes of all unit files at most.
+const MAX_ALL_BYTES: usize = 16 << 20;
+
+/// Units that are loaded at most.
+const MAX_LOADED: usize = 10_000;
+
+/// Names of links in a row at most (`FOLLOW_MAX` of unit-file.c).
+const MAX_ALIASES: usize = 8;
+
+/// What is there under a unit's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    /// A file, or a link to one that is no unit of a search directory.
+    File(String),
+    /// A link to another unit.
+    Alias(UnitName),
+    /// An empty file or a link to /dev/null.
+    Masked,
+    /// A link that leads nowhere.
+    Dangling,
+}
+
+/// One setting of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// `Section.Key`.
+    pub key: String,
+    /// The value as it stands.
+    pub value: Vec<u8>,
+    /// Index in the unit's `files`.
+    pub file: usize,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+/// A unit that systemd can load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name, no alias.
+    pub name: UnitName,
+    /// The paths of its file and its drop-ins, in the order in which they are read.
+    pub files: Vec<String>,
+    /// Whether systemd refuses it as a whole.
+    pub is_refused: bool,
+    settings: Vec<Setting>,
+}
+
+impl Unit {
+    /// The last setting of a key; none if that is empty.
+    pub fn last(&self, key: &str) -> Option<&Setting> {
+        let of_key = |setting: &&Setting| setting.key == key;
+        let last = self.settings.iter().rev().find(of_key);
+        last.filter(|setting| !setting.value.is_empty())
+    }
+
+    /// The settings of a key that is a list: an empty one takes those before it back.
+    pub fn list(&self, key: &str) -> Vec<&Setting> {
+        let mut list = Vec::new();
+        for setting in self.settings.iter().filter(|setting| setting.key == key) {
+            if setting.value.is_empty() {
+                list.clear();
+            } else {
+                list.push(setting);
+            }
+        }
+        list
+    }
+
+    /// The words of a list with their settings, those that only a running machine knows left out.
+    pub fn words(&self, key: &str) -> Vec<(&Setting, Vec<u8>)> {
+        let of_setting = |setting| {
+            let words = words(Setting::value(setting)).into_iter();
+            let known = words.filter_map(|word| expand(&word, &self.name));
+            known.map(move |word| (setting, word)).collect::<Vec<_>>()
+        };
+        self.list(key).into_iter().flat_map(of_setting).collect()
+    }
+
+    /// Whether it has an `[Install]` section, without which nothing enables or disables it.
+    pub fn is_installable(&self) -> bool {
+        let mut keys = self.settings.iter().map(|setting| setting.key.as_str());
+        keys.any(|key| {
+            matches!(
+                key,
+                "Install.WantedBy" | "Install.RequiredBy" | "Install.UpheldBy" | "Install.Alias"
+            )
+        })
+    }
+}
+
+impl Setting {
+    fn value(&self) -> &[u8] {
+        &self.value
+    }
+}
+
+/// Whether and when a unit starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// Something of the boot pulls it in.
+    AtBoot,
+    /// A socket, a timer, a path or a D-Bus name starts it.
+    OnDemand,
+}
+
+/// How a unit depends on another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dependency {
+    /// It does without.
+    Wants,
+    /// It does not start without.
+    Requires,
+}
+
+/// A link by which a unit is enabled: an entry of a `.wants` or `.requires` directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The path.
+    pub path: String,
+    /// The unit that depends.
+    pub from: UnitName,
+    /// How.
+    pub dependency: Dependency,
+    /// The unit that it depends on: the link's own name counts, not where it leads.
+    pub to: UnitName,
+}
+
+/// What systemd makes of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is no such unit.
+    Missing,
+    /// There is, and it must not start.
+    Masked,
+    /// There is.
+    There,
+}
+
+/// All units of an image.
+#[derive(Debug, Default)]
+pub struct Units {
+    found: BTreeMap<UnitName, (String, Found)>,
+    links: Vec<Link>,
+    /// What the links say, by the unit that depends, no alias.
+    linked: BTreeMap<UnitName, Vec<(UnitName, Dependency)>>,
+    /// Other names of units.
+    aliases: BTreeMap<UnitName, Vec<UnitName>>,
+    /// By the directory's name: `a.service.d` with the search directories that have it.
+    drop_ins: BTreeMap<String, Vec<&'static str>>,
+    loaded: BTreeMap<UnitName, Unit>,
+    starts: BTreeMap<UnitName, Start>,
+}
+
+impl Units {
+    /// Reads the directories, and the units that start at boot or on demand.
+    pub fn read(image: &Image<'_>) -> Self {
+        let mut units = Self::default();
+        for directory in DIRECTORIES {
+            // On merged systems /lib is a link to /usr/lib.
+            let target = image.tree.target(b"lib");
+            if directory.starts_with("lib/") && matches!(target, Ok(Some(_))) {
+                continue;
+            }
+            units.read_directory(image, directory);
+        }
+        units.index();
+        let budget = Cell::new(MAX_ALL_BYTES);
+        units.start(image, &budget);
+        units
+    }
+
+    /// The names of all units that there are, templates and aliases included.
+    pub fn names(&self) -> impl Iterator<Item = &UnitName> {
+        self.found.keys()
+    }
+
+    /// The units that can be enabled, templates aside.
+    pub fn installable(&self, image: &Image<'_>) -> Vec<Unit> {
+        let budget = Cell::new(MAX_ALL_BYTES);
+        let files = self
+            .found
+            .iter()
+            .filter_map(|(name, (_, found))| match found {
+                Found::File(path) if !name.is_template() => Some((name, path)),
+                _ => None,
+            });
+        files
+            .take(MAX_LOADED)
+            .map(|(name, path)| match self.loaded.get(name) {
+                Some(unit) => unit.clone(),
+                None => self.read_unit(image, name, path, &budget),
+            })
+            .filter(Unit::is_installable)
+            .collect()
+    }
+
+    /// The services and other units that start, with when.
+    pub fn starting(&self) -> impl Iterator<Item = (&Unit, Start)> {
+        (self.starts.iter()).filter_map(|(name, start)| Some((self.loaded.get(name)?, *start)))
+    }
+
+    /// The links that enable units, in no order that counts.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Aliases whose link leads nowhere, by their paths.
+    pub fn dangling(&self) -> impl Iterator<Item = &str> {
+        (self.found.values())
+            .filter(|(_, found)| *found == Found::Dangling)
+            .map(|(path, _)| path.as_str())
+    }
+
+    /// What systemd makes of a name.
+    pub fn state(&self, name: &UnitName) -> State {
+        match self.resolve(name) {
+            None => State::Missing,
+            Some((_, Found::Masked)) => State::Masked,
+            Some(_) => State::There,
+        }
+    }
+
+    /// Whether something in /etc enables a unit: a link in a `.wants` or `.requires` directory, or
+    /// an alias.
+    pub fn is_enabled_in_etc(&self, name: &UnitName) -> bool {
+        let by_link = (self.links.iter()).any(|link| {
+            link.path.starts_with("etc/")
+                && self.resolve(&link.to).is_some_and(|(to, _)| to == *name)
+        });
+        by_link
+            || (self.aliases.get(name).into_iter().flatten())
+                .filter_map(|alias| self.found.get(alias))
+                .any(|(path, _)| path.starts_with("etc/"))
+    }
+
+    fn read_directory(&mut self, image: &Image<'_>, directory: &'static str) {
+        for name in image.names(directory) {
+            let path = format!("{directory}/{name}");
+            if let Some(unit) = UnitName::parse(&name) {
+                if !self.found.contains_key(&unit) {
+                    let found = look(image, &path, &unit);
+                    self.found.extend(found.map(|found| (unit, (path, found))));
+                }
+            } else if name.strip_suffix(".d").is_some() {
+                let of_name = self.drop_ins.entry(name).or_default();
+                of_name.push(directory);
+            } else {
+                self.read_links(image, &path, &name);
+            }
+        }
+    }
+
+    /// Sorts links and aliases by the units that they are about.
+    fn index(&mut self) {
+        for link in &self.links {
+            let resolved = self.resolve(&link.from);
+            let from = resolved.map_or_else(|| link.from.clone(), |(from, _)| from);
+            let of_unit = self.linked.entry(from).or_default();
+            of_unit.push((link.to.clone(), link.dependency));
+        }
+        for (alias, (_, found)) in &self.found {
+            if let Found::Alias(to) = found {
+                let of_unit = self.aliases.entry(to.clone()).or_default();
+                of_unit.push(alias.clone());
+            }
+        }
+    }
+
+    fn read_links(&mut self, image: &Image<'_>, path: &str, name: &str) {
+        let Some((from, suffix)) = name.rsplit_once('.') else {
+            return;
+        };
+        let dependency = match suffix {
+            "wants" | "upholds" => Dependency::Wants,
+            "requires" => Dependency::Requires,
+            _ => return,
+        };
+        let Some(from) = UnitName::parse(from) else {
+            return;
+        };
+        for name in image.names(path) {
+            let path = format!("{path}/{name}");
+            let masked = || image.is_masked(&path);
+            if let Some(to) = UnitName::parse(&name).filter(|_| !masked()) {
+                let from = from.clone();
+                self.links.push(Link {
+                    path,
+                    from,
+                    dependency,
+                    to,
+                });
+            }
+        }
+    }
+
+    /// The unit that a name stands for, and the file of it or of its template.
+    fn resolve(&self, name: &UnitName) -> Option<(UnitName, &Found)> {
+        let mut name = name.clone();
+        for _ in 0..MAX_ALIASES {
+            let instance = name.instance().unwrap_or_default().to_owned();
+            let own = self.found.get(&name);
+            let of_template = || self.found.get(&name.template()?);
+            match &own.or_else(of_template)?.1 {
+                Found::Alias(to) => name = to.with_instance(&instance)?,
+                Found::Dangling => return None,
+                found => return Some((name, found)),
+            }
+        }
+        None
+    }
+
+    /// Loads a unit by a name or an alias of it, once; none if it is missing or masked.
+    fn load(
+        &mut self,
+        image: &Image<'_>,
+        name: &UnitName,
+        budget: &Cell<usize>,
+    ) -> Option<UnitName> {
+        let (name, found) = self.resolve(name)?;
+        let Found::File(path) = found else {
+            return None;
+        };
+        if name.is_template() || self.loaded.len() >= MAX_LOADED {
+            return None;
+        }
+        if !self.loaded.contains_key(&name) {
+            let unit = self.read_unit(image, &name, path, budget);
+            self.loaded.insert(name.clone(), unit);
+        }
+        Some(name)
+    }
+
+    fn read_unit(
+        &self,
+        image: &Image<'_>,
+        name: &UnitName,
+        path: &str,
+        budget: &Cell<usize>,
+    ) -> Unit {
+        let mut unit = Unit {
+            name: name.clone(),
+            files: Vec::new(),
+            is_refused: false,
+            settings: Vec::new(),
+        };
+        unit.add(image, path, budget);
+        for path in self.drop_ins_of(image, name) {
+            unit.add(image, &path, budget);
+        }
+        unit
+    }
+
+    /// The drop-ins of a unit and its aliases: of the same file name the first, in the order of
+    /// their names.
+    fn drop_ins_of(&self, image: &Image<'_>, name: &UnitName) -> Vec<String> {
+        let aliases = self.aliases.get(name).into_iter().flatten();
+        let names = std::iter::once(name).chain(aliases);
+        let mut files: BTreeMap<String, String> = BTreeMap::new();
+        for drop_in in names.flat_map(UnitName::drop_ins) {
+            let drop_in = format!("{drop_in}.d");
+            for directory in self.drop_ins.get(&drop_in).into_iter().flatten() {
+                for file in image.names(&format!("{directory}/{drop_in}")) {
+                    let path = format!("{directory}/{drop_in}/{file}");
+                    if file.strip_suffix(".conf").is_some() {
+                        files.entry(file).or_insert(path);
+                    }
+                }
+            }
+        }
+        files.into_values().collect()
+    }
+
+    fn start(&mut self, image: &Image<'_>, budget: &Cell<usize>) {
+        let boot = ["default.target", "sysinit.target", "basic.target"];
+        let mut queue: VecDeque<(UnitName, Start)> = (boot.into_iter())
+            .filter_map(|name| Some((UnitName::parse(name)?, Start::AtBoot)))
+            .collect();
+        queue.extend(bus_services(image).map(|unit| (unit, Start::OnDemand)));
+        while let Some((name, start)) = queue.pop_front() {
+            let Some(name) = self.load(image, &name, budget) else {
+                continue;
+            };
+            let known = self.starts.get(&name);
+            if known.is_some_and(|known| *known <= start) {
+                continue;
+            }
+            self.starts.insert(name.clone(), start);
+            queue.extend(self.pulled_in_by(&name, start));
+            let generated = self.generated(image, &name).into_iter();
+            queue.extend(generated.map(|name| (name, start)));
+        }
+    }
+
+    /// The units that a unit starts, with when.
+    fn pulled_in_by(&self, name: &UnitName, start: Start) -> Vec<(UnitName, Start)> {
+        let mut names: Vec<_> = (self.dependencies(name).into_iter())
+            .map(|(to, _)| (to, start))
+            .collect();
+        let Some(unit) = self.loaded.get(name) else {
+            return names;
+        };
+        let triggered = match name.kind() {
+            "socket" => triggered_by_socket(unit),
+            "timer" => triggered(unit, "Timer.Unit"),
+            "path" => triggered(unit, "Path.Unit"),
+            _ => None,
+        };
+        names.extend(triggered.map(|unit| (unit, Start::OnDemand)));
+        names
+    }
+
+    /// The instances that a generator of the unit's own name starts with it: those that have a file
+    /// (`tor@default.service`), and those of `/etc/NAME/A/B/NAME.conf` (postgresql-common).
+    fn generated(&self, image: &Image<'_>, name: &UnitName) -> Vec<UnitName> {
+        let prefix = name.prefix();
+        let generator = format!("usr/lib/systemd/system-generators/{prefix}-generator");
+        let is_plain = name.kind() == "service" && name.instance().is_none();
+        if !is_plain || !image.exists(&generator) {
+            return Vec::new();
+        }
+        let of_prefix = |other: &&UnitName| {
+            let instance = other.instance().unwrap_or_default();
+            other.prefix() == prefix && other.kind() == "service" && !instance.is_empty()
+        };
+        let mut names: Vec<UnitName> = self.found.keys().filter(of_prefix).cloned().collect();
+        let top = format!("etc/{prefix}");
+        for outer in image.names(&top) {
+            for inner in image.names(&format!("{top}/{outer}")) {
+                let unit = format!("{prefix}@{outer}-{inner}.service");
+                let is_there = image.exists(&format!("{top}/{outer}/{inner}/{prefix}.conf"));
+                names.extend(UnitName::parse(&unit).filter(|_| is_there));
+            }
+        }
+        names
+    }
+
+    /// What a unit depends on, by its own settings and by links.
+    pub fn dependencies(&self, name: &UnitName) -> Vec<(UnitName, Dependency)> {
+        let instance = name.instance().unwrap_or_default();
+        let template = name.template();
+        let of_name = [Some(name), template.as_ref()].into_iter().flatten();
+        let by_link = of_name.filter_map(|name| self.linked.get(name)).flatten();
+        let with_instance =
+            |(to, dependency): &(UnitName, _)| Some((to.with_instance(instance)?, *dependency));
+        let mut names: Vec<_> = by_link.filter_map(with_instance).collect();
+        if let Some(unit) = self.loaded.get(name) {
+            for (key, dependency) in [
+                ("Unit.Wants", Dependency::Wants),
+                ("Unit.Upholds", Dependency::Wants),
+                ("Unit.Requires", Dependency::Requires),
+                ("Unit.Requisite", Dependency::Requires),
+                ("Unit.BindsTo", Dependency::Requires),
+            ] {
+                let words = unit.words(key).into_iter();
+                names.extend(words.filter_map(|(_, word)| Some((unit_named(&word)?, dependency))));
+            }
+        }
+        names
+    }
+}
+
+impl Unit {
+    /// Takes in a file of the unit.
+    fn add(&mut self, image: &Image<'_>, path: &str, budget: &Cell<usize>) {
+        if image.is_masked(path) {
+            return;
+        }
+        let limit = MAX_UNIT_BYTES.min(budget.get() as u64);
+        let content = match image.tree.read(path.as_bytes(), limit) {
+            Ok(Some(content)) => content,
+            Ok(None) => return,
+            Err(error) => return image.problem(path, &error.to_string()),
+        };
+        budget.set(budget.get() - content.len());
+        let parsed = parse(&content);
+        let file = self.files.len();
+        self.files.push(path.to_owned());
+        self.is_refused |= parsed.problems.iter().any(|problem| problem.is_fatal);
+        for one in parsed.assignments {
+            let (Ok(section), Ok(key)) = (str::from_utf8(&one.section), str::from_utf8(&one.key))
+            else {
+                continue;
+            };
+            // What else a unit says, nobody asks for.
+            if !section.starts_with("X-") && !["Description", "Documentation"].contains(&key) {
+                self.settings.push(Setting {
+                    key: format!("{section}.{key}"),
+                    value: one.value,
+                    file,
+                    line: one.line,
+                });
+            }
+        }
+    }
+}
+
+/// What stands at the path of a unit.
+fn look(image: &Image<'_>, path: &str, name: &UnitName) -> Option<Found> {
+    if image.is_masked(path) {
+        return Some(Found::Masked);
+    }
+    let target = image.tree.target(path.as_bytes()).ok()?;
+    let leads_to = image.tree.follow(path.as_bytes()).ok()?;
+    if let Some(target) = target {
+        // The name of what it leads to counts, the directory hardly: it may be /lib or /usr/lib.
+        let base = target.rsplit(|&byte| byte == b'/').next()?;
+        let to = str::from_utf8(base).ok().and_then(UnitName::parse);
+        let directory = target.strip_suffix(base).unwrap_or_default();
+        let is_searched = directory.is_empty() || directory.ends_with(b"/systemd/system/");
+        if let Some(to) = to.filter(|to| to != name && is_searched) {
+            let exists = leads_to.is_some() || is_in_search_path(image, &to);
+            return Some(if exists {
+                Found::Alias(to)
+            } else {
+                Found::Dangling
+            });
+        }
+        if leads_to.is_none() {
+            return Some(Found::Dangling);
+        }
+    }
+    let meta = leads_to.filter(|meta| meta.kind == crate::tree::Kind::File)?;
+    Some(match meta.size {
+        0 => Found::Masked,
+        _ => Found::File(path.to_owned()),
+    })
+}
+
+fn is_in_search_path(image: &Image<'_>, name: &UnitName) -> bool {
+    let mut directories = DIRECTORIES.iter();
+    directories.any(|directory| image.exists(&format!("{directory}/{}", name.as_str())))
+}
+
+fn unit_named(word: &[u8]) -> Option<UnitName> {
+    UnitName::parse(str::from_utf8(word).ok()?)
+}
+
+/// The service that a socket starts; none if each connection has one of its own, whose name only
+/// the connection decides.
+fn triggered_by_socket(unit: &Unit) -> Option<UnitName> {
+    let accepts = unit.last("Socket.Accept").map(|setting| &setting.value);
+    if accepts.is_some_and(|value| crate::model::units::boolean(value) == Some(true)) {
+        return None;
+    }
+    triggered(unit, "Socket.Service")
+}
+
+fn triggered(unit: &Unit, key: &str) -> Option<UnitName> {
+    match unit.words(key).into_iter().next() {
+        Some((_, name)) => unit_named(&name),
+        None => unit.name.with_kind("service"),
+    }
+}
+
+/// Where D-Bus finds the services of the system bus.
+pub const BUS_SERVICES: &str = "usr/share/dbus-1/system-services";
+
+/// The units that D-Bus starts by a name on the system bus.
+fn bus_services(image: &Image<'_>) -> impl Iterator<Item = UnitName> {
+    let names: BTreeSet<String> = image.names(BUS_SERVICES).into_iter().collect();
+    names.into_iter().take(MAX_LOADED).filter_map(|name| {
+        let path = format!("{BUS_SERVICES}/{name}");
+        let file = image.tree.read(path.as_bytes(), MAX_UNIT_BYTES).ok()??;
+        let assignments = parse(&file).assignments.into_iter();
+        let mut units = assignments.filter(|one| one.key == b"SystemdService");
+        unit_named(&units.next()?.value)
+    })
+}
