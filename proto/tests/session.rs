@@ -11,7 +11,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_server::{
     LlbBridge, LlbBridgeServer,
 };
 use osderive_proto::gateway::{
-    BuildError, Gateway, ServeError, SolveRequest, SolveResult, serve_over,
+    BuildError, FileStat, Gateway, ServeError, SolveRequest, SolveResult, serve_over,
 };
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
@@ -109,12 +109,29 @@ impl LlbBridge for Bridge {
         Err(Status::unimplemented("not in this fake"))
     }
 
+    async fn stat_file(
+        &self,
+        request: Request<fb::StatFileRequest>,
+    ) -> Reply<fb::StatFileResponse> {
+        match request.get_ref().path.as_str() {
+            "there" => Ok(Response::new(fb::StatFileResponse {
+                stat: Some(FileStat {
+                    size: 7,
+                    ..FileStat::default()
+                }),
+            })),
+            // As engines say it.
+            "gone" => Err(Status::unknown("lstat gone: no such file or directory")),
+            "file/below" => Err(Status::unknown("lstat file/below: not a directory")),
+            _ => Err(Status::unknown("failed to mount")),
+        }
+    }
+
     unused! {
         resolve_image_config: ResolveImageConfigRequest => ResolveImageConfigResponse,
         resolve_source_meta: ResolveSourceMetaRequest => ResolveSourceMetaResponse,
         read_file: ReadFileRequest => ReadFileResponse,
         read_dir: ReadDirRequest => ReadDirResponse,
-        stat_file: StatFileRequest => StatFileResponse,
         evaluate: EvaluateRequest => EvaluateResponse,
         inputs: InputsRequest => InputsResponse,
         new_container: NewContainerRequest => NewContainerResponse,
@@ -208,6 +225,23 @@ async fn a_delegated_failure_is_returned_with_its_details() {
     assert_eq!(error.details.len(), 1);
     assert_eq!(error.details[0].value, br#"{"digest":"sha256:00"}"#);
     assert_eq!(error.code, 2);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_from_what_cannot_be_looked_at() {
+    let (outcome, answers) = session(Engine::default(), |gateway| async move {
+        let there = gateway.stat_file("ref", "there").await?;
+        assert_eq!(there.map(|stat| stat.size), Some(7));
+        for path in ["gone", "file/below"] {
+            assert_eq!(gateway.stat_file("ref", path).await?, None);
+        }
+        let error = gateway.stat_file("ref", "other").await;
+        assert!(error.is_err(), "{error:?}");
+        Ok(SolveResult::default())
+    })
+    .await;
+    outcome.expect("a session");
+    assert!(only(&answers).result.is_some(), "{answers:?}");
 }
 
 #[tokio::test]

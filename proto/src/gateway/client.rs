@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+pub use bollard_buildkit_proto::fsutil::types::Stat as FileStat;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::{
     FileRange, PingRequest, PongResponse, ReadFileRequest, ReadFileResponse, StatFileRequest,
     StatFileResponse, WarnRequest,
@@ -121,6 +122,40 @@ impl Gateway {
         Ok(response.data)
     }
 
+    /// As [`Self::read_file`]; none when there is no such file.
+    ///
+    /// # Errors
+    /// When the ref cannot be made, or what is there is no file.
+    pub async fn find_file(
+        &self,
+        ref_id: &str,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, BuildError> {
+        match self.read_file(ref_id, path, limit).await {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if is_nothing_there(error.message()) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is at a path in the result of a solve, all links followed; none when there is nothing.
+    ///
+    /// # Errors
+    /// When the ref cannot be made, or the session broke.
+    pub async fn stat_file(
+        &self,
+        ref_id: &str,
+        path: &str,
+    ) -> Result<Option<FileStat>, BuildError> {
+        match self.stat(ref_id, path).await {
+            Ok(found) => Ok(found.stat),
+            // The engine has no code for it (BuildKit `cache/util/fsutil.go`, `StatFile`).
+            Err(error) if is_nothing_there(error.message()) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Shows a warning; an engine that has no warnings shows nothing.
     ///
     /// # Errors
@@ -177,13 +212,16 @@ impl Gateway {
     }
 
     async fn stat_root(&self, ref_id: &str) -> Result<(), BuildError> {
+        self.stat(ref_id, ".").await.map(|_| ())
+    }
+
+    async fn stat(&self, ref_id: &str, path: &str) -> Result<StatFileResponse, BuildError> {
         let request = StatFileRequest {
             r#ref: ref_id.to_owned(),
-            path: ".".to_owned(),
+            path: path.to_owned(),
             ..StatFileRequest::default()
         };
-        let StatFileResponse { .. } = self.call(rpc!("StatFile"), request).await?;
-        Ok(())
+        self.call(rpc!("StatFile"), request).await
     }
 
     async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, BuildError>
@@ -193,6 +231,13 @@ impl Gateway {
     {
         call(&self.channel, method, request).await
     }
+}
+
+/// Whether a message ends as those of ENOENT and ENOTDIR do in Go.
+fn is_nothing_there(message: &str) -> bool {
+    ["no such file or directory", "not a directory"]
+        .iter()
+        .any(|end| message.ends_with(end))
 }
 
 async fn call<Q, A>(channel: &Channel, method: &'static str, request: Q) -> Result<A, BuildError>

@@ -10,7 +10,7 @@ mod status;
 mod transport;
 
 pub use caps::{Capabilities, Capability};
-pub use client::{Gateway, Warning};
+pub use client::{FileStat, Gateway, Warning};
 pub use messages::{
     Attestation, Attestations, CacheOptionsEntry, Ref, RefMap, Refs, SolveRequest, SolveResult,
 };

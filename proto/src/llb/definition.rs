@@ -130,6 +130,10 @@ impl Definition {
         pb::Op::decode(self.op_bytes(node)).unwrap_or_default()
     }
 
+    pub(super) fn has_metadata(&self, digest: &Digest) -> bool {
+        self.metadata.contains_key(digest)
+    }
+
     pub(super) fn op_metadata(&self, digest: Digest) -> Option<pb::OpMetadata> {
         let entry = self.metadata.get(&digest)?;
         pb::OpMetadata::decode(&self.bytes[entry.value.clone()]).ok()

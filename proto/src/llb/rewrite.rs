@@ -147,7 +147,7 @@ impl<'a> Changes<'a> {
         };
         let parts = Parts {
             ops: &self.encode(tool),
-            metadata: &tool.metadata(&metadata_of),
+            metadata: &tool.metadata(|digest| metadata_of.contains(digest)),
             key,
         };
         parts.assemble(self.old)
@@ -189,23 +189,23 @@ impl<'a> Changes<'a> {
 
 /// The ops that build the tool, in an order that follows the graph.
 #[derive(Default)]
-struct Merged<'a> {
-    ops: Vec<(&'a Definition, &'a Node)>,
+pub(super) struct Merged<'a> {
+    pub(super) ops: Vec<(&'a Definition, &'a Node)>,
 }
 
 impl<'a> Merged<'a> {
-    fn of(tool: &'a Definition, edge: Edge) -> Result<Self, LlbError> {
+    pub(super) fn of(tool: &'a Definition, edge: Edge) -> Result<Self, LlbError> {
         let needed = tool.needed(edge)?;
         let ops = needed.into_iter().map(|at| (tool, &tool.nodes[at]));
         Ok(Self { ops: ops.collect() })
     }
 
-    /// The metadata fields of these ops, but for those that have metadata already.
-    fn metadata(&self, present: &HashSet<Digest>) -> Vec<u8> {
+    /// The metadata fields of these ops, but for those that are described already.
+    pub(super) fn metadata(&self, is_described: impl Fn(&Digest) -> bool) -> Vec<u8> {
         let mut out = Vec::new();
         for (tool, node) in &self.ops {
             if let Some(entry) = tool.metadata.get(&node.digest)
-                && !present.contains(&node.digest)
+                && !is_described(&node.digest)
             {
                 out.extend_from_slice(&tool.bytes[entry.field.clone()]);
             }

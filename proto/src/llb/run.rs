@@ -14,7 +14,7 @@ use super::op::{Kind, Node};
 /// other parts of `BuildKit` add, such as SBOM scanners, lack it.
 const COMMAND: &str = "com.docker.dockerfile.v1.command";
 /// The name that progress shows instead of the arguments (solver/llbsolver/vertex.go, `Name`).
-const CUSTOM_NAME: &str = "llb.customname";
+pub(super) const CUSTOM_NAME: &str = "llb.customname";
 /// client/llb and the solver both compare a root mount's destination to exactly this.
 pub(super) const ROOT: &str = "/";
 /// `pb.SkipOutput` and `pb.Empty` of solver/pb/const.go: no output, no input.

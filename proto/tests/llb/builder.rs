@@ -258,6 +258,11 @@ impl Graph {
         for (key, value) in description {
             metadata = metadata.message(2, &Message::default().text(1, key).text(2, value));
         }
+        self.annotate(edge, metadata);
+    }
+
+    /// Metadata of an op.
+    pub(crate) fn annotate(&mut self, edge: Edge, metadata: Message) {
         let metadata = self.unknown(metadata, "in-metadata");
         self.metadata.push((edge.digest.to_string(), metadata));
     }

@@ -6,5 +6,6 @@ mod check;
 mod golden;
 mod hostile;
 mod lineage;
+mod probe;
 mod properties;
 mod rewrite;

@@ -1,0 +1,171 @@
+//! An exec of our own on top of a build: what it is on the wire, and that the build stays as it is.
+
+use osderive_proto::llb::{Definition, Digest, Edge, LlbError, Probe};
+
+use crate::builder::{Exec, Graph, LEVELS, Message};
+use crate::check::{contents, digests_hold};
+use crate::rewrite::tool;
+
+fn probe() -> Probe {
+    Probe {
+        args: ["/dev/.tool/run", "look"].map(str::to_owned).into(),
+        tool_dest: "/dev/.tool".to_owned(),
+        tool_selector: "/tool".to_owned(),
+        output_dest: "/dev/.tool-out".to_owned(),
+        title: "look".to_owned(),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Definition {
+    Definition::parse(bytes).expect("a definition")
+}
+
+/// What Go's marshaller would have made of the op.
+fn expected(root: Edge, tool: Edge) -> Vec<u8> {
+    let graph = Graph::default();
+    let meta = Message::default()
+        .texts(1, &["/dev/.tool/run", "look"])
+        .text(3, "/");
+    let mounts = [
+        Message::default().text(3, "/").int(5, 1),
+        Message::default()
+            .int(1, 1)
+            .text(2, "/tool")
+            .text(3, "/dev/.tool")
+            .int(4, -1)
+            .int(5, 1),
+        Message::default()
+            .int(1, -1)
+            .text(3, "/dev/.tool-out")
+            .int(4, 1),
+    ];
+    let mut exec = Message::default().message(1, &meta);
+    for mount in &mounts {
+        exec = exec.message(2, mount);
+    }
+    let op = Message::default()
+        .message(1, &graph.input(&root))
+        .message(1, &graph.input(&tool));
+    op.message(2, &exec.int(3, 2)).0
+}
+
+#[test]
+fn the_op_is_what_go_would_have_written() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let made = graph.run(base, "make");
+    let old = parse(&graph.finish(made));
+    let tool = tool();
+    let probed = old.probe(&made, &tool, &probe()).expect("a probe");
+    let op = expected(made, tool.output().expect("a tool"));
+    let edge = Edge {
+        digest: Digest::of(&op),
+        index: 1,
+    };
+    assert_eq!(probed.output(), Some(edge));
+    let again = old.probe(&made, &tool, &probe()).expect("a probe");
+    assert_eq!(again.to_bytes(), probed.to_bytes());
+}
+
+#[test]
+fn the_ops_of_the_state_are_there_byte_for_byte_and_no_others() {
+    let mut graph = Graph::exotic();
+    let base = graph.image("debian");
+    let first = graph.run(base, "one");
+    let copied = graph.copy(first, base);
+    let last = graph.run(copied, "two");
+    let old = parse(&graph.finish(last));
+    let tool = tool();
+    let tool_ops: Vec<Digest> = tool.digests().collect();
+    for (root, states) in [
+        (last, vec![base, first, copied, last]),
+        (base, vec![base]),
+        (first, vec![base, first]),
+    ] {
+        let probed = old.probe(&root, &tool, &probe()).expect("a probe");
+        let bytes = probed.to_bytes();
+        digests_hold(&bytes);
+        let mut expected = vec![tool_ops[0]];
+        expected.extend(states.iter().map(|state| state.digest));
+        let digests: Vec<Digest> = probed.digests().collect();
+        assert_eq!(digests[..digests.len() - 2], expected);
+        for state in &states {
+            let location = probed.source_location(&state.digest);
+            assert_eq!(location, old.source_location(&state.digest));
+            assert_eq!(probed.run(&state.digest), old.run(&state.digest));
+        }
+        // Each state is a digest over its bytes, so those are all there; the other levels are counted.
+        let unknown = |level: &&&str| {
+            let marker = Message::default().text(1000, level).0;
+            bytes.windows(marker.len()).any(|window| window == marker)
+        };
+        if root == last {
+            assert_eq!(LEVELS.iter().filter(unknown).count(), LEVELS.len());
+        }
+    }
+}
+
+#[test]
+fn progress_shows_its_title_and_the_tools_own() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let old = parse(&graph.finish(base));
+    let probed = old.probe(&base, &tool(), &probe()).expect("a probe");
+    let titles = contents(&probed.to_bytes()).definition.metadata;
+    let title = |digest: Digest| {
+        let metadata = &titles[&digest.to_string()];
+        metadata.description.get("llb.customname").cloned()
+    };
+    let exec = probed.output().expect("an output").digest;
+    assert_eq!(title(exec).as_deref(), Some("look"));
+    let tool = tool().output().expect("a tool").digest;
+    assert_eq!(title(tool).as_deref(), Some("the tool"));
+}
+
+#[test]
+fn it_runs_again_when_the_state_is_made_anew() {
+    let ignored = |ignore: bool| {
+        let mut graph = Graph::default();
+        let base = graph.image("debian");
+        let made = graph.plain_exec(&Exec::on(Some(base), &["make"]));
+        graph.annotate(made, Message::default().int(1, i64::from(ignore)));
+        let old = parse(&graph.finish(made));
+        [base, made].map(|root| {
+            let probed = old.probe(&root, &tool(), &probe()).expect("a probe");
+            let exec = probed.output().expect("an output").digest;
+            let metadata = contents(&probed.to_bytes()).definition.metadata;
+            metadata[&exec.to_string()].ignore_cache
+        })
+    };
+    assert_eq!(ignored(false), [false, false]);
+    assert_eq!(ignored(true), [false, true], "only what is made anew");
+}
+
+#[test]
+fn a_tool_that_the_build_has_too_is_there_once() {
+    let mut graph = Graph::default();
+    let base = graph.image("frontend");
+    let made = graph.run(base, "make");
+    let old = parse(&graph.finish(made));
+    let mut own = Graph::default();
+    let same = own.image("frontend");
+    let tool = parse(&own.finish(same));
+    let probed = old.probe(&made, &tool, &probe()).expect("a probe");
+    digests_hold(&probed.to_bytes());
+    assert_eq!(probed.digests().count(), 4);
+}
+
+#[test]
+fn without_a_state_or_a_tool_there_is_none() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let old = parse(&graph.finish(base));
+    let absent = Edge {
+        digest: Digest::of(b"other"),
+        index: 0,
+    };
+    let error = old.probe(&absent, &tool(), &probe());
+    assert!(matches!(error, Err(LlbError::Absent { .. })), "{error:?}");
+    let error = old.probe(&base, &parse(&[]), &probe());
+    assert!(matches!(error, Err(LlbError::NoTool { .. })), "{error:?}");
+}
