@@ -4,7 +4,11 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use osderive_lints::Severity;
+use osderive_lints::model::ledger::{Ledger, LedgerError};
+
+use crate::opt::Settings;
 
 /// Runs one step of an image build and commits it
 #[derive(Debug, Parser)]
@@ -26,14 +30,20 @@ Exit codes of step:
 Exit codes of commit:
   0  committed, or nothing to do
   1  refused or failed
+Exit codes of lint:
+  0  nothing found at or above --fail-on
+  1  something found
+  2  it could not run
 Wrong usage ends with 2.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Runs a command and, when it succeeds, commits what it did
     Step(StepArgs),
-    /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, declares accounts
+    /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, keeps what is made elsewhere
     Commit(CommitArgs),
+    /// Looks for what would go wrong on a machine that runs the image
+    Lint(LintArgs),
     /// What `ostree container …` calls
     #[command(subcommand)]
     Container(ContainerVerb),
@@ -41,8 +51,10 @@ pub(crate) enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContainerVerb {
-    /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, declares accounts
+    /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, keeps what is made elsewhere
     Commit(CommitArgs),
+    /// Looks for what would go wrong on a machine that runs the image
+    Lint(LintArgs),
 }
 
 #[derive(Debug, Args)]
@@ -56,12 +68,24 @@ pub(crate) struct StepArgs {
     /// Keeps HOME as it is, whatever the user
     #[arg(long)]
     pub(crate) keep_home: bool,
+    /// Gives the accounts that the command makes these ids: lines `u NAME UID` and `g NAME GID`
+    #[arg(long, value_name = "LINES", value_parser = ledger)]
+    pub(crate) ids: Option<Ledger>,
     /// Writes report.json into this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
+    /// Tells of accounts that have another id than in this root file system of the previous image
+    #[arg(long, value_name = "DIR")]
+    pub(crate) previous: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) opt: OptArgs,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+fn ledger(lines: &str) -> Result<Ledger, LedgerError> {
+    Ledger::parse(lines.as_bytes())
 }
 
 #[derive(Debug, Args)]
@@ -69,9 +93,105 @@ pub(crate) struct CommitArgs {
     /// Prints what would be done and changes nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Prints that as JSON
+    #[arg(long, requires = "dry_run")]
+    pub(crate) json: bool,
     /// The root file system
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) rootfs: PathBuf,
+    /// Tells of accounts that have another id than in this root file system of the previous image
+    #[arg(long, value_name = "DIR")]
+    pub(crate) previous: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) opt: OptArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LintArgs {
+    /// A root file system, an OCI layout or an archive of an image
+    ///
+    /// By what is there, or with a prefix: rootfs:DIR, oci:DIR[:NAME], oci-archive:FILE[:NAME],
+    /// docker-archive:FILE[:TAG].
+    #[arg(value_name = "INPUT", default_value = "/")]
+    pub(crate) input: String,
+    /// The root file system, as bootc's lint names it
+    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    pub(crate) rootfs: Option<PathBuf>,
+    /// Leaves out a rule, by its name or by that of bootc's lint
+    #[arg(long, value_name = "RULE")]
+    pub(crate) skip: Vec<String>,
+    /// Ends with 1 when there is a finding of this severity or above [default: osderive.toml's, else error]
+    #[arg(long, value_name = "SEVERITY", value_parser = severity)]
+    pub(crate) fail_on: Option<Severity>,
+    /// The same as --fail-on warning
+    #[arg(long, conflicts_with = "fail_on")]
+    pub(crate) fatal_warnings: bool,
+    /// Severities and suppressions [default: ./osderive.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What the image was built from, for lines and for `# osderive: allow=…` comments
+    #[arg(long, value_name = "FILE")]
+    pub(crate) containerfile: Option<PathBuf>,
+    /// The base image, or a JSON report of it: what it has already is no failure
+    #[arg(long, value_name = "INPUT")]
+    pub(crate) baseline: Option<String>,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+    /// Writes it into this file, and prints it for people
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Names all paths
+    #[arg(long)]
+    pub(crate) no_truncate: bool,
+    /// For build frontends: writes lint.json into this directory and ends with 0, whatever is found
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "containerfile", "baseline", "output"])]
+    pub(crate) report: Option<PathBuf>,
+    /// Prints a rule's documentation and ends
+    #[arg(long, value_name = "RULE")]
+    pub(crate) explain: Option<String>,
+    /// Prints all rules and ends
+    #[arg(long, conflicts_with = "explain")]
+    pub(crate) list: bool,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// One versioned JSON document
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
+    /// Workflow commands of GitHub Actions
+    Github,
+    /// `JUnit` XML
+    Junit,
+}
+
+fn severity(name: &str) -> Result<Severity, String> {
+    Severity::named(name).ok_or_else(|| "there are: error, warning, info".to_owned())
+}
+
+/// Where software in /opt and /usr/local writes at run time, if its look misleads.
+#[derive(Debug, Args)]
+pub(crate) struct OptArgs {
+    /// Keeps this directory of /opt or /usr/local in /var: it is written at run time
+    #[arg(long, value_name = "PATH")]
+    writable: Vec<PathBuf>,
+    /// Keeps this path of /opt or /usr/local in the image: it is not written at run time
+    #[arg(long, value_name = "PATH")]
+    read_only: Vec<PathBuf>,
+}
+
+impl OptArgs {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            writable: self.writable.clone(),
+            read_only: self.read_only.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +217,22 @@ mod tests {
             cli.verb,
             Verb::Container(ContainerVerb::Commit(_))
         ));
+    }
+
+    #[test]
+    fn ostree_and_habits_find_the_lint() {
+        let words = [
+            "ostree-container",
+            "container",
+            "lint",
+            "--fatal-warnings",
+            "--rootfs",
+            "/mnt",
+        ];
+        let Verb::Container(ContainerVerb::Lint(args)) = parse(&words).verb else {
+            panic!("a lint")
+        };
+        assert!(args.fatal_warnings && args.rootfs == Some("/mnt".into()));
     }
 
     #[test]

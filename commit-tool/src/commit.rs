@@ -1,9 +1,12 @@
 //! A commit: observe, plan, apply, until the tree is what the plan says, and the account of it.
 //! Killed anywhere and run again it ends in the same place, since each run starts by looking.
 
+use std::{panic::resume_unwind, thread};
+
 use osderive_lints::{
-    Change, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, RemovedEntry,
+    ChangedFile, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, RemovedEntry,
     StepReport,
+    model::ledger::Ledger,
     rules::{
         commit_cannot_remove::{self, Stuck},
         commit_not_a_directory,
@@ -11,13 +14,19 @@ use osderive_lints::{
 };
 
 use crate::{
-    accounts::{self, Settled, Snapshot},
+    accounts::{self, Began},
     apply::{Applied, apply},
     error::Result,
+    identity, kernel, metadata,
     mounts::Mounts,
     observe::{AREAS, Area, Observation, observe},
+    opt,
+    place::{Entries, Place},
     plan::{Action, MOUNT_POINT, Plan, plan},
     rootfs::Rootfs,
+    settled::{Settled, Tell},
+    stamps::Stamps,
+    var::{self, Left, Prelude},
 };
 
 /// How often a tree that changes under the commit is looked at.
@@ -29,29 +38,85 @@ pub(crate) struct Committed {
     pub(crate) report: StepReport,
     /// The areas that something was removed from.
     pub(crate) areas: Vec<Area>,
+    /// What was kept, in a line for each domain that had something to do.
+    pub(crate) summaries: Vec<String>,
     /// The areas that are plain directories, neither mounts nor behind one.
-    pub(crate) open: Vec<Area>,
+    open: Vec<Area>,
 }
 
 /// Hears of each thing done with the reason.
 pub(crate) type Listener<'a> = &'a mut dyn FnMut(&str, &str);
 
-/// Commits a root file system; `before` is what its accounts were before a step's command.
+/// What a step's command begins with, kept so that the commit knows what the command changed.
+#[derive(Debug)]
+pub(crate) struct Before {
+    stamps: Stamps,
+    /// None where /var is no plain directory.
+    prelude: Option<Prelude>,
+    accounts: accounts::Snapshot,
+    /// The id ledger, and from when on files are the step's.
+    ids: Option<(Ledger, Began)>,
+    identity: identity::Snapshot,
+    kernel: kernel::Snapshot,
+    metadata: metadata::Snapshot,
+    opt: opt::Before,
+}
+
+impl Before {
+    /// Makes /var as boot would, and takes down the rest.
+    pub(crate) fn take(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
+        let ids = ids.map(|ledger| Ok((ledger, Began::now(rootfs)?)));
+        let ids = ids.transpose()?;
+        let stamps = Stamps::take(rootfs);
+        // What is looked at is not in /var, and making that takes half of the time.
+        thread::scope(|scope| {
+            let directories = scope.spawn(|| metadata::Snapshot::take(&Place::of(rootfs)));
+            let prelude = Prelude::make(rootfs);
+            let place = Place::of(rootfs);
+            Ok(Self {
+                ids,
+                stamps,
+                accounts: accounts::Snapshot::take(rootfs)?,
+                identity: identity::Snapshot::take(&place)?,
+                kernel: kernel::Snapshot::take(&place)?,
+                opt: opt::Before::take(rootfs)?,
+                metadata: directories
+                    .join()
+                    .unwrap_or_else(|panic| resume_unwind(panic))?,
+                prelude: prelude?,
+            })
+        })
+    }
+
+    fn keep_ids(&self, rootfs: &Rootfs, tell: Tell<'_>) -> Result<Settled> {
+        match &self.ids {
+            Some((ledger, began)) => {
+                accounts::keep_ids(rootfs, ledger, &self.accounts, *began, tell)
+            }
+            None => Ok(Settled::default()),
+        }
+    }
+}
+
+/// Commits a root file system, after a step's command or by hand.
 pub(crate) fn commit(
     rootfs: &Rootfs,
-    before: Option<&Snapshot>,
+    before: Option<&Before>,
+    settings: &opt::Settings,
     mut listener: Option<Listener<'_>>,
 ) -> Result<Committed> {
     let mut account = Account::new();
-    let accounts = accounts::settle(rootfs, before, |file| {
+    let mut tell = |file: &ChangedFile| {
         if let Some(hear) = &mut listener {
-            let done = match file.change {
-                Change::Wrote => "wrote",
-                Change::Removed => "removed",
-            };
-            hear(&format!("{done} {}", file.path), &file.reason);
+            hear(&file.done(), &file.reason);
         }
-    })?;
+    };
+    let prelude = before.and_then(|before| before.prelude.as_ref());
+    let left = prelude.map(|prelude| prelude.take_away(rootfs));
+    let left = left.transpose()?;
+    let ids = before.map(|before| before.keep_ids(rootfs, &mut tell));
+    let ids = ids.transpose()?.unwrap_or_default();
+    let settled = settle(rootfs, before, left.as_ref(), settings, &mut tell)?;
     for round in 1..=ROUNDS {
         let seen = observe(rootfs, Mounts::read(rootfs))?;
         let plan = plan(&seen);
@@ -68,8 +133,59 @@ pub(crate) fn commit(
             break;
         }
     }
-    account.add_accounts(accounts);
+    account.add_settled(ids);
+    account.add_settled(settled);
+    if let Some(before) = before {
+        before.stamps.restore(rootfs, &account.committed.open)?;
+    }
+    if let Some(prelude) = prelude {
+        prelude.finish(rootfs)?;
+    }
     Ok(account.committed)
+}
+
+/// What a commit by hand would do besides emptying the areas.
+pub(crate) fn preview(rootfs: &Rootfs, settings: &opt::Settings) -> Result<Settled> {
+    let place = Place::of(rootfs);
+    let mut settled = accounts::preview(rootfs)?;
+    settled.add(opt::preview(rootfs, settings)?);
+    settled.add(var::preview(rootfs)?);
+    settled.add(identity::plan(&place, None)?.preview());
+    settled.add(kernel::preview(&place)?);
+    settled.add(metadata::plan(rootfs, &place, None)?.preview());
+    Ok(settled)
+}
+
+/// Settles the domains, one after the other.
+fn settle(
+    rootfs: &Rootfs,
+    before: Option<&Before>,
+    left: Option<&Left<'_>>,
+    settings: &opt::Settings,
+    tell: Tell<'_>,
+) -> Result<Settled> {
+    let place = Place::of(rootfs);
+    let mut settled = accounts::settle(rootfs, before.map(|before| &before.accounts), tell)?;
+    let nothing = Entries::new();
+    let opt_before = before.map(|before| {
+        let lower = before.prelude.as_ref().map_or(&nothing, Prelude::lower);
+        (&before.opt, lower)
+    });
+    settled.add(opt::settle(rootfs, opt_before, settings, tell)?);
+    // Where /var was no plain directory before, nothing in it is the step's.
+    if before.is_none() || left.is_some() {
+        settled.add(var::settle(rootfs, left, tell)?);
+    }
+    let identity = identity::plan(&place, before.map(|before| &before.identity))?;
+    settled.add(identity.apply(&place, tell)?);
+    settled.add(kernel::settle(
+        rootfs,
+        before.map(|before| &before.kernel),
+        tell,
+    )?);
+    let metadata = metadata::plan(rootfs, &place, before.map(|before| &before.metadata))?;
+    settled.add(metadata.apply(&place, tell)?);
+    Ok(settled)
 }
 
 struct Account {
@@ -82,6 +198,7 @@ impl Account {
             committed: Committed {
                 report: empty_report(Outcome::Committed),
                 areas: Vec::new(),
+                summaries: Vec::new(),
                 open: Vec::new(),
             },
         }
@@ -111,11 +228,13 @@ impl Account {
         self.committed.areas = AREAS.into_iter().filter(touched).collect();
     }
 
-    fn add_accounts(&mut self, accounts: Settled) {
+    fn add_settled(&mut self, settled: Settled) {
         let report = &mut self.committed.report;
-        report.changed.extend(accounts.changed);
-        report.kept.extend(accounts.kept);
-        report.findings.extend(accounts.findings);
+        report.changed.extend(settled.changed);
+        report.kept.extend(settled.kept);
+        report.findings.extend(settled.findings);
+        report.accounts.extend(settled.accounts);
+        self.committed.summaries.extend(settled.summaries);
     }
 
     /// Tells what the last round had to leave.
@@ -171,6 +290,7 @@ pub(crate) fn empty_report(outcome: Outcome) -> StepReport {
         removed: Vec::new(),
         changed: Vec::new(),
         kept: Vec::new(),
+        accounts: Vec::new(),
         findings: Vec::<Finding>::new(),
     }
 }

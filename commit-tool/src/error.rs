@@ -49,10 +49,24 @@ pub(crate) enum Error {
         "commit failed: cannot change {path}: {source}; the step's layer is incomplete, check the \
          build engine's storage and build again"
     )]
-    Account { path: String, source: Errno },
+    Change { path: String, source: Errno },
 
     #[error("cannot restore the modification time of {path}: {source}")]
     Restore { path: String, source: Errno },
+
+    #[error("commit failed: cannot {action} {path}: {source}; nothing in this step is committed")]
+    Place {
+        action: &'static str,
+        path: String,
+        source: Errno,
+    },
+
+    #[error(
+        "no account in {}: give --previous the root file system of the previous image, with its \
+         /etc/passwd",
+        escaped(dir.as_os_str())
+    )]
+    NoAccounts { dir: PathBuf },
 
     #[error("cannot open the report directory {}: {source}", escaped(dir.as_os_str()))]
     OpenReport { dir: PathBuf, source: io::Error },
@@ -113,6 +127,10 @@ pub(crate) mod exit {
     pub(crate) const CANNOT_EXECUTE: u8 = 126;
     /// The step's command was not found.
     pub(crate) const NOT_FOUND: u8 = 127;
+    /// lint found something.
+    pub(crate) const LINT_FOUND: u8 = 1;
+    /// lint could not run.
+    pub(crate) const LINT_FAILED: u8 = 2;
 }
 
 impl Error {

@@ -1,20 +1,27 @@
-//! Directory handles that cannot leave the root file system: one name at a time, never through a
-//! link, never across a mount. Every look at an entry goes through here too.
+//! Directory handles that cannot leave the root file system: never through a link, never across a
+//! mount. Every look at an entry goes through here too.
 
 use std::{
-    ffi::OsStr,
-    io::{self, Read as _},
+    ffi::{OsStr, OsString},
+    io,
+    mem::MaybeUninit,
+    os::unix::ffi::OsStrExt as _,
+    path::{Component, Path},
 };
 
 use osderive_lints::EntryKind;
 use rustix::{
+    buffer::spare_capacity,
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{
-        AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, fstat,
-        openat, openat2, statat, statx,
+        AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Stat, Statx,
+        StatxAttributes, StatxFlags, fstat, openat, openat2, seek, statat, statx,
     },
     io::Errno,
 };
+
+/// How much of a directory is read at once.
+const LIST_BYTES: usize = 8 << 10;
 
 /// Handles that a [`Descent`] holds open; deeper levels are reached again through `..`.
 const MAX_OPEN: usize = 64;
@@ -25,9 +32,20 @@ const OPEN: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
 
+/// A handle that names are looked up in and that cannot be read: the file system opens nothing for it.
+const REACH: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
 const READ: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
+
+/// Beneath the directory, through no link and onto no mount.
+const CONFINED: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_XDEV);
 
 /// Opens the entry `name` of a directory as a directory.
 ///
@@ -37,12 +55,40 @@ pub(crate) fn open_child(directory: BorrowedFd<'_>, name: &OsStr) -> Result<Owne
 }
 
 /// Opens a directory by its path below another one, each name as [`open_child`] does.
-pub(crate) fn open_below(top: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
-    let mut directory = rustix::io::dup(top)?;
-    for name in path.split('/') {
-        directory = open_child(directory.as_fd(), OsStr::new(name))?;
+pub(crate) fn open_below(top: BorrowedFd<'_>, path: impl AsRef<Path>) -> Result<OwnedFd, Errno> {
+    below(top, path.as_ref(), OPEN)
+}
+
+/// The same of a directory in which names are looked up, and that is not read.
+pub(crate) fn reach_below(top: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    below(top, path, REACH)
+}
+
+fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    if path.as_os_str().is_empty() {
+        return rustix::io::dup(top);
     }
-    Ok(directory)
+    if !path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)))
+    {
+        return Err(Errno::INVAL);
+    }
+    match openat2(top, path, flags, Mode::empty(), CONFINED) {
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {
+            let mut directory = rustix::io::dup(top)?;
+            for name in path {
+                directory = open_one(directory.as_fd(), name, flags)?;
+            }
+            Ok(directory)
+        }
+        opened => opened,
+    }
+}
+
+/// Opens the entry `name` of a directory, which is a regular file, to read it or to change its owner.
+pub(crate) fn open_file(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    open_one(directory, name, READ | OFlags::NOFOLLOW)
 }
 
 /// Reads the entry `name` of a directory; none when it is no regular file or a mount point.
@@ -53,8 +99,8 @@ pub(crate) fn read_regular(
     name: &OsStr,
     limit: u64,
 ) -> Result<Option<Vec<u8>>, Errno> {
-    match open_one(directory, name, READ | OFlags::NOFOLLOW) {
-        Ok(file) => read_all(file, limit),
+    match open_file(directory, name) {
+        Ok(file) => read_all(&file, limit),
         Err(Errno::LOOP | Errno::XDEV | Errno::NXIO) => Ok(None),
         Err(error) => Err(error),
     }
@@ -64,26 +110,44 @@ pub(crate) fn read_regular(
 /// there is no such regular file, it is too large, or the kernel cannot confine links.
 pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &OsStr, limit: u64) -> Option<Vec<u8>> {
     let file = openat2(root, path, READ, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
-    read_all(file, limit).ok()?
+    read_all(&file, limit).ok()?
 }
 
-fn read_all(file: OwnedFd, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
-    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+/// The names in a directory, which is reached as in [`read_in_root`], sorted; none when there is no
+/// such directory.
+pub(crate) fn names_in_root(root: BorrowedFd<'_>, path: &str) -> Vec<OsString> {
+    openat2(
+        root,
+        path,
+        READ | OFlags::DIRECTORY,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT,
+    )
+    .and_then(|directory| sorted_names(directory.as_fd()))
+    .unwrap_or_default()
+}
+
+fn read_all(file: &OwnedFd, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
+    let found = fstat(file)?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
         return Ok(None);
     }
-    let mut content = Vec::new();
-    let mut limited = std::fs::File::from(file).take(limit + 1);
-    match limited.read_to_end(&mut content) {
-        Ok(_) if content.len() as u64 > limit => Err(Errno::FBIG),
-        Ok(_) => Ok(Some(content)),
-        Err(error) => Err(errno(&error)),
+    // One byte more than it has: a read that does not fill the room is the last.
+    let size = u64::try_from(found.st_size).unwrap_or(0).min(limit);
+    let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    while content.len() as u64 <= limit {
+        content.reserve(1);
+        let room = content.capacity() - content.len();
+        if rustix::io::read(file, spare_capacity(&mut content))? < room {
+            return Ok(Some(content));
+        }
     }
+    Err(Errno::FBIG)
 }
 
 fn open_one(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     debug_assert!(!name.as_encoded_bytes().contains(&b'/') && name != ".." && name != ".");
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    match openat2(directory, name, flags, Mode::empty(), resolve) {
+    match openat2(directory, name, flags, Mode::empty(), CONFINED) {
         // Kernels before 5.6 have no openat2, and old seccomp profiles answer EPERM. A single
         // name with O_NOFOLLOW stays beneath all the same.
         Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {
@@ -93,11 +157,27 @@ fn open_one(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<Ow
     }
 }
 
+/// A moment as the file system keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: u32,
+}
+
 /// What is known about one directory entry without opening it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     pub(crate) kind: EntryKind,
+    /// The twelve permission bits.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Of a regular file; 0 of anything else.
     pub(crate) bytes: u64,
+    pub(crate) links: u64,
+    pub(crate) inode: u64,
+    pub(crate) modified: Moment,
+    pub(crate) changed: Moment,
     /// Whether it is a mount point; none when the kernel does not say (before Linux 5.8).
     pub(crate) is_mount: Option<bool>,
 }
@@ -105,33 +185,55 @@ pub(crate) struct Look {
 /// Looks at the entry `name` of a directory, following nothing.
 pub(crate) fn look(directory: BorrowedFd<'_>, name: &OsStr) -> Result<Look, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    match statx(
-        directory,
-        name,
-        flags,
-        StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::SIZE,
-    ) {
-        Ok(found) => Ok(Look {
-            kind: kind_of(FileType::from_raw_mode(found.stx_mode.into())),
-            bytes: found.stx_size,
-            is_mount: mount_root(&found),
-        }
-        .counting_files_only()),
+    match statx(directory, name, flags, StatxFlags::BASIC_STATS) {
+        Ok(found) => Ok(Look::from_statx(&found)),
         // Kernels before 4.11, and old seccomp profiles.
-        Err(Errno::NOSYS | Errno::PERM) => {
-            let found = statat(directory, name, flags)?;
-            Ok(Look {
-                kind: kind_of(FileType::from_raw_mode(found.st_mode)),
-                bytes: u64::try_from(found.st_size).unwrap_or(0),
-                is_mount: None,
-            }
-            .counting_files_only())
-        }
+        Err(Errno::NOSYS | Errno::PERM) => Ok(Look::from_stat(&statat(directory, name, flags)?)),
         Err(error) => Err(error),
     }
 }
 
 impl Look {
+    fn from_statx(found: &Statx) -> Self {
+        let moment = |time: rustix::fs::StatxTimestamp| Moment {
+            seconds: time.tv_sec,
+            nanoseconds: time.tv_nsec,
+        };
+        Self {
+            kind: kind_of(FileType::from_raw_mode(found.stx_mode.into())),
+            mode: u32::from(found.stx_mode) & 0o7777,
+            uid: found.stx_uid,
+            gid: found.stx_gid,
+            bytes: found.stx_size,
+            links: found.stx_nlink.into(),
+            inode: found.stx_ino,
+            modified: moment(found.stx_mtime),
+            changed: moment(found.stx_ctime),
+            is_mount: mount_root(found),
+        }
+        .counting_files_only()
+    }
+
+    fn from_stat(found: &Stat) -> Self {
+        let moment = |seconds, nanoseconds: u64| Moment {
+            seconds,
+            nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+        };
+        Self {
+            kind: kind_of(FileType::from_raw_mode(found.st_mode)),
+            mode: found.st_mode & 0o7777,
+            uid: found.st_uid,
+            gid: found.st_gid,
+            bytes: u64::try_from(found.st_size).unwrap_or(0),
+            links: found.st_nlink,
+            inode: found.st_ino,
+            modified: moment(found.st_mtime, found.st_mtime_nsec),
+            changed: moment(found.st_ctime, found.st_ctime_nsec),
+            is_mount: None,
+        }
+        .counting_files_only()
+    }
+
     fn counting_files_only(self) -> Self {
         Self {
             bytes: if self.kind == EntryKind::File {
@@ -243,18 +345,30 @@ impl Descent {
 }
 
 /// The names in a directory, sorted by their bytes.
-pub(crate) fn sorted_names(directory: BorrowedFd<'_>) -> Result<Vec<std::ffi::OsString>, Errno> {
-    use std::os::unix::ffi::OsStrExt as _;
+pub(crate) fn sorted_names(directory: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
     let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory)? {
+    list(directory, |name, _| names.push(name.to_owned()))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Hears of each entry of a directory with its type, which is `Unknown` on some file systems.
+pub(crate) fn list(
+    directory: BorrowedFd<'_>,
+    mut hear: impl FnMut(&OsStr, FileType),
+) -> Result<(), Errno> {
+    // The handle is read from its beginning, whoever has read from it before.
+    seek(directory, SeekFrom::Start(0))?;
+    let mut buffer = [MaybeUninit::uninit(); LIST_BYTES];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_owned());
+            hear(OsStr::from_bytes(name), entry.file_type());
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    Ok(())
 }
 
 /// The error number behind a standard error.

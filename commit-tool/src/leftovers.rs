@@ -18,7 +18,7 @@ use crate::{
 /// What ends by itself this soon, such as the `tee` of a pipeline, is not left over.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// From SIGTERM, on which a gpg-agent removes its sockets, to SIGKILL.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(1);
 /// From SIGKILL until the step is given up.
 const LAST: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
@@ -34,15 +34,20 @@ pub(crate) fn end_leftovers() -> Result<Vec<Leftover>> {
     }
     // By process id: what is seen between its fork and its exec changes its name.
     let mut ended: BTreeMap<i32, Leftover> = BTreeMap::new();
-    let terminate_once = |running: &[Leftover]| {
+    let terminate = |running: &[Leftover]| {
+        let is_first_look = ended.is_empty();
         for process in running {
-            if ended.insert(process.pid, process.clone()).is_none() {
+            // Later ones are what these tidy up with, such as the `rm` of a shell's trap.
+            if is_first_look {
                 send(process, Signal::TERM);
+            }
+            if is_first_look || ended.contains_key(&process.pid) {
+                ended.insert(process.pid, process.clone());
             }
         }
     };
     let kill = |running: &[Leftover]| running.iter().for_each(|one| send(one, Signal::KILL));
-    if !all_gone(GRACE, terminate_once)? && !all_gone(LAST, kill)? {
+    if !all_gone(GRACE, terminate)? && !all_gone(LAST, kill)? {
         return Err(unkillable(&running()));
     }
     Ok(ended.into_values().collect())

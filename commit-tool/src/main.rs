@@ -6,18 +6,30 @@ mod apply;
 mod cli;
 mod commit;
 mod error;
+mod files;
 mod handle;
+mod identity;
+mod kernel;
 mod launch;
 mod leftovers;
+mod lint;
+mod metadata;
 mod mounts;
 mod observe;
+mod opt;
+mod place;
 mod plan;
 mod rootfs;
+mod settled;
+mod snippets;
 mod stamps;
 mod step;
 mod summary;
 mod supervise;
+#[cfg(test)]
+mod trees;
 mod user;
+mod var;
 
 use std::{
     io::{Write as _, stderr, stdout},
@@ -26,8 +38,10 @@ use std::{
 };
 
 use clap::Parser as _;
+use osderive_lints::PlanReport;
 
 use crate::{
+    accounts::Previous,
     cli::{Cli, CommitArgs, ContainerVerb, StepArgs, Verb},
     commit::Listener,
     error::{Error, Result, exit},
@@ -41,6 +55,9 @@ fn main() -> ExitCode {
     let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };
     let code = match &cli.verb {
         Verb::Step(args) => or_on_panic(exit::STEP_FAILED, || run_step(args, listener)),
+        Verb::Lint(args) | Verb::Container(ContainerVerb::Lint(args)) => {
+            or_on_panic(exit::LINT_FAILED, || lint::run(args))
+        }
         Verb::Commit(args) | Verb::Container(ContainerVerb::Commit(args)) => {
             or_on_panic(exit::COMMIT_FAILED, || run_commit(args, listener))
         }
@@ -83,24 +100,34 @@ fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()
     let rootfs = Rootfs::open(&args.rootfs)?;
     rootfs.refuse_booted()?;
     rootfs.require_bootable()?;
+    let previous = args.previous.as_deref().map(Previous::read).transpose()?;
+    let differ = || previous.and_then(|previous| previous.finding(&rootfs));
     if args.dry_run {
         let seen = observe::observe(&rootfs, Mounts::read(&rootfs))?;
-        let plan = plan::plan(&seen);
-        let accounts = accounts::plan(&rootfs, None)?;
-        print_plan(&plan.table(&seen, &accounts).to_string());
+        let mut settled = commit::preview(&rootfs, &args.opt.settings())?;
+        settled.findings.extend(differ());
+        print_plan(&plan::plan(&seen).report(&seen, settled), args.json);
         return Ok(());
     }
-    let committed = commit::commit(&rootfs, None, listener)?;
+    let mut committed = commit::commit(&rootfs, None, &args.opt.settings(), listener)?;
+    committed.report.findings.extend(differ());
     say(&summary::summary(&committed));
     Ok(())
 }
 
-fn print_plan(table: &str) {
-    if table.is_empty() {
-        say("osderive: nothing to do\n");
-    }
+fn print_plan(report: &PlanReport, as_json: bool) {
+    let text = if as_json {
+        let json = serde_json::to_string_pretty(report).unwrap_or_default();
+        format!("{json}\n")
+    } else {
+        if report.actions.is_empty() {
+            say("osderive: nothing to do\n");
+        }
+        say(&summary::findings(&report.findings));
+        plan::Table(report).to_string()
+    };
     // A reader that has seen enough may close the pipe.
-    let _ = stdout().write_all(table.as_bytes());
+    let _ = stdout().write_all(text.as_bytes());
 }
 
 fn complain(error: &Error) {

@@ -312,7 +312,7 @@ impl Observer {
 
 /// Whether the kernel's attribute or the mount table speaks of a mount point. When neither is
 /// there to ask, nothing may be touched.
-fn either_says_mount(attribute: Option<bool>, listed: Option<bool>) -> Result<bool> {
+pub(crate) fn either_says_mount(attribute: Option<bool>, listed: Option<bool>) -> Result<bool> {
     match (attribute, listed) {
         (None, None) => Err(Error::MountsUnknown),
         (attribute, listed) => Ok(attribute == Some(true) || listed == Some(true)),
@@ -369,7 +369,7 @@ fn is_emptied(path: &[&[u8]]) -> bool {
 }
 
 /// Where a link leads inside the root file system, by its text alone; `..` stops at the root.
-fn resolved<'a>(link: &'a str, target: &'a OsStr) -> Vec<&'a [u8]> {
+pub(crate) fn resolved<'a>(link: &'a str, target: &'a OsStr) -> Vec<&'a [u8]> {
     let mut path: Vec<&[u8]> = Vec::new();
     if !target.as_bytes().starts_with(b"/") {
         path.extend(link.as_bytes().split(|&byte| byte == b'/'));

@@ -3,12 +3,14 @@
 
 use std::fmt;
 
-use osderive_lints::{Change, EntryKind, KeptEntry, rules};
+use osderive_lints::{
+    EntryKind, KeptEntry, PLAN_VERSION, PlanReport, Planned, PlannedAction, rules,
+};
 use rustix::io::Errno;
 
 use crate::{
-    accounts,
     observe::{Area, Blocked, EntryId, Observation, Obstacle},
+    settled::Settled,
 };
 
 /// One thing to do.
@@ -40,6 +42,9 @@ pub(crate) struct Plan {
     pub(crate) not_directories: Vec<(String, String)>,
     pub(crate) unreadable: Vec<(EntryId, Errno)>,
 }
+
+/// The widest column of paths in a table, in characters.
+const MAX_COLUMN: usize = 60;
 
 /// The reason of a mount point, and of all below and above it.
 pub(crate) const MOUNT_POINT: &str = "mount point";
@@ -114,17 +119,63 @@ impl Plan {
         });
     }
 
-    /// The plan as a table of action, path and reason.
-    pub(crate) fn table<'a>(
-        &'a self,
-        seen: &'a Observation,
-        accounts: &'a accounts::Plan,
-    ) -> impl fmt::Display + 'a {
-        Table {
-            plan: self,
-            seen,
-            accounts,
+    /// The plan for people and machines, together with what the domains would do.
+    pub(crate) fn report(&self, seen: &Observation, settled: Settled) -> PlanReport {
+        let row = |path: String, action: Planned, reason: &str| PlannedAction {
+            path,
+            action,
+            from: None,
+            reason: reason.to_owned(),
+        };
+        let removed = self.actions.iter().map(|action| {
+            let Action::Remove { entry, area, .. } = action;
+            row(seen.path(*entry), Planned::Remove, area.reason)
+        });
+        let kept =
+            (self.keep.iter()).map(|keep| row(keep.path.clone(), Planned::Keep, &keep.reason));
+        let stuck = self.unreadable.iter().map(|(id, error)| {
+            let reason = format!("{}: {error}", rules::commit_cannot_remove::RULE.name);
+            row(seen.path(*id), Planned::Keep, &reason)
+        });
+        let changed = settled.changed.into_iter().map(|file| PlannedAction {
+            path: file.path,
+            action: file.change.into(),
+            from: file.from,
+            reason: file.reason,
+        });
+        let left =
+            (settled.kept.into_iter()).map(|kept| row(kept.path, Planned::Keep, &kept.reason));
+        let mut actions: Vec<PlannedAction> =
+            (removed.chain(kept).chain(stuck).chain(changed).chain(left)).collect();
+        actions.sort();
+        PlanReport {
+            version: PLAN_VERSION,
+            actions,
+            findings: settled.findings,
         }
+    }
+}
+
+/// A plan as a table of action, path and reason.
+pub(crate) struct Table<'a>(pub(crate) &'a PlanReport);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.0.actions.iter();
+        let rows: Vec<_> = rows.map(|row| (place_of(row), row)).collect();
+        let widths = rows.iter().map(|(place, _)| place.chars().count());
+        let width = widths.max().unwrap_or(0).min(MAX_COLUMN);
+        for (place, PlannedAction { action, reason, .. }) in &rows {
+            writeln!(out, "{:<8}{place:<width$}  {reason}", action.name())?;
+        }
+        Ok(())
+    }
+}
+
+fn place_of(row: &PlannedAction) -> String {
+    match &row.from {
+        Some(from) => format!("{from} -> {}", row.path),
+        None => row.path.clone(),
     }
 }
 
@@ -134,62 +185,6 @@ impl From<Keep> for KeptEntry {
             path: keep.path,
             reason: keep.reason,
         }
-    }
-}
-
-struct Table<'a> {
-    plan: &'a Plan,
-    seen: &'a Observation,
-    accounts: &'a accounts::Plan,
-}
-
-impl fmt::Display for Table<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = self.rows();
-        rows.sort();
-        let width = rows
-            .iter()
-            .map(|row| row.0.chars().count())
-            .max()
-            .unwrap_or(0)
-            .min(60);
-        for (path, action, reason) in rows {
-            writeln!(out, "{action:<8}{path:<width$}  {reason}")?;
-        }
-        Ok(())
-    }
-}
-
-impl Table<'_> {
-    fn rows(&self) -> Vec<(String, &'static str, String)> {
-        let removed = self.plan.actions.iter().map(|action| {
-            let Action::Remove { entry, area, .. } = action;
-            (self.seen.path(*entry), "remove", area.reason.to_owned())
-        });
-        let kept = self
-            .plan
-            .keep
-            .iter()
-            .map(|keep| (keep.path.clone(), "keep", keep.reason.clone()));
-        let stuck = self.plan.unreadable.iter().map(|(id, error)| {
-            let reason = format!("{}: {error}", rules::commit_cannot_remove::RULE.name);
-            (self.seen.path(*id), "keep", reason)
-        });
-        let changed = self.accounts.changed_files().map(|file| {
-            let action = match file.change {
-                Change::Wrote => "write",
-                Change::Removed => "remove",
-            };
-            (file.path, action, file.reason)
-        });
-        let left = self.accounts.kept().iter().cloned();
-        let left = left.map(|kept| (kept.path, "keep", kept.reason));
-        removed
-            .chain(kept)
-            .chain(stuck)
-            .chain(changed)
-            .chain(left)
-            .collect()
     }
 }
 
@@ -220,9 +215,7 @@ mod tests {
             "var/cache/man/index",
         ];
         let seen = seen_with(&paths, "/var/cache/apt/archives");
-        let table = plan(&seen)
-            .table(&seen, &accounts::Plan::default())
-            .to_string();
+        let table = Table(&plan(&seen).report(&seen, Settled::default())).to_string();
         assert_eq!(
             table,
             "\
@@ -247,9 +240,7 @@ remove  /var/cache/man/index         caches are made again on the machine
         let paths = ["tmp/b/c", "tmp/a", "run/x"];
         let tables = [0; 2].map(|_| {
             let seen = seen_with(&paths, "/none");
-            plan(&seen)
-                .table(&seen, &accounts::Plan::default())
-                .to_string()
+            Table(&plan(&seen).report(&seen, Settled::default())).to_string()
         });
         assert_eq!(tables[0], tables[1]);
     }

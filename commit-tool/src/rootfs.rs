@@ -4,6 +4,7 @@
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use cap_std::{
@@ -16,13 +17,18 @@ use rustix::fd::{AsFd, BorrowedFd};
 use crate::{
     error::{Error, Result},
     handle::look,
+    mounts::Mounts,
 };
 
 /// An open root file system.
 pub(crate) struct Rootfs {
     path: PathBuf,
     dir: Dir,
+    mounts: Mutex<Option<Known>>,
 }
+
+/// A mount table that was read; none when /proc did not tell.
+type Known = Arc<Option<Mounts>>;
 
 impl Rootfs {
     /// Opens a directory as root file system.
@@ -36,7 +42,21 @@ impl Rootfs {
         Ok(Self {
             path: path.to_owned(),
             dir,
+            mounts: Mutex::default(),
         })
+    }
+
+    /// The mount table as it was when it was first asked for, or for the first time since it was
+    /// [forgotten](Self::forget_mounts).
+    pub(crate) fn mounts(&self) -> Known {
+        let mut known = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_with(|| Arc::new(Mounts::read(&self.dir)));
+        Arc::clone(known)
+    }
+
+    /// Has the mount table read again: a command that has run may have changed it.
+    pub(crate) fn forget_mounts(&self) {
+        *self.mounts.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Refuses a root file system that some system runs on: there /tmp and /var/cache are in use.
@@ -51,6 +71,11 @@ impl Rootfs {
             Some(evidence) if run_is_mounted => Err(Error::Booted { evidence }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this process runs in it, as in a build step, and so can run its programs.
+    pub(crate) fn is_own_root(&self) -> bool {
+        self.path == Path::new("/")
     }
 
     /// Refuses a root file system that [`is_bootable`](Self::is_bootable) says nothing about.

@@ -18,6 +18,7 @@ use crate::{
 };
 
 /// The modification times of the areas before a command.
+#[derive(Debug)]
 pub(crate) struct Stamps(Vec<(Area, Timespec)>);
 
 impl Stamps {

@@ -1,4 +1,4 @@
-//! One build step: the command, then what it left running, then the commit, then the report. A
+//! One build step: /var as at boot, the command, what it left running, the commit, the report. A
 //! command that fails is never committed, and nothing is written but its exit code.
 
 use std::{
@@ -14,18 +14,21 @@ use cap_std_ext::dirext::CapStdExtDirExt as _;
 use osderive_lints::{Outcome, REPORT_FILE, StepReport, rules::leftover_process};
 
 use crate::{
-    accounts::Snapshot,
+    accounts::Previous,
     cli::StepArgs,
-    commit::{Listener, commit, empty_report},
+    commit::{Before, Listener, commit, empty_report},
     error::{Error, Result},
     launch::{RunAs, launch},
     leftovers::end_leftovers,
     rootfs::Rootfs,
-    stamps::Stamps,
     summary::summary,
     supervise::Supervisor,
     user::UserFiles,
+    var,
 };
+
+/// What apt ends with on any error (apt-get(8)).
+const APT_FAILED: u8 = 100;
 
 /// Runs a step; answers with the exit code and the lines for stderr.
 pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u8, String)> {
@@ -34,30 +37,44 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     // What the base is decides, not what the command makes of it.
     let commits = !args.detect || rootfs.is_bootable();
     let report = args.report.as_deref().map(ReportDir::open).transpose()?;
+    let previous = args.previous.as_deref().map(Previous::read).transpose()?;
     let run_as = run_as(args)?;
-    let stamps = Stamps::take(&rootfs);
-    let accounts = commits.then(|| Snapshot::take(&rootfs)).transpose()?;
+    let before = commits
+        .then(|| Before::take(&rootfs, args.ids.clone()))
+        .transpose()?;
 
     let supervisor = Supervisor::begin()?;
     let command = launch(&args.command, &run_as)?;
     let ended = supervisor.wait_for(command)?;
     if !ended.is_success() {
-        return Ok((ended.code, String::new()));
+        return Ok((ended.code, hint(&rootfs, before.is_some(), ended.code)));
     }
-    if !commits {
+    let Some(before) = before else {
         write_report(report, &empty_report(Outcome::NotBootable))?;
         return Ok((0, String::new()));
-    }
+    };
 
     let leftovers = end_leftovers()?;
-    let mut committed = commit(&rootfs, accounts.as_ref(), listener)?;
-    stamps.restore(&rootfs, &committed.open)?;
+    rootfs.forget_mounts();
+    let mut committed = commit(&rootfs, Some(&before), &args.opt.settings(), listener)?;
     committed
         .report
         .findings
         .extend(leftover_process::finding(&leftovers));
+    let differ = previous.and_then(|previous| previous.finding(&rootfs));
+    committed.report.findings.extend(differ);
     write_report(report, &committed.report)?;
     Ok((0, summary(&committed)))
+}
+
+/// What a user may not know about a command that failed in a step.
+fn hint(rootfs: &Rootfs, commits: bool, code: u8) -> String {
+    if commits && code == APT_FAILED && var::lacks_package_lists(rootfs) {
+        return "osderive: there are no package lists: a step that installs packages does not keep \
+                its lists for later steps; begin this RUN with apt-get update &&\n"
+            .to_owned();
+    }
+    String::new()
 }
 
 fn run_as(args: &StepArgs) -> Result<RunAs> {

@@ -3,9 +3,14 @@
 
 use std::fmt::Write as _;
 
-use osderive_lints::{Change, ChangedFile, Severity};
+use osderive_lints::{Change, ChangedFile, Finding, Severity};
 
 use crate::commit::Committed;
+
+/// Changes that are told one by one; the report has them all.
+const MAX_TOLD: usize = 8;
+/// The same for files that were taken away.
+const MAX_REMOVED: usize = 3;
 
 /// The lines for a commit, each with its line end; empty when nothing was done and found.
 pub(crate) fn summary(committed: &Committed) -> String {
@@ -28,7 +33,16 @@ pub(crate) fn summary(committed: &Committed) -> String {
     if !report.changed.is_empty() {
         let _ = writeln!(text, "osderive: {}", changes(&report.changed));
     }
-    for finding in &report.findings {
+    for line in &committed.summaries {
+        let _ = writeln!(text, "osderive: {line}");
+    }
+    text + &findings(&report.findings)
+}
+
+/// One line for each finding.
+pub(crate) fn findings(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
         let severity = match finding.severity {
             Severity::Info => "note",
             Severity::Warning => "warning",
@@ -39,18 +53,32 @@ pub(crate) fn summary(committed: &Committed) -> String {
             "osderive: {severity}: {} [{}]",
             finding.message, finding.rule
         );
+        // What follows the first line of a help is text to copy.
+        for line in finding.help.lines().skip(1) {
+            let _ = writeln!(text, "    {line}");
+        }
     }
     text
 }
 
-/// `accounts: wrote /usr/lib/sysusers.d/00-….conf, removed /etc/passwd-`
+/// `wrote /usr/lib/sysusers.d/00-….conf, moved /var/opt/acme to /usr/lib/opt/acme, removed 12 files`
 fn changes(changed: &[ChangedFile]) -> String {
-    let done = |file: &ChangedFile| match file.change {
-        Change::Wrote => format!("wrote {}", file.path),
-        Change::Removed => format!("removed {}", file.path),
-    };
-    let done: Vec<String> = changed.iter().map(done).collect();
-    format!("accounts: {}", done.join(", "))
+    let is_removal = |file: &&ChangedFile| file.change == Change::Removed;
+    let (removed, kept): (Vec<_>, Vec<_>) = changed.iter().partition(is_removal);
+    let mut done = named(&kept);
+    if removed.len() > MAX_REMOVED {
+        done.push(format!("removed {} files", removed.len()));
+    } else {
+        done.extend(named(&removed));
+    }
+    done.join(", ")
+}
+
+fn named(changed: &[&ChangedFile]) -> Vec<String> {
+    let named = changed.iter().take(MAX_TOLD).map(|file| file.done());
+    let more = changed.len().saturating_sub(MAX_TOLD);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    named.chain(more).collect()
 }
 
 fn entries(count: u64) -> String {

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use osderive_lints::{PLAN_VERSION, PlanReport, Planned};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
 use support::{TOOL, commit};
 
@@ -94,14 +95,14 @@ fn missing_directories_are_not_made() {
 #[test]
 fn nothing_else_is_touched() {
     let root = bootc_root();
-    for path in ["etc/x", "var/lib/y", "opt/z", "var/log/w"] {
+    for path in ["etc/x", "var/opt/y", "opt/z", "srv/w"] {
         let path = root.path().join(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
         fs::write(path, "x").expect("a file");
     }
     let run = commit(root.path(), &[]);
     assert_eq!(run.ended_with(0).stderr, "");
-    for path in ["etc/x", "var/lib/y", "opt/z", "var/log/w"] {
+    for path in ["etc/x", "var/opt/y", "opt/z", "srv/w"] {
         assert!(root.path().join(path).exists(), "{path}");
     }
 }
@@ -118,6 +119,24 @@ fn a_dry_run_prints_the_plan_and_changes_nothing() {
          remove  /tmp/d/f  /tmp starts empty at every boot\n"
     );
     assert!(root.path().join("tmp/d/f").exists());
+}
+
+#[test]
+fn a_dry_run_tells_machines_the_same_with_what_it_cannot_settle() {
+    let root = bootc_root();
+    fs::write(root.path().join("run/x"), "x").expect("a file");
+    let accounts = "root:x:0:0::/:/bin/sh\ntwin:x:0:0::/:/bin/false\n";
+    fs::write(root.path().join("etc/passwd"), accounts).expect("a file");
+    fs::write(root.path().join("etc/group"), "root:x:0:\n").expect("a file");
+    let run = commit(root.path(), &["--dry-run", "--json"]);
+    let report: PlanReport = serde_json::from_str(&run.ended_with(0).stdout).expect("JSON");
+    assert_eq!(report.version, PLAN_VERSION);
+    let planned = |path: &str| report.actions.iter().find(|planned| planned.path == path);
+    let removal = planned("/run/x").expect("is planned");
+    assert_eq!(removal.action, Planned::Remove);
+    assert_eq!(removal.reason, "/run starts empty at every boot");
+    assert_eq!(report.findings[0].rule, "account-duplicate-id");
+    assert!(root.path().join("run/x").exists());
 }
 
 #[test]
@@ -270,10 +289,9 @@ fn on_an_overlay_what_the_layers_below_hold_is_removed_too() {
         .args([lower.path(), layers.path(), Path::new(TOOL)])
         .output()
         .expect("unshare, of util-linux");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stderr),
-        "osderive: committed: removed 402 entries (200 B) from /tmp, /var/cache\n"
-    );
+    let told = String::from_utf8_lossy(&output.stderr);
+    let first = "osderive: committed: removed 402 entries (200 B) from /tmp, /var/cache\n";
+    assert!(told.starts_with(first), "{told}");
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         "merged/var/cache\nmerged/var/tmp\n"
@@ -339,4 +357,138 @@ fn what_may_not_be_removed_is_told_and_the_rest_goes() {
         run.stderr
     );
     assert_eq!(names(&root.path().join("tmp/a")), 1);
+}
+
+/// A /var with everything that a commit treats in its own way.
+const STATE: &str = r"
+cd $1
+mkdir -p var/lib/app/db/deep var/lib/app/empty var/log/app var/spool/q var/lib/dpkg/info var/lib/apt/lists
+printf 'root:x:0:0::/:/bin/sh\napp:x:901:902::/:/bin/sh\n' >etc/passwd
+printf 'root:x:0:\napp:x:902:\n' >etc/group
+echo one >var/lib/app/db/one; echo two >var/lib/app/db/deep/two; ln var/lib/app/db/one var/lib/app/db/twin
+ln -s one var/lib/app/db/link; truncate -s 1M var/lib/app/sparse
+chown -R 901:902 var/lib/app/db var/log/app; chmod 2750 var/lib/app/db var/log/app
+chmod 4750 var/lib/app/db/deep/two
+echo log >var/log/app/log; echo log >var/log/dpkg.log; chown 901 var/log/app/log
+mkfifo var/lib/app/fifo; ln -s ../x var/lib/link; echo status >var/lib/dpkg/status; echo list >var/lib/apt/lists/x
+echo loose >var/lib/loose
+mkdir -p usr/share/factory/var/lib/app; echo older >usr/share/factory/var/lib/app/older
+";
+
+fn root_with_state() -> tempfile::TempDir {
+    let root = bootc_root();
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", STATE, "sh"]).arg(root.path());
+    assert!(shell.status().expect("runs").success());
+    root
+}
+
+/// All paths with mode, owner, links, size and target, and the content of files.
+fn listing(root: &Path) -> String {
+    let list = "cd $1 && find . -printf '%p|%M|%U|%G|%n|%l\n' | LC_ALL=C sort; \
+        find . -type f | LC_ALL=C sort | xargs sha256sum";
+    let output = Command::new("sh")
+        .args(["-ec", list, "sh"])
+        .arg(root)
+        .output()
+        .expect("runs");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn accounts_with_other_ids_than_in_the_previous_image_are_told() {
+    let (root, previous) = (bootc_root(), bootc_root());
+    let passwd = |root: &Path, ids: [u32; 2]| {
+        let [web, db] = ids;
+        let text = format!("web:x:{web}:{web}::/:/bin/sh\ndb:x:{db}:{db}::/:/bin/sh\n");
+        fs::write(root.join("etc/passwd"), text).expect("writes");
+    };
+    passwd(root.path(), [901, 902]);
+    passwd(previous.path(), [901, 903]);
+    let option = format!("--previous={}", previous.path().display());
+    let run = commit(root.path(), &[&option]);
+    let told =
+        "1 account has another id than in the previous image: user db has the uid 902, had 903";
+    assert!(run.ended_with(0).stderr.contains(told), "{}", run.stderr);
+    assert!(run.stderr.contains("\n    u db 903\n"), "{}", run.stderr);
+
+    fs::remove_file(previous.path().join("etc/passwd")).expect("removes");
+    let run = commit(root.path(), &[&option]);
+    let told = "osderive: no account in ";
+    assert!(run.ended_with(1).stderr.starts_with(told), "{}", run.stderr);
+}
+
+#[test]
+fn what_boot_makes_goes_and_what_it_does_not_make_just_so_stays() {
+    let root = bootc_root();
+    let write = |path: &str, content: &str| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        fs::write(path, content).expect("a file");
+    };
+    write(
+        "usr/lib/tmpfiles.d/base.conf",
+        "d /var/lib/same 0700\nd /var/lib/full\nf /var/lib/file - - - - said\nL /var/lib/link - - - - said\n\
+         d /var/opt\nd /var/usrlocal/bin\n",
+    );
+    for path in ["var/lib/same", "var/opt", "var/usrlocal/bin"] {
+        fs::create_dir_all(root.path().join(path)).expect("directories");
+    }
+    write("var/lib/full/mine", "mine");
+    write("var/lib/file", "changed");
+    symlink("changed", root.path().join("var/lib/link")).expect("a link");
+    let run = commit(root.path(), &[]);
+    let hint = "osderive: /var: took away what boot makes; a later RUN has it again ";
+    assert!(run.ended_with(0).stderr.contains(hint), "{}", run.stderr);
+    let list = listing(root.path());
+    let below_var = list.lines().filter_map(|line| line.strip_prefix("./var/"));
+    let below_var: Vec<&str> = below_var
+        .filter_map(|line| line.split('|').next())
+        .collect();
+    assert_eq!(
+        below_var,
+        ["cache", "opt", "tmp", "usrlocal/bin", "usrlocal"]
+    );
+    for (kept, content) in [("full/mine", "mine"), ("file", "changed")] {
+        let copy = root.path().join("usr/share/factory/var/lib").join(kept);
+        assert_eq!(fs::read_to_string(copy).expect("a copy"), content);
+    }
+    let lines = root.path().join("usr/lib/tmpfiles.d");
+    let ours = fs::read_dir(lines)
+        .expect("lists")
+        .map(|entry| entry.expect("one").path());
+    let ours = ours.map(|path| fs::read_to_string(path).expect("reads"));
+    assert!(
+        ours.into_iter()
+            .any(|text| text.contains("L /var/lib/link - root root - changed"))
+    );
+    commit(root.path(), &[]);
+    assert_eq!(listing(root.path()), list, "once more changes nothing");
+}
+
+#[test]
+fn what_a_step_left_in_var_is_declared_and_kept_outside_of_it() {
+    let root = root_with_state();
+    let run = commit(root.path(), &[]);
+    let list = listing(root.path());
+    let below_var = list.lines().filter(|line| line.starts_with("./var/"));
+    let below_var: Vec<&str> = below_var.collect();
+    // Nothing but the areas, which are emptied.
+    assert_eq!(below_var.len(), 2, "{below_var:?}");
+    assert!(list.contains("./usr/lib/sysimage/dpkg/status|"), "{list}");
+    for kept in [
+        "./usr/share/factory/var/lib/app/db/deep/two|-rwsr-x---|901|902|1|",
+        "./usr/share/factory/var/lib/app/db/twin|-rw-r--r--|901|902|2|",
+        "./usr/share/factory/var/lib/app/older|",
+        "./usr/share/factory/var/lib/loose|",
+    ] {
+        assert!(list.contains(kept), "{kept}: {list}");
+    }
+    let summary = run.ended_with(0).stderr.clone();
+    assert!(summary.contains("osderive: /var: declared "), "{summary}");
+    assert!(
+        summary.contains("kept 5 files in /usr/share/factory"),
+        "{summary}"
+    );
 }

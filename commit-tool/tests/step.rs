@@ -231,7 +231,7 @@ fn daemons_are_ended_before_the_commit_and_named() {
     let image = Image::bootable();
     // One ends on SIGTERM and tidies up, one ignores it, one is in a session of its own.
     let run = image.sh(
-        "(trap 'rm /etc/socket; exit' TERM; touch /etc/socket; while :; do sleep 0.01; done) &
+        "(trap 'sleep 0.1; rm /etc/socket; exit' TERM; touch /etc/socket; while :; do sleep 0.01; done) &
          (trap '' TERM; touch /etc/deaf; while :; do sleep 0.01; done) &
          setsid tail -f /dev/null >/dev/null 2>&1 &
          until [ -e /etc/socket ] && [ -e /etc/deaf ] && grep -q tail /proc/$!/comm; do sleep 0.01; done",
@@ -556,4 +556,19 @@ fn accounts_are_not_declared_behind_a_mount() {
         .map(|kept| kept.reason.as_str())
         .collect();
     assert!(kept.contains(&"behind a mount or a link"), "{kept:?}");
+}
+
+#[test]
+fn var_is_there_for_the_command_and_gone_after_it() {
+    let image = Image::bootable();
+    image.write(
+        "etc/tmpfiles.d/app.conf",
+        "d /var/lib/app 0750 1234 1234\nf /var/spool/app/file - - - - text\n",
+    );
+    let script = "stat -c %a:%u /var/lib/app; cat /var/spool/app/file; touch /var/spool/app/new";
+    let run = image.sh(script);
+    assert_eq!(run.ended_with(0).stdout, "750:1234\ntext");
+    assert_eq!(image.list("var"), ["cache", "spool", "tmp"]);
+    assert_eq!(image.list("var/spool/app"), ["new"]);
+    assert_eq!(run.stderr, "");
 }

@@ -1,63 +1,92 @@
 //! Accounts: what a step adds to /etc/passwd and its siblings becomes sysusers.d lines with the
 //! same ids, because a machine that ever changed /etc/passwd keeps its own. Observe, plan, apply.
 
-mod apply;
 mod declare;
 mod find;
+mod ledger;
 mod observe;
+mod owners;
 mod plan;
+mod previous;
 mod tidy;
 
-use osderive_lints::{ChangedFile, Finding, KeptEntry};
+use std::collections::BTreeSet;
 
-use crate::{error::Result, rootfs::Rootfs};
+use osderive_lints::{
+    MAX_LISTED_ENTRIES,
+    model::{
+        ids::Ids,
+        ledger::{Entry, Ledger},
+    },
+};
+
+use crate::{
+    error::Result,
+    place::Place,
+    rootfs::Rootfs,
+    settled::{Plan, Settled, Tell},
+};
 
 pub(crate) use observe::Snapshot;
-pub(crate) use plan::Plan;
+pub(crate) use owners::Began;
+pub(crate) use previous::Previous;
 
-/// What was done about accounts.
-#[derive(Debug, Default)]
-pub(crate) struct Settled {
-    pub(crate) changed: Vec<ChangedFile>,
-    pub(crate) kept: Vec<KeptEntry>,
-    pub(crate) findings: Vec<Finding>,
-}
-
-/// What shall be done about the accounts of a root file system, compared with what it was before
-/// the step's command; without that, with what the image declares.
-pub(crate) fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {
+fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {
     let after = Snapshot::take(rootfs)?;
     if before == Some(&after) {
         return Ok(Plan::default());
     }
     let declared = observe::Declared::read(rootfs, &after)?;
-    Ok(plan::plan(before, &after, &declared))
+    let mut plan = plan::plan(before, &after, &declared);
+    plan.settled.accounts = before.map_or_else(Vec::new, |before| made(before, &after));
+    Ok(plan)
 }
 
-/// Makes the plan and applies it.
+/// The accounts that were not there before, or had another id.
+fn made(before: &Snapshot, after: &Snapshot) -> Vec<Entry> {
+    let ids = |seen: &Snapshot| Ids::of([seen.file("passwd"), b"", seen.file("group"), b""]);
+    let old: BTreeSet<Entry> = ids(before).entries().collect();
+    let new = ids(after);
+    let made = new.entries().filter(|entry| !old.contains(entry));
+    made.take(MAX_LISTED_ENTRIES).collect()
+}
+
+/// What would be done about the accounts of a root file system without knowing what they were.
+pub(crate) fn preview(rootfs: &Rootfs) -> Result<Settled> {
+    Ok(plan(rootfs, None)?.preview())
+}
+
+/// Declares the accounts that are new compared with what they were before the step's command;
+/// without that, those that the image does not declare.
 pub(crate) fn settle(
     rootfs: &Rootfs,
     before: Option<&Snapshot>,
-    mut tell: impl FnMut(&ChangedFile),
+    tell: Tell<'_>,
 ) -> Result<Settled> {
-    let mut plan = plan(rootfs, before)?;
-    let undone = apply::apply(rootfs, &plan)?;
-    let is_done = |action: &&plan::Action| !undone.contains(action);
-    let changed: Vec<ChangedFile> = (plan.actions.iter())
-        .filter(is_done)
-        .map(plan::Action::as_changed_file)
-        .collect();
-    changed.iter().for_each(&mut tell);
-    let left = undone.iter().map(|action| KeptEntry {
-        path: action.path(),
-        reason: "behind a mount or a link".to_owned(),
-    });
-    plan.keep.extend(left.collect::<Vec<_>>());
-    Ok(Settled {
-        changed,
-        kept: plan.keep,
-        findings: plan.findings,
-    })
+    plan(rootfs, before)?.apply(&Place::of(rootfs), tell)
+}
+
+/// Gives the accounts that a step made the ids that the ledger says, with all that belongs to them,
+/// and tells which ids differ and which the ledger lacks. The account files come last, so that a
+/// commit that was interrupted begins again; only where ids change places it cannot be repeated, and
+/// an engine drops the layer of a step that was interrupted.
+pub(crate) fn keep_ids(
+    rootfs: &Rootfs,
+    ledger: &Ledger,
+    before: &Snapshot,
+    began: Began,
+    tell: Tell<'_>,
+) -> Result<Settled> {
+    let after = Snapshot::take(rootfs)?;
+    if *before == after {
+        return Ok(Settled::default());
+    }
+    let limits = observe::Declared::read(rootfs, &after)?.limits();
+    let renumbering = ledger::renumber(ledger, before, &after, limits);
+    if !renumbering.moves.is_empty() {
+        owners::change(rootfs, &renumbering.moves, began)?;
+    }
+    renumbering.files.apply(&Place::of(rootfs), tell)
 }
 
 #[cfg(test)]

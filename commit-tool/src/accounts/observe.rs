@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
-    os::unix::ffi::OsStrExt as _,
 };
 
 use rustix::{
@@ -12,10 +11,13 @@ use rustix::{
     io::Errno,
 };
 
+use super::declare::Limits;
 use crate::{
     error::{Error, Result},
-    handle::{look, open_below, read_in_root, read_regular, sorted_names},
+    handle::{look, open_below, read_in_root, read_regular},
+    place::BESIDE,
     rootfs::Rootfs,
+    snippets::Folder,
 };
 
 /// Where our own files are, and those of packages.
@@ -33,11 +35,8 @@ const SYSUSERS_PATHS: [&str; 4] = [
 const BASE_PASSWD: [&str; 2] = ["usr/lib/passwd", "usr/share/base-passwd/passwd.master"];
 const BASE_GROUP: [&str; 2] = ["usr/lib/group", "usr/share/base-passwd/group.master"];
 
-/// The name of a file that is being written; one that stands there was left by a killed commit.
-pub(super) const BESIDE: &str = ".osderive-new";
-
 /// As much of an account file as build engines read.
-const MAX_FILE_BYTES: u64 = 10 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 10 << 20;
 
 /// The account files.
 pub(super) const FILES: [&str; 6] = ["passwd", "group", "shadow", "gshadow", "subuid", "subgid"];
@@ -124,13 +123,11 @@ fn open_etc(rootfs: &Rootfs) -> Result<Option<(&'static str, OwnedFd)>> {
 /// What an image declares about accounts.
 #[derive(Debug, Default)]
 pub(super) struct Declared {
-    /// Each directory's `.conf` files, most important directory first.
-    pub(super) sysusers: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// Each of [`SYSUSERS_PATHS`], most important first.
+    pub(super) sysusers: Vec<Folder>,
     pub(super) base_passwd: Vec<u8>,
     pub(super) base_group: Vec<u8>,
     pub(super) login_defs: Vec<u8>,
-    /// Whether a killed commit left an unfinished file in sysusers.d.
-    pub(super) unfinished: bool,
 }
 
 impl Declared {
@@ -141,34 +138,19 @@ impl Declared {
                 (Some(below), Some(etc)) => format!("{etc}/{below}"),
                 _ => path.to_owned(),
             };
-            declared.sysusers.push(conf_files(rootfs, &path)?);
+            declared.sysusers.push(Folder::read(rootfs, &path)?);
         }
         declared.base_passwd = joined(rootfs, &BASE_PASSWD);
         declared.base_group = joined(rootfs, &BASE_GROUP);
         let etc = seen.etc.unwrap_or("etc");
         declared.login_defs = joined(rootfs, &[&format!("{etc}/login.defs")]);
-        declared.unfinished = open_below(rootfs.as_fd(), SYSUSERS)
-            .is_ok_and(|directory| look(directory.as_fd(), OsStr::new(BESIDE)).is_ok());
         Ok(declared)
     }
-}
 
-/// The `.conf` files of a directory. A link is followed inside of the root; what cannot be read,
-/// such as /dev/null, is empty, which masks other files of the name.
-fn conf_files(rootfs: &Rootfs, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let Ok(directory) = open_below(rootfs.as_fd(), path) else {
-        return Ok(Vec::new());
-    };
-    let names = sorted_names(directory.as_fd()).map_err(|source| failed(path, source))?;
-    let names = names.iter().map(|name| name.as_bytes());
-    Ok(names
-        .filter(|name| name.ends_with(b".conf"))
-        .map(|name| {
-            let file = [path.as_bytes(), b"/", name].concat();
-            let content = read_in_root(rootfs.as_fd(), OsStr::from_bytes(&file), MAX_FILE_BYTES);
-            (name.to_owned(), content.unwrap_or_default())
-        })
-        .collect())
+    /// The lowest ids of people's accounts.
+    pub(super) fn limits(&self) -> Limits {
+        Limits::parse(&self.login_defs)
+    }
 }
 
 fn joined(rootfs: &Rootfs, paths: &[&str]) -> Vec<u8> {

@@ -3,111 +3,48 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
+    path::Path,
 };
 
 use osderive_lints::{
-    Change, ChangedFile, Finding, KeptEntry, escape_path,
+    KeptEntry, escape_path,
     model::{passwd::User, shadow, sysusers},
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{
-    declare::{Accounts, Declarations, Key, Limits},
+    declare::{Accounts, Declarations, Key},
     find::find,
-    observe::{BESIDE, Declared, SYSUSERS, Snapshot},
+    observe::{Declared, SYSUSERS, Snapshot},
     tidy::{self, Tidied},
 };
+use crate::{
+    files::Action,
+    place::BESIDE,
+    settled::Plan,
+    snippets::{Folder, Kind, UNFINISHED, is_own},
+};
 
-/// Our files sort before those of packages: of two lines for an account systemd takes the first.
-const PREFIX: &str = "00-osderive-";
-const SUFFIX: &str = ".conf";
-const HASH_DIGITS: usize = 12;
-
-const HEADER: &str = "\
+const SYSUSERS_D: Kind = Kind {
+    directory: SYSUSERS,
+    header: "\
 # Accounts that a step of the image's build made, with the ids that the image's files carry.
 # Written by osderive from /etc/passwd and /etc/group; it sorts first, so that its ids count.
-";
+",
+    outdated: "it declares accounts that have changed or gone",
+};
 
 /// Accounts that a reason names; the others are counted.
 const MAX_NAMED: usize = 20;
 
-/// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Write a file, new or anew.
-    Write {
-        directory: &'static str,
-        name: String,
-        content: Vec<u8>,
-        reason: String,
-    },
-    /// Take a file away.
-    Remove {
-        directory: &'static str,
-        name: String,
-        reason: String,
-    },
-}
-
-impl Action {
-    /// The absolute path as text.
-    pub(super) fn path(&self) -> String {
-        let (Self::Write {
-            directory, name, ..
-        }
-        | Self::Remove {
-            directory, name, ..
-        }) = self;
-        format!("/{directory}/{name}")
-    }
-
-    /// The action for people.
-    pub(super) fn as_changed_file(&self) -> ChangedFile {
-        let (change, reason) = match self {
-            Self::Write { reason, .. } => (Change::Wrote, reason),
-            Self::Remove { reason, .. } => (Change::Removed, reason),
-        };
-        ChangedFile {
-            change,
-            path: self.path(),
-            reason: reason.clone(),
-        }
-    }
-}
-
-/// What shall be done, and what cannot be.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// In the order in which they are applied.
-    pub(super) actions: Vec<Action>,
-    pub(super) keep: Vec<KeptEntry>,
-    pub(super) findings: Vec<Finding>,
-}
-
-impl Plan {
-    /// The actions for people.
-    pub(crate) fn changed_files(&self) -> impl Iterator<Item = ChangedFile> {
-        self.actions.iter().map(Action::as_changed_file)
-    }
-
-    /// The paths that are left alone.
-    pub(crate) fn kept(&self) -> &[KeptEntry] {
-        &self.keep
-    }
-}
-
 /// Makes the plan.
 pub(super) fn plan(before: Option<&Snapshot>, after: &Snapshot, declared: &Declared) -> Plan {
-    let mut plan = Plan {
-        keep: odd_files(after),
-        ..Plan::default()
-    };
+    let mut plan = Plan::default();
+    plan.settled.kept = odd_files(after);
     let readable = ["passwd", "group"]
         .iter()
         .all(|name| after.files.contains_key(name));
     if readable {
-        let limits = Limits::parse(&declared.login_defs);
+        let limits = declared.limits();
         let view = View {
             before,
             after,
@@ -116,9 +53,9 @@ pub(super) fn plan(before: Option<&Snapshot>, after: &Snapshot, declared: &Decla
         };
         view.plan_shadows(&mut plan);
         view.plan_declarations(&mut plan);
-        plan.findings = find(before, after, declared, &view.accounts);
+        plan.settled.findings = find(before, after, declared, &view.accounts);
     }
-    plan_debris(before, after, declared, &mut plan);
+    plan_debris(before, after, &mut plan);
     plan
 }
 
@@ -131,46 +68,20 @@ fn odd_files(after: &Snapshot) -> Vec<KeptEntry> {
     after.odd.iter().map(kept).collect()
 }
 
-fn plan_debris(before: Option<&Snapshot>, after: &Snapshot, declared: &Declared, plan: &mut Plan) {
+fn plan_debris(before: Option<&Snapshot>, after: &Snapshot, plan: &mut Plan) {
     let Some(etc) = after.etc else { return };
-    let unfinished = "an unfinished file of an interrupted commit";
     let is_new = |name: &String| {
         before.is_none_or(|before| before.debris.get(name) != after.debris.get(name))
     };
     for name in after.debris.keys().filter(|name| is_new(name)) {
         let reason = match name.as_str() {
-            BESIDE => unfinished,
+            BESIDE => UNFINISHED,
             name if name.ends_with('-') => "backup of account tools",
             _ => "lock of account tools",
         };
-        plan.remove(etc, name, reason);
-    }
-    if declared.unfinished {
-        plan.remove(SYSUSERS, BESIDE, unfinished);
-    }
-}
-
-impl Plan {
-    fn remove(&mut self, directory: &'static str, name: &str, reason: &str) {
-        self.actions.push(Action::Remove {
-            directory,
-            name: name.to_owned(),
+        plan.actions.push(Action::Remove {
+            path: Path::new(etc).join(name),
             reason: reason.to_owned(),
-        });
-    }
-
-    fn writes(&self, name: &str) -> bool {
-        let is_it =
-            |action: &Action| matches!(action, Action::Write { name: of, .. } if of == name);
-        self.actions.iter().any(is_it)
-    }
-
-    fn write(&mut self, directory: &'static str, name: &str, content: Vec<u8>, reason: String) {
-        self.actions.push(Action::Write {
-            directory,
-            name: name.to_owned(),
-            content,
-            reason,
         });
     }
 }
@@ -181,12 +92,6 @@ struct View<'a> {
     after: &'a Snapshot,
     declared: &'a Declared,
     accounts: Accounts<'a>,
-}
-
-/// One of our files, cut into its lines.
-struct OwnFile<'a> {
-    name: &'a str,
-    lines: Vec<&'a str>,
 }
 
 impl<'a> View<'a> {
@@ -225,12 +130,10 @@ impl<'a> View<'a> {
     fn plan_declarations(&self, plan: &mut Plan) {
         let lines = self.accounts.lines();
         let true_lines: BTreeSet<&str> = lines.values().map(String::as_str).collect();
-        let own = self.own_files();
-        let own_lines = || own.iter().flat_map(|file| file.lines.iter().copied());
-        let kept: BTreeSet<&str> = own_lines()
-            .filter(|line| true_lines.contains(line))
-            .collect();
-        let renewed = self.keys_of(own_lines().filter(|line| !true_lines.contains(line)));
+        let own_lines = || self.own_lines();
+        let is_true = |line: &str| true_lines.contains(line);
+        let kept: BTreeSet<&str> = own_lines().filter(|line| is_true(line)).collect();
+        let renewed = self.keys_of(own_lines().filter(|line| !is_true(line)));
 
         let wanted: BTreeMap<Key<'_>, &str> = self
             .needed(&lines, renewed)
@@ -238,41 +141,11 @@ impl<'a> View<'a> {
             .map(|key| (key, lines[&key].as_str()))
             .filter(|(_, line)| !kept.contains(line))
             .collect();
-        if !wanted.is_empty() {
-            self.plan_file(
-                plan,
-                wanted.values().copied(),
-                reason(&wanted, &self.accounts),
-            );
-        }
-        for file in &own {
-            let fresh: Vec<&str> = (file.lines.iter().copied())
-                .filter(|line| true_lines.contains(line))
-                .collect();
-            if fresh.len() == file.lines.len() {
-                continue;
-            }
-            if !fresh.is_empty() {
-                let reason = "what is still true of an older file of ours".to_owned();
-                self.plan_file(plan, fresh.into_iter(), reason);
-            }
-            // A file of ours that somebody added lines to becomes again what its name says.
-            if !plan.writes(file.name) {
-                let reason = "it declares accounts that have changed or gone";
-                plan.remove(SYSUSERS, file.name, reason);
-            }
-        }
-    }
-
-    fn plan_file<'l>(&self, plan: &mut Plan, lines: impl Iterator<Item = &'l str>, reason: String) {
-        let content = lines.fold(HEADER.to_owned(), |text, line| text + line + "\n");
-        let name = own_name(&content);
-        let content = content.into_bytes();
-        let exists =
-            |(old, bytes): &(Vec<u8>, Vec<u8>)| *old == name.as_bytes() && *bytes == content;
-        if !self.image_files().iter().any(exists) {
-            plan.write(SYSUSERS, &name, content, reason);
-        }
+        let reason = reason(&wanted, &self.accounts);
+        let wanted: Vec<&[u8]> = wanted.values().map(|line| line.as_bytes()).collect();
+        let is_true = |line: &[u8]| std::str::from_utf8(line).is_ok_and(is_true);
+        plan.actions
+            .extend(self.folder().plan(&SYSUSERS_D, &wanted, &reason, is_true));
     }
 
     /// The accounts to declare and those they refer to, as far as nothing declares them.
@@ -335,33 +208,27 @@ impl<'a> View<'a> {
         all.into_keys().filter(|key| spoken.names(*key)).collect()
     }
 
-    fn image_files(&self) -> &'a [(Vec<u8>, Vec<u8>)] {
-        self.declared.sysusers.last().map_or(&[], Vec::as_slice)
+    fn folder(&self) -> &'a Folder {
+        self.declared
+            .sysusers
+            .last()
+            .expect("read for each directory")
     }
 
-    fn own_files(&self) -> Vec<OwnFile<'a>> {
-        let own = |(name, content): &'a (Vec<u8>, Vec<u8>)| {
-            let name = std::str::from_utf8(name).ok().filter(|name| is_own(name))?;
-            let text = std::str::from_utf8(content).unwrap_or_default();
-            let lines = text.lines().filter(|line| !line.starts_with('#'));
-            Some(OwnFile {
-                name,
-                lines: lines.collect(),
-            })
-        };
-        self.image_files().iter().filter_map(own).collect()
+    fn own_lines(&self) -> impl Iterator<Item = &'a str> {
+        (self.folder().own_lines()).filter_map(|line| std::str::from_utf8(line).ok())
     }
 
     fn effective(&self) -> Vec<(&'a [u8], &'a [u8])> {
-        sysusers::effective(self.declared.sysusers.iter().map(Vec::as_slice))
+        let folders = self.declared.sysusers.iter();
+        sysusers::effective(folders.map(|folder| folder.files.as_slice()))
     }
 
     fn other_declarations(&self) -> Declarations {
-        let is_other = |name: &[u8]| !std::str::from_utf8(name).is_ok_and(is_own);
         let files = self.effective().into_iter();
         Declarations::of(
             files
-                .filter(|(name, _)| is_other(name))
+                .filter(|(name, _)| !is_own(name))
                 .map(|(_, file)| file),
         )
     }
@@ -416,7 +283,11 @@ impl BaseAccounts<'_> {
 
 fn plan_tidied(plan: &mut Plan, etc: &'static str, name: &str, tidied: Tidied) {
     if let Some(content) = tidied.content {
-        plan.write(etc, name, content, tidied.reasons.join("; "));
+        plan.actions.push(Action::Write {
+            path: Path::new(etc).join(name),
+            content,
+            reason: tidied.reasons.join("; "),
+        });
     }
 }
 
@@ -435,21 +306,4 @@ fn reason(wanted: &BTreeMap<Key<'_>, &str>, accounts: &Accounts<'_>) -> String {
         named.push(format!("and {} more", wanted.len() - MAX_NAMED));
     }
     format!("the same ids on every machine: {}", named.join(", "))
-}
-
-fn own_name(content: &str) -> String {
-    let mut name = PREFIX.to_owned();
-    for byte in Sha256::digest(content).iter().take(HASH_DIGITS / 2) {
-        let _ = write!(name, "{byte:02x}");
-    }
-    name + SUFFIX
-}
-
-fn is_own(name: &str) -> bool {
-    let hash = name
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.strip_suffix(SUFFIX));
-    hash.is_some_and(|hash| {
-        hash.len() == HASH_DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
 }

@@ -1,0 +1,133 @@
+//! What only the image's own programs can make: depmod's index and dracut's initramfs. They run in
+//! a step, whose root is the image's; a commit from outside runs none of the image's programs.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use osderive_lints::{
+    EntryKind, escape_path,
+    model::initramfs::{Ostree, ostree},
+    rules::{kernel_depmod, kernel_initramfs},
+};
+
+use super::{
+    observe::{INITRAMFS, MODULES},
+    plan::{INDEXED, Wanted, wrote},
+};
+use crate::{
+    error::Result,
+    files::shown,
+    place::{BESIDE, Place, Told as _},
+    rootfs::Rootfs,
+    settled::{Plan, Settled, Tell},
+};
+
+/// Runs programs of the image.
+pub(super) struct Maker<'a> {
+    place: &'a Place<'a>,
+    is_root: bool,
+}
+
+impl<'a> Maker<'a> {
+    pub(super) fn new(rootfs: &Rootfs, place: &'a Place<'a>) -> Self {
+        Self {
+            place,
+            is_root: rootfs.is_own_root(),
+        }
+    }
+
+    pub(super) fn depmod(&self, version: &str, tell: Tell<'_>) -> Settled {
+        let mut settled = Settled::default();
+        match self.run("depmod", &[version]) {
+            Ok(()) => {
+                let file = wrote(version, "modules.dep", INDEXED);
+                tell(&file);
+                settled.changed.push(file);
+            }
+            Err(unmade) => settled
+                .findings
+                .push(kernel_depmod::finding(version, &unmade)),
+        }
+        settled
+    }
+
+    /// The initramfs is put in place only when it is what is wanted.
+    pub(super) fn initramfs(&self, wanted: Wanted, tell: Tell<'_>) -> Result<Settled> {
+        let directory = Path::new(MODULES).join(&wanted.version);
+        let unfinished = directory.join(BESIDE);
+        let mut settled = Settled::default();
+        if let Err(unmade) = self.dracut(&wanted.version, &unfinished) {
+            let _ = self.place.remove(&unfinished, EntryKind::File);
+            let finding = kernel_initramfs::finding(&wanted.version, wanted.problem, &unmade);
+            settled.findings.push(finding);
+            return Ok(settled);
+        }
+        let made = directory.join(INITRAMFS);
+        self.place.rename(&unfinished, &made).told("move", &made)?;
+        let file = wrote(&wanted.version, INITRAMFS, &wanted.reason());
+        tell(&file);
+        settled.changed.push(file);
+        settled.add(replaced(wanted.replaces).apply(self.place, tell)?);
+        Ok(settled)
+    }
+
+    fn dracut(&self, version: &str, unfinished: &Path) -> Result<(), String> {
+        let path = shown(unfinished);
+        let flags = ["--quiet", "--force", "--no-hostonly", "--reproducible"];
+        // /var/tmp, its default, may be a directory that only a machine has.
+        let words = [
+            "--tmpdir", "/tmp", "--add", "ostree", "--kver", version, &path,
+        ];
+        self.run("dracut", &[&flags[..], &words[..]].concat())?;
+        let made = self.place.open_file(unfinished);
+        match made.map(ostree) {
+            Ok(Ostree::Present | Ostree::Unreadable(_)) => Ok(()),
+            _ => Err(
+                "dracut makes none with it: its module ostree (Debian's ostree-boot) is missing"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn run(&self, program: &str, words: &[&str]) -> Result<(), String> {
+        if !self.is_root {
+            return Err(format!(
+                "a commit from outside does not run the image's {program}"
+            ));
+        }
+        let output = Command::new(program)
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .output();
+        match output {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => {
+                let said = output
+                    .stderr
+                    .trim_ascii()
+                    .rsplit(|&byte| byte == b'\n')
+                    .next();
+                let said = escape_path(said.unwrap_or_default());
+                Err(format!("{program} failed ({}): {said}", output.status))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(format!("the image has no {program}"))
+            }
+            Err(error) => Err(format!("{program} cannot be run: {error}")),
+        }
+    }
+}
+
+fn replaced(paths: Vec<PathBuf>) -> Plan {
+    let mut plan = Plan::default();
+    for path in paths {
+        plan.remove(path, "the initramfs that boots is beside the modules");
+    }
+    plan
+}

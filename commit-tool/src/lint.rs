@@ -1,0 +1,247 @@
+//! `lint`: what would go wrong on a machine that runs the image, told before there is one.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _, stdout},
+    path::{Path, PathBuf},
+};
+
+use anstream::{AutoStream, ColorChoice};
+use osderive_lints::{
+    CHECK_FILE, CheckReport, Finding, Input, InputError, Selection, Severity, baseline, lint,
+    output::{self, Look, ReadError, Report},
+    policy::{Config, Containerfile, MAX_CONFIG_BYTES, Policy, PolicyError},
+    rules::{Need, RULES, Rule},
+};
+use thiserror::Error;
+
+use crate::{
+    cli::{Format, LintArgs},
+    error::exit,
+    say,
+};
+
+/// The configuration that is taken without being named.
+const CONFIG: &str = "osderive.toml";
+
+/// Bytes of a report that is a baseline at most.
+const MAX_REPORT_BYTES: u64 = 64 << 20;
+
+/// Why a lint could not run.
+#[derive(Debug, Error)]
+enum Failure {
+    #[error("there is no rule {0:?}; `lint --list` prints them all")]
+    NoRule(String),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Baseline { path: PathBuf, source: ReadError },
+    #[error("{}", .0.message)]
+    Policy(PolicyError),
+}
+
+/// Looks at the input and prints what it found; returns the exit code.
+pub(crate) fn run(args: &LintArgs) -> u8 {
+    match checked(args) {
+        Ok(code) => code,
+        Err(Failure::Policy(error)) => {
+            say(&error.render(is_coloured(&io::stderr())));
+            exit::LINT_FAILED
+        }
+        Err(failure) => {
+            say(&format!("osderive: {failure}\n"));
+            exit::LINT_FAILED
+        }
+    }
+}
+
+fn checked(args: &LintArgs) -> Result<u8, Failure> {
+    if args.list {
+        print(&list());
+        return Ok(0);
+    }
+    if let Some(name) = &args.explain {
+        let rule = Rule::named(name).ok_or_else(|| Failure::NoRule(name.clone()))?;
+        print(rule.documentation());
+        return Ok(0);
+    }
+    if let Some(name) = args.skip.iter().find(|name| Rule::named(name).is_none()) {
+        return Err(Failure::NoRule(name.clone()));
+    }
+    if let Some(directory) = &args.report {
+        return write(args, &directory.join(CHECK_FILE));
+    }
+    let policy = policy(args)?;
+    let configured = policy.config.fail_on.unwrap_or(Severity::Error);
+    let fail_on = match args.fail_on {
+        None if args.fatal_warnings => Severity::Warning,
+        severity => severity.unwrap_or(configured),
+    };
+    let report = report(args, policy)?;
+    publish(args, &report)?;
+    Ok(if report.fails(fail_on) {
+        exit::LINT_FOUND
+    } else {
+        0
+    })
+}
+
+/// Writes the report that the build frontend reads, who knows the policy.
+fn write(args: &LintArgs, path: &Path) -> Result<u8, Failure> {
+    let opened = Input::named(&args.input).open()?;
+    let selection = Selection {
+        skip: args.skip.iter().cloned().collect(),
+    };
+    let outcome = lint(&*opened.tree, opened.config.as_ref(), &selection);
+    let json = serde_json::to_vec(&CheckReport::new(outcome.findings)).unwrap_or_default();
+    std::fs::write(path, json).map_err(in_file(path))?;
+    Ok(0)
+}
+
+fn policy(args: &LintArgs) -> Result<Policy, Failure> {
+    let found = Path::new(CONFIG);
+    let config = args
+        .config
+        .as_deref()
+        .or_else(|| found.exists().then_some(found));
+    let config = match config {
+        None => Config::default(),
+        Some(path) => {
+            let text = read(path, MAX_CONFIG_BYTES)?;
+            let text = String::from_utf8_lossy(&text);
+            Config::parse(&path.display().to_string(), &text).map_err(Failure::Policy)?
+        }
+    };
+    let containerfile = match &args.containerfile {
+        None => None,
+        Some(path) => {
+            let text = read(path, MAX_CONFIG_BYTES)?;
+            let file = Containerfile::parse(&path.display().to_string(), &text);
+            Some(file.map_err(Failure::Policy)?)
+        }
+    };
+    Ok(Policy {
+        config,
+        containerfile,
+    })
+}
+
+fn report(args: &LintArgs, policy: Policy) -> Result<Report, Failure> {
+    let selection = policy.selection(&args.skip.iter().cloned().collect());
+    let named = args
+        .rootfs
+        .as_ref()
+        .map(|rootfs| format!("rootfs:{}", rootfs.display()));
+    let opened = Input::named(named.as_ref().unwrap_or(&args.input)).open()?;
+    let outcome = lint(&*opened.tree, opened.config.as_ref(), &selection);
+    let mut findings = outcome.findings;
+    if let Some(base) = &args.baseline {
+        findings = baseline::mark(findings, &base_findings(base, &selection)?);
+    }
+    let unasked: Vec<&str> = outcome.unasked.iter().map(|(rule, _)| *rule).collect();
+    let settled = policy.apply(findings, &selection, &unasked);
+    let needs = |(rule, need): &(&'static str, Need)| (*rule, need.name());
+    Ok(Report {
+        subject: named.unwrap_or_else(|| args.input.clone()),
+        findings: settled.findings,
+        suppressed: settled.suppressed,
+        unasked: outcome.unasked.iter().map(needs).collect(),
+        selection,
+        has_baseline: args.baseline.is_some(),
+        containerfile: policy.containerfile,
+    })
+}
+
+/// What the base image has: of a report of it, or of a look at it.
+fn base_findings(word: &str, selection: &Selection) -> Result<Vec<Finding>, Failure> {
+    let path = Path::new(word);
+    if path.is_file() && begins_with(path, b"{").map_err(in_file(path))? {
+        let report = read(path, MAX_REPORT_BYTES)?;
+        return output::findings_of(&report).map_err(|source| Failure::Baseline {
+            path: path.to_owned(),
+            source,
+        });
+    }
+    let opened = Input::named(word).open()?;
+    Ok(lint(&*opened.tree, opened.config.as_ref(), selection).findings)
+}
+
+fn begins_with(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut begin = Vec::new();
+    File::open(path)?
+        .take(bytes.len() as u64)
+        .read_to_end(&mut begin)?;
+    Ok(begin == bytes)
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    let file = File::open(path).map_err(in_file(path))?;
+    file.take(limit + 1)
+        .read_to_end(&mut content)
+        .map_err(in_file(path))?;
+    if content.len() as u64 > limit {
+        let too_large = io::Error::from(io::ErrorKind::FileTooLarge);
+        return Err(in_file(path)(too_large));
+    }
+    Ok(content)
+}
+
+fn in_file(path: &Path) -> impl Fn(io::Error) -> Failure {
+    let path = path.to_owned();
+    move |source| Failure::File {
+        path: path.clone(),
+        source,
+    }
+}
+
+fn publish(args: &LintArgs, report: &Report) -> Result<(), Failure> {
+    let Some(file) = &args.output else {
+        print(&formatted(report, args.format, look(args, true)));
+        return Ok(());
+    };
+    let text = formatted(report, args.format, look(args, false));
+    std::fs::write(file, text).map_err(in_file(file))?;
+    print(&formatted(report, Format::Human, look(args, true)));
+    Ok(())
+}
+
+fn formatted(report: &Report, format: Format, look: Look) -> String {
+    match format {
+        Format::Human => output::human(report, look),
+        Format::Json => output::json(report),
+        Format::Sarif => output::sarif(report),
+        Format::Github => output::github(report),
+        Format::Junit => output::junit(report),
+    }
+}
+
+/// As the terminal is, or for a file.
+fn look(args: &LintArgs, is_printed: bool) -> Look {
+    let size = terminal_size::terminal_size_of(stdout());
+    Look {
+        width: size.filter(|_| is_printed).map(|(width, _)| width.0.into()),
+        is_coloured: is_printed && is_coloured(&stdout()),
+        is_whole: args.no_truncate,
+    }
+}
+
+fn is_coloured(stream: &impl anstream::stream::RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
+
+fn list() -> String {
+    let line = |rule: &Rule| {
+        let (severity, scope) = (rule.severity.name(), rule.scope.name());
+        let names = rule.names().collect::<Vec<_>>().join(", ");
+        format!("{severity:8} {scope:7} {names}: {}\n", rule.summary)
+    };
+    RULES.iter().map(line).collect()
+}
+
+fn print(text: &str) {
+    // A reader that has seen enough may close the pipe.
+    let _ = stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,145 @@
+//! The second stage: a line for each directory of /etc that is no longer what a lower layer says,
+//! with its owner by name, one for each entry of a package's account, and a finding for directories
+//! of /usr. A pure function.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use osderive_lints::{
+    model::tmpfiles::{Line, Mode, Owner},
+    rules::directory_metadata,
+};
+
+use super::observe::{Accounts, DYNAMIC, Declared, ETC, Metadata, Owned, Snapshot};
+use crate::{files::shown, settled::Plan, snippets::TMPFILES_D, var::pattern_of};
+
+/// Makes the plan.
+pub(super) fn plan(
+    before: &Snapshot,
+    after: &Snapshot,
+    owned: &Owned,
+    accounts: &Accounts,
+    declared: &Declared,
+) -> Plan {
+    let mut plan = Plan::default();
+    let changed: Vec<(&PathBuf, Metadata)> = (after.0.iter())
+        .filter(|(path, now)| before.0.get(*path).is_some_and(|old| old != *now))
+        .map(|(path, now)| (path, *now))
+        .collect();
+    let in_etc = |(path, _): &&(&PathBuf, Metadata)| path.starts_with(ETC);
+    let lost: Vec<String> = (changed.iter())
+        .filter(|change| !in_etc(change))
+        .map(|(path, _)| shown(path))
+        .collect();
+    plan.settled
+        .findings
+        .extend(directory_metadata::finding(&lost));
+
+    let text = |(path, now): (&PathBuf, Metadata)| line(path, now, accounts);
+    let known: BTreeSet<&[u8]> = declared.tmpfiles.own_lines().collect();
+    let changed: BTreeMap<&PathBuf, Vec<u8>> = (changed.iter().filter(in_etc))
+        .filter_map(|change| Some((change.0, text(*change)?)))
+        .collect();
+    let mut all: BTreeSet<Vec<u8>> = (after.0.iter())
+        .filter_map(|(path, now)| text((path, *now)))
+        .collect();
+    // One line is enough for a path.
+    let is_told = |path: &PathBuf| {
+        let now = after.0.get(path).and_then(|now| text((path, *now)));
+        changed.contains_key(path) || now.is_some_and(|line| known.contains(line.as_slice()))
+    };
+    // Deepest first: below a directory that has its owner already, systemd changes no others.
+    let owned: Vec<Vec<u8>> = (owned.0.iter().rev())
+        .filter(|(path, _)| !is_told(path))
+        .filter_map(|(path, now)| line_of_owner(path, *now, accounts))
+        .filter(|(path, _)| !declared.has_other_line(path))
+        .map(|(_, line)| line)
+        .collect();
+    // Their order counts, and there is one within a file only: when one of them is new, all are.
+    let some_new = owned.iter().any(|line| !known.contains(line.as_slice()));
+    let again = |line: &[u8]| some_new && owned.iter().any(|owned| owned == line);
+    let wanted: Vec<&[u8]> = (changed.values().chain(&owned))
+        .map(Vec::as_slice)
+        .filter(|line| !known.contains(line) || again(line))
+        .collect();
+    all.extend(owned.iter().cloned());
+    // Other lines are not about metadata of /etc.
+    let is_ours = |line: &[u8]| {
+        let path = line.strip_prefix(b"z ").unwrap_or_default();
+        path.strip_prefix(b"\"")
+            .unwrap_or(path)
+            .starts_with(b"/etc")
+    };
+    let is_true = |line: &[u8]| !is_ours(line) || (all.contains(line) && !again(line));
+    let reason = "an import keeps the mode and owner that a lower layer gives a directory, and a machine may \
+                  have given an account's id to another one";
+    let files = declared
+        .tmpfiles
+        .plan(&TMPFILES_D, &wanted, reason, is_true);
+    plan.actions.extend(files);
+    plan
+}
+
+/// None when systemd cannot be told, which is so for a line break in the path.
+fn line(path: &Path, (bits, uid, gid): Metadata, accounts: &Accounts) -> Option<Vec<u8>> {
+    let owner = |name: Option<&[u8]>, id| {
+        Some(name.map_or(Owner::Id(id), |name| Owner::Name(name.to_owned())))
+    };
+    let mode = Mode {
+        bits,
+        masked: false,
+        only_created: false,
+    };
+    let user = owner(accounts.user(uid), uid);
+    let group = owner(accounts.group(gid), gid);
+    text(absolute(path), Some(mode), user, group)
+}
+
+/// A line that gives a path to accounts with ids of packages, and nothing else; with the path. None
+/// where it has none with a name.
+fn line_of_owner(
+    path: &Path,
+    (_, uid, gid): Metadata,
+    accounts: &Accounts,
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    let path = absolute(path);
+    let by_name = |name: Option<&[u8]>, id: u32| {
+        let name = name.filter(|_| DYNAMIC.contains(&id))?;
+        Some(Owner::Name(name.to_owned()))
+    };
+    let user = by_name(accounts.user(uid), uid);
+    let group = by_name(accounts.group(gid), gid);
+    if user.is_none() && group.is_none() {
+        return None;
+    }
+    let line = text(pattern_of(&path), None, user, group)?;
+    Some((path, line))
+}
+
+fn absolute(path: &Path) -> Vec<u8> {
+    [b"/", path.as_os_str().as_bytes()].concat()
+}
+
+fn text(
+    path: Vec<u8>,
+    mode: Option<Mode>,
+    user: Option<Owner>,
+    group: Option<Owner>,
+) -> Option<Vec<u8>> {
+    let line = Line {
+        kind: b'z',
+        modifiers: Vec::new(),
+        path,
+        mode,
+        user,
+        group,
+        age: None,
+        argument: None,
+        file: Vec::new(),
+        number: 0,
+    };
+    Some(line.to_text()?.trim_ascii_end().to_vec())
+}

@@ -1,0 +1,122 @@
+//! What one domain of a commit did, or would do.
+
+use std::path::PathBuf;
+
+use osderive_lints::{ChangedFile, Finding, KeptEntry, model::ledger::Entry};
+
+use crate::{
+    error::Result,
+    files::{self, Action},
+    place::Place,
+};
+
+/// Hears of each thing done.
+pub(crate) type Tell<'a> = &'a mut dyn FnMut(&ChangedFile);
+
+/// What was done about a domain.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// In the order in which it was done.
+    pub(crate) changed: Vec<ChangedFile>,
+    pub(crate) kept: Vec<KeptEntry>,
+    pub(crate) findings: Vec<Finding>,
+    /// Accounts that the step made or gave another id.
+    pub(crate) accounts: Vec<Entry>,
+    /// What was kept, in one line for each domain that has many files to tell of.
+    pub(crate) summaries: Vec<String>,
+}
+
+impl Settled {
+    /// Applies actions on files; those that cannot be reached are kept as they are.
+    pub(crate) fn apply(
+        &mut self,
+        place: &Place<'_>,
+        actions: &[Action],
+        tell: Tell<'_>,
+    ) -> Result<()> {
+        let undone = files::apply(place, actions)?;
+        for action in actions {
+            let changed = action.as_changed_file();
+            if undone.contains(&action) {
+                self.kept.push(KeptEntry {
+                    path: changed.path,
+                    reason: "behind a mount or a link".to_owned(),
+                });
+            } else {
+                tell(&changed);
+                self.changed.push(changed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what was done about another domain.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.changed.extend(other.changed);
+        self.kept.extend(other.kept);
+        self.findings.extend(other.findings);
+        self.accounts.extend(other.accounts);
+        self.summaries.extend(other.summaries);
+    }
+
+    /// What the actions would do.
+    pub(crate) fn preview(mut self, actions: &[Action]) -> Self {
+        self.changed
+            .extend(actions.iter().map(Action::as_changed_file));
+        self
+    }
+}
+
+/// What shall be done about a domain, and what cannot be.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// In the order in which they are applied.
+    pub(crate) actions: Vec<Action>,
+    /// What is left alone, and what was found.
+    pub(crate) settled: Settled,
+}
+
+impl Plan {
+    pub(crate) fn write(&mut self, path: impl Into<PathBuf>, content: Vec<u8>, reason: &str) {
+        self.actions.push(Action::Write {
+            path: path.into(),
+            content,
+            reason: reason.to_owned(),
+        });
+    }
+
+    pub(crate) fn link(&mut self, path: impl Into<PathBuf>, target: String, reason: &str) {
+        self.actions.push(Action::Link {
+            path: path.into(),
+            target,
+            reason: reason.to_owned(),
+        });
+    }
+
+    pub(crate) fn rename(&mut self, from: PathBuf, path: PathBuf, reason: &str) {
+        self.actions.push(Action::Move {
+            from,
+            path,
+            reason: reason.to_owned(),
+        });
+    }
+
+    pub(crate) fn remove(&mut self, path: impl Into<PathBuf>, reason: &str) {
+        self.actions.push(Action::Remove {
+            path: path.into(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Does it.
+    pub(crate) fn apply(self, place: &Place<'_>, tell: Tell<'_>) -> Result<Settled> {
+        let mut settled = self.settled;
+        settled.apply(place, &self.actions, tell)?;
+        Ok(settled)
+    }
+
+    /// What it would do.
+    pub(crate) fn preview(self) -> Settled {
+        self.settled.preview(&self.actions)
+    }
+}

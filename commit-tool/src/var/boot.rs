@@ -1,0 +1,269 @@
+//! What boot makes below /var: the image's tmpfiles.d and the names of its accounts, as lines that
+//! hold on this image.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    ops::Bound,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use osderive_lints::model::tmpfiles::{Config, DIRECTORIES, Line, Owner, Snippet};
+use rustix::fd::AsFd as _;
+
+use crate::{
+    handle::{names_in_root, read_in_root},
+    place::NewOwner,
+    rootfs::Rootfs,
+    snippets::is_own,
+};
+
+/// Where a `C` line without argument copies from.
+pub(super) const FACTORY: &str = "usr/share/factory";
+
+/// As much of a file as is read.
+const MAX_FILE_BYTES: u64 = 10 << 20;
+
+/// Names and numbers of the image's accounts.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    users: Vec<(Vec<u8>, u32)>,
+    groups: Vec<(Vec<u8>, u32)>,
+}
+
+impl Names {
+    pub(super) fn read(rootfs: &Rootfs) -> Self {
+        let table = |path: &str| {
+            let mut content = read(rootfs, path);
+            // Where nss-altfiles has the base's accounts.
+            content.push(b'\n');
+            content.extend(read(rootfs, path.replace("etc/", "usr/lib/")));
+            ids(&content)
+        };
+        Self {
+            users: table("etc/passwd"),
+            groups: table("etc/group"),
+        }
+    }
+
+    /// A user as a line names it: by name where the image has one, so that the machine's own user
+    /// with this number gets nothing.
+    pub(super) fn user(&self, uid: u32) -> Owner {
+        named(&self.users, uid)
+    }
+
+    /// A group as a line names it.
+    pub(super) fn group(&self, gid: u32) -> Owner {
+        named(&self.groups, gid)
+    }
+
+    /// Who owns what a line makes; none when it names somebody unknown, as systemd then skips it.
+    pub(super) fn owner_of(&self, line: &Line) -> Option<NewOwner> {
+        let id = |table, owner: &Option<Owner>| match owner {
+            None => Some(None),
+            Some(owner) => number(table, owner).map(Some),
+        };
+        Some(NewOwner {
+            uid: id(&self.users, &line.user)?,
+            gid: id(&self.groups, &line.group)?,
+        })
+    }
+}
+
+fn read(rootfs: &Rootfs, path: impl AsRef<OsStr>) -> Vec<u8> {
+    read_in_root(rootfs.as_fd(), path.as_ref(), MAX_FILE_BYTES).unwrap_or_default()
+}
+
+fn ids(content: &[u8]) -> Vec<(Vec<u8>, u32)> {
+    let account = |line: &[u8]| {
+        let mut fields = line.split(|&byte| byte == b':');
+        let name = fields.next().filter(|name| !name.is_empty())?.to_vec();
+        let id = std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()?;
+        Some((name, id))
+    };
+    content
+        .split(|&byte| byte == b'\n')
+        .filter_map(account)
+        .collect()
+}
+
+fn number(table: &[(Vec<u8>, u32)], owner: &Owner) -> Option<u32> {
+    match owner {
+        Owner::Id(id) => Some(*id),
+        // Known to systemd in an image without accounts, too.
+        Owner::Name(name) if name == b"root" => Some(0),
+        Owner::Name(name) => {
+            let known = table.iter().find(|(known, _)| known == name);
+            known.map(|(_, id)| *id)
+        }
+    }
+}
+
+fn named(table: &[(Vec<u8>, u32)], id: u32) -> Owner {
+    if id == 0 {
+        return Owner::Name(b"root".to_vec());
+    }
+    let known = table.iter().find(|(_, known)| *known == id);
+    let name = known.map(|(name, _)| Owner::Name(name.clone()));
+    // Of two accounts with one name the first counts.
+    name.filter(|owner| number(table, owner) == Some(id))
+        .unwrap_or(Owner::Id(id))
+}
+
+/// What boot does below /var.
+#[derive(Debug, Default)]
+pub(super) struct Boot {
+    pub(super) names: Names,
+    /// The lines that make something, by path relative to the root: a directory's stands before
+    /// those of what is in it.
+    pub(super) lines: BTreeMap<PathBuf, Line>,
+    /// The `z` lines of a single path each, in the order in which systemd reads them.
+    pub(super) owners: Vec<(PathBuf, Line)>,
+}
+
+impl Boot {
+    pub(super) fn read(rootfs: &Rootfs) -> Self {
+        Self::of(&Config::read(&snippets(rootfs)), Names::read(rootfs))
+    }
+
+    pub(super) fn of(config: &Config, names: Names) -> Self {
+        let is_usable = |line: &Line| names.owner_of(line).is_some();
+        let makers = config.makers(is_usable).into_iter();
+        let lines = makers
+            .filter_map(|line| Some((relative(&line.path)?, line.clone())))
+            .collect();
+        let owners = (config.lines.iter())
+            .filter(|line| line.kind == b'z' && is_usable(line))
+            .filter_map(|line| Some((relative(&single_path(&line.path)?)?, line.clone())))
+            .collect();
+        Self {
+            names,
+            lines,
+            owners,
+        }
+    }
+
+    /// The line of a path itself, when it is one of ours.
+    pub(super) fn own_line(&self, path: &Path) -> Option<&Line> {
+        self.lines.get(path).filter(|line| is_own(&line.file))
+    }
+
+    /// The line of a path itself, when it is not one of ours.
+    pub(super) fn line_of_others(&self, path: &Path) -> Option<&Line> {
+        self.lines.get(path).filter(|line| !is_own(&line.file))
+    }
+
+    /// The nearest path at or above one that a `C` line fills, and this line.
+    pub(super) fn copy_above<'p>(&self, path: &'p Path) -> Option<(&'p Path, &Line)> {
+        path.ancestors().find_map(|above| {
+            let line = self.lines.get(above)?;
+            (line.kind == b'C').then_some((above, line))
+        })
+    }
+
+    /// Whether boot makes a directory on its way to something in it.
+    pub(super) fn is_on_a_way(&self, path: &Path) -> bool {
+        let after = (Bound::Excluded(path), Bound::Unbounded);
+        let mut after = self.lines.range::<Path, _>(after);
+        after
+            .next()
+            .is_some_and(|(below, _)| below.starts_with(path))
+    }
+}
+
+/// A line's path relative to the root, when it is below /var.
+pub(super) fn relative(path: &[u8]) -> Option<PathBuf> {
+    let path = Path::new(OsStr::from_bytes(path));
+    let path = path.strip_prefix("/").ok()?;
+    (path.starts_with("var") && path != Path::new("var")).then(|| path.to_owned())
+}
+
+/// The signs that mean something in a pattern (glob(7), with braces).
+const MAGIC: &[u8] = b"*?[]{}\\";
+
+/// The only path that a pattern can match; none when there may be several.
+pub(super) fn single_path(pattern: &[u8]) -> Option<Vec<u8>> {
+    let mut path = Vec::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let (byte, tail) = match (byte, tail) {
+            (b'\\', [escaped, tail @ ..]) | (b'[', [b'\\', escaped, b']', tail @ ..]) => {
+                (*escaped, tail)
+            }
+            (byte, _) if MAGIC.contains(&byte) => return None,
+            found => found,
+        };
+        path.push(byte);
+        rest = tail;
+    }
+    Some(path)
+}
+
+/// A pattern that matches this path, and no other but one with another control character where this
+/// has a line break, which no line can hold. The last name is escaped more than it needs: systemd
+/// applies the line of a directory before those of what is in it unless it cannot tell (`parent` of
+/// `ItemArray` in tmpfiles.c), and below a directory that has its owner already it refuses.
+pub(crate) fn pattern_of(path: &[u8]) -> Vec<u8> {
+    let name = path
+        .iter()
+        .rposition(|&byte| byte == b'/')
+        .map_or(0, |slash| slash + 1);
+    let mut pattern = Vec::with_capacity(path.len() + 1);
+    for (index, &byte) in path.iter().enumerate() {
+        match byte {
+            b'\n' | b'\r' => pattern.extend(b"[[:cntrl:]]"),
+            byte if index == name && MAGIC.contains(&byte) => {
+                pattern.extend([b'[', b'\\', byte, b']']);
+            }
+            byte if index == name || MAGIC.contains(&byte) => pattern.extend([b'\\', byte]),
+            byte => pattern.push(byte),
+        }
+    }
+    pattern
+}
+
+fn snippets(rootfs: &Rootfs) -> Vec<Snippet> {
+    let mut snippets = Vec::new();
+    for (directory, path) in DIRECTORIES.into_iter().enumerate() {
+        for name in names_in_root(rootfs.as_fd(), path) {
+            let file = Path::new(path).join(&name);
+            snippets.push(Snippet {
+                directory,
+                name: name.as_bytes().to_vec(),
+                // What cannot be read, such as a link to /dev/null without /dev, says nothing.
+                content: read(rootfs, &file),
+            });
+        }
+    }
+    snippets
+}
+
+/// The permission bits that a line gives to a file or directory that it creates.
+pub(super) fn mode_of(line: &Line, is_directory: bool) -> Option<u32> {
+    let mode = line.mode?;
+    Some(mode.applied_to(mode.bits, is_directory))
+}
+
+/// Where a `C` line copies from, relative to the root.
+pub(super) fn copy_source(line: &Line) -> PathBuf {
+    let relative = |path: &[u8]| {
+        let path = Path::new(OsStr::from_bytes(path));
+        path.strip_prefix("/").unwrap_or(path).to_owned()
+    };
+    match &line.argument {
+        Some(argument) => relative(argument),
+        None => factory_of(&relative(&line.path)),
+    }
+}
+
+/// The factory copy of a path that is relative to the root.
+pub(super) fn factory_of(path: &Path) -> PathBuf {
+    Path::new(FACTORY).join(path)
+}
+
+/// Where a link points to that an `L` line makes.
+pub(super) fn link_target(line: &Line) -> Vec<u8> {
+    let default = || [b"/usr/share/factory", &line.path[..]].concat();
+    line.argument.clone().unwrap_or_else(default)
+}

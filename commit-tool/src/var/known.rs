@@ -1,0 +1,189 @@
+//! What is known by name below /var: what package managers leave behind, what a machine makes by
+//! itself, and the databases that packages need again. Never by guess.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+use crate::{place::BESIDE, snippets::UNFINISHED};
+
+/// Entries that are not kept; paths are relative to /var.
+struct Leftover {
+    /// `*` stands for any part of one name, `**` at the end for all that is below.
+    pattern: &'static str,
+    reason: &'static str,
+}
+
+const LISTS: &str = "package lists, downloaded again when they are needed";
+const LOCK: &str = "a lock of a package manager";
+const BACKUP: &str = "a backup of dpkg";
+const HISTORY: &str = "the history of the build's package manager";
+const OWN: &str = "each machine makes its own";
+
+/// Files, links and special files; directories are kept.
+const LEFTOVERS: &[Leftover] = &[
+    leftover("lib/apt/lists/**", LISTS),
+    leftover("lib/apt/daily_lock", LOCK),
+    leftover("lib/apt/periodic/*", HISTORY),
+    leftover("lib/dnf/**", HISTORY),
+    leftover("lib/yum/history/**", HISTORY),
+    leftover("lib/dpkg/lock*", LOCK),
+    leftover("lib/dpkg/triggers/Lock", LOCK),
+    leftover("lib/dpkg/*-old", BACKUP),
+    leftover("lib/rpm/.rpm.lock", LOCK),
+    leftover("lib/dbus/machine-id", OWN),
+    // systemd-random-seed.service, systemd-journal-catalog-update.service.
+    leftover("lib/systemd/random-seed", OWN),
+    leftover("lib/systemd/catalog/database", OWN),
+    // rabbitmq-server makes both when it starts (rabbit_nodes, mnesia).
+    leftover("lib/rabbitmq/.erlang.cookie", OWN),
+    leftover("lib/rabbitmq/mnesia/**", OWN),
+    // NetworkManager(8): a secret that tells one machine from another.
+    leftover("lib/NetworkManager/secret_key", OWN),
+];
+
+const fn leftover(pattern: &'static str, reason: &'static str) -> Leftover {
+    Leftover { pattern, reason }
+}
+
+/// Why an entry, given by its path relative to the root, is not kept.
+pub(super) fn leftover_reason(path: &Path) -> Option<&'static str> {
+    if path.file_name() == Some(OsStr::new(BESIDE)) {
+        return Some(UNFINISHED);
+    }
+    let below = path.strip_prefix("var").ok()?.to_str()?;
+    let known = LEFTOVERS.iter();
+    let mut known = known.filter(|leftover| matches(leftover.pattern, below));
+    known.next().map(|leftover| leftover.reason)
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut names = path.split('/');
+    for part in pattern.split('/') {
+        match (part, names.next()) {
+            ("**", Some(_)) => return true,
+            (part, Some(name)) if name_matches(part, name) => {}
+            _ => return false,
+        }
+    }
+    names.next().is_none()
+}
+
+fn name_matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, end)) => {
+            let rest = name.strip_prefix(start);
+            rest.is_some_and(|rest| rest.ends_with(end))
+        }
+    }
+}
+
+/// A database that a package manager needs again in a later step and that describes /usr, so it
+/// travels with it: a directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Database {
+    /// Relative to the root.
+    pub(super) path: &'static str,
+    /// Where it goes, relative to the root.
+    pub(super) home: &'static str,
+}
+
+pub(super) const DATABASES: &[Database] = &[
+    // debconf keeps its database in a cache, of all places, which every commit empties.
+    database("var/cache/debconf", "usr/lib/sysimage/debconf"),
+    database("var/lib/alternatives", "usr/lib/sysimage/alternatives"),
+    database("var/lib/dpkg", "usr/lib/sysimage/dpkg"),
+    database("var/lib/pam", "usr/lib/sysimage/pam"),
+    database("var/lib/rpm", "usr/lib/sysimage/rpm"),
+    // Which units Debian's packages have enabled, masked and so on.
+    database(
+        "var/lib/systemd/deb-systemd-helper-enabled",
+        "usr/lib/sysimage/deb-systemd-helper-enabled",
+    ),
+    database(
+        "var/lib/systemd/deb-systemd-helper-masked",
+        "usr/lib/sysimage/deb-systemd-helper-masked",
+    ),
+    database(
+        "var/lib/systemd/deb-systemd-user-helper-enabled",
+        "usr/lib/sysimage/deb-systemd-user-helper-enabled",
+    ),
+    database("var/lib/ucf", "usr/lib/sysimage/ucf"),
+];
+
+const fn database(path: &'static str, home: &'static str) -> Database {
+    Database { path, home }
+}
+
+impl Database {
+    /// Where the link in its place points to.
+    pub(super) fn link_target(&self) -> Vec<u8> {
+        let depth = Path::new(self.path).components().count() - 1;
+        ("../".repeat(depth) + self.home).into_bytes()
+    }
+}
+
+/// apt's package lists.
+pub(super) const APT_LISTS: &str = "var/lib/apt/lists";
+
+/// Where dpkg says what is installed.
+pub(super) const DPKG_STATUS: [&str; 2] = ["usr/lib/sysimage/dpkg/status", "var/lib/dpkg/status"];
+
+/// What other parts of the commit settle: where /opt and /usr/local are, and /var/tmp.
+const OTHERS: [&str; 3] = ["var/opt", "var/usrlocal", "var/tmp"];
+
+/// Where files are removed by the commit as a whole.
+pub(super) const CACHE: &str = "var/cache";
+
+pub(super) const LOG: &str = "var/log";
+
+pub(super) fn is_of_others(path: &Path) -> bool {
+    OTHERS.iter().any(|other| path.starts_with(other)) || path == Path::new(CACHE)
+}
+
+/// Whether many parties have their own in a directory: it never is one party's tree.
+pub(super) fn is_shared(path: &Path) -> bool {
+    path.parent() == Some(&PathBuf::from("var"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_are_known_by_their_whole_path() {
+        let reason = |path| leftover_reason(Path::new(path));
+        assert_eq!(
+            reason("var/lib/apt/lists/deb.debian.org_InRelease"),
+            Some(LISTS)
+        );
+        assert_eq!(reason("var/lib/apt/lists/auxfiles/x"), Some(LISTS));
+        assert_eq!(reason("var/lib/dpkg/lock-frontend"), Some(LOCK));
+        assert_eq!(reason("var/lib/dpkg/status-old"), Some(BACKUP));
+        for kept in [
+            "var/lib/apt/lists",
+            "var/lib/apt/extended_states",
+            "var/lib/dpkg/status",
+            "var/lib/dpkg/info/lock",
+            "var/lib/app/lib/apt/lists/x",
+            "etc/lib/apt/lists/x",
+        ] {
+            assert_eq!(reason(kept), None, "{kept}");
+        }
+    }
+
+    #[test]
+    fn databases_are_linked_to_where_they_went() {
+        assert_eq!(
+            DATABASES[0].link_target(),
+            b"../../usr/lib/sysimage/debconf"
+        );
+        let helper = DATABASES
+            .iter()
+            .find(|known| known.path.ends_with("r-enabled"));
+        let target = helper.expect("one").link_target();
+        assert!(target.starts_with(b"../../../usr/lib/sysimage/deb-systemd-"));
+    }
+}

@@ -1,0 +1,353 @@
+//! After a step's command: what it left below /var, and what boot would make there. Looks at no more
+//! than what is in /var, and at the factory copies of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use osderive_lints::{
+    EntryKind,
+    model::tmpfiles::{Config, Line, Snippet},
+};
+use rustix::{fs::FileType, io::Errno};
+
+use super::{
+    VAR,
+    boot::{Boot, FACTORY, copy_source, factory_of, link_target, mode_of},
+    known::{APT_LISTS, CACHE, DATABASES, Database, is_of_others, leftover_reason},
+    prelude::Left,
+};
+use crate::{
+    error::Result,
+    handle::Look,
+    place::{Entries, Meta, Place, Told as _, moved},
+    rootfs::Rootfs,
+    snippets::{Folder, TMPFILES_D, is_own},
+};
+
+/// What kind of entry it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Directory,
+    File,
+    Link(Vec<u8>),
+    Socket,
+    Fifo,
+    Node,
+}
+
+/// Whether boot makes an entry just as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    No,
+    /// From a line of ours.
+    ByUs,
+    /// From a line that the image had from somebody else.
+    ByOthers,
+}
+
+/// An entry that no lower layer has as it is.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    pub(super) meta: Meta,
+    pub(super) made: Made,
+}
+
+/// What the first stage saw.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    pub(super) entries: BTreeMap<PathBuf, Entry>,
+    /// The owners of all directories.
+    pub(super) owners: BTreeMap<PathBuf, u32>,
+    /// Mounts and all above them.
+    pub(super) fixed: BTreeSet<PathBuf>,
+    /// What was there before the command and is not any more.
+    pub(super) gone: BTreeSet<PathBuf>,
+    pub(super) boot: Boot,
+    /// The `.conf` files of tmpfiles.d.
+    pub(super) folder: Folder,
+    /// Our own lines as they stand, with what they say.
+    pub(super) own: Vec<(Vec<u8>, Line)>,
+    /// The factory copies, by the path that they are copied to.
+    pub(super) factory: Entries,
+    /// The databases that the step changed.
+    pub(super) databases: Vec<Found>,
+    /// Whether there is no state of before.
+    pub(super) by_hand: bool,
+}
+
+/// A database of a package manager in /var that the step changed.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) database: &'static Database,
+    /// Whether something else is where it should go.
+    pub(super) is_blocked: bool,
+}
+
+/// Looks at what a command left; none when it left nothing of its own.
+pub(super) fn observe(
+    place: &Place<'_>,
+    rootfs: &Rootfs,
+    left: Option<&Left<'_>>,
+) -> Result<Option<Observed>> {
+    let now = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
+    let is_lower = |path: &Path, meta: &Meta| {
+        let lower = left.and_then(|left| left.lower.get(path));
+        lower.is_some_and(|lower| {
+            let both_directories = lower.is_open_directory() && meta.is_open_directory();
+            meta.is_same(lower) || both_directories
+        })
+    };
+    // Lists that a step fetched and did not use are for a later one.
+    let keeps_lists = left.is_some_and(|left| !left.has_installed);
+    let is_for_later = |path: &Path, meta: &Meta| {
+        keeps_lists && path.starts_with(APT_LISTS) && meta.look.kind != EntryKind::Directory
+    };
+    let is_new = |(path, meta): &(&PathBuf, &Meta)| {
+        let is_ours = *path != Path::new(VAR) && !is_of_others(path) && !meta.is_mount;
+        is_ours && !is_lower(path, meta) && !is_for_later(path, meta)
+    };
+    let new: Vec<_> = now.iter().filter(is_new).collect();
+    let gone = left.map(|left| left.gone.clone()).unwrap_or_default();
+    if new.is_empty() && gone.is_empty() {
+        return Ok(None);
+    }
+    let mut observed = Observed {
+        owners: owners(&now),
+        fixed: fixed(&now),
+        gone,
+        boot: Boot::read(rootfs),
+        folder: Folder::read(rootfs, TMPFILES_D.directory)?,
+        factory: factory(place)?,
+        by_hand: left.is_none(),
+        ..Observed::default()
+    };
+    observed.own = own_lines(&observed.folder);
+    for (path, meta) in new {
+        let entry = observed.entry(place, path, meta).told("look at", path)?;
+        observed.entries.insert(path.clone(), entry);
+    }
+    observed.find_databases(place, &now)?;
+    observed.leave_caches();
+    Ok(Some(observed))
+}
+
+fn owners(now: &Entries) -> BTreeMap<PathBuf, u32> {
+    let directories = now
+        .iter()
+        .filter(|(_, meta)| meta.look.kind == EntryKind::Directory);
+    directories
+        .map(|(path, meta)| (path.clone(), meta.look.uid))
+        .collect()
+}
+
+fn fixed(now: &Entries) -> BTreeSet<PathBuf> {
+    let mounts = now.iter().filter(|(_, meta)| meta.is_mount);
+    mounts
+        .flat_map(|(path, _)| path.ancestors().map(Path::to_owned))
+        .collect()
+}
+
+fn factory(place: &Place<'_>) -> Result<Entries> {
+    let top = factory_of(Path::new(VAR));
+    let copies = match place.walk(&top) {
+        // Behind a link or a mount: not ours to change, and nothing can be moved there.
+        Err(Errno::XDEV | Errno::LOOP | Errno::NOTDIR) => Ok(Entries::new()),
+        walked => walked,
+    };
+    let copies = copies.told("look at", &top)?;
+    Ok(copies
+        .into_iter()
+        .map(|(path, meta)| (moved(&path, Path::new(FACTORY), Path::new("")), meta))
+        .collect())
+}
+
+fn own_lines(folder: &Folder) -> Vec<(Vec<u8>, Line)> {
+    let read = |raw: &[u8]| {
+        let config = Config::read(&[Snippet {
+            directory: 0,
+            name: b".conf".to_vec(),
+            content: raw.to_vec(),
+        }]);
+        config.lines.into_iter().next()
+    };
+    (folder.own_lines())
+        .filter_map(|raw| Some((raw.to_vec(), read(raw)?)))
+        .collect()
+}
+
+/// Whether an entry is as the copy that a line makes of it.
+fn is_copy(
+    place: &Place<'_>,
+    path: &Path,
+    meta: &Meta,
+    kind: &Kind,
+    top: &Path,
+    line: &Line,
+) -> Result<bool, Errno> {
+    let source = moved(path, top, &copy_source(line));
+    let Some(original) = place.meta(&source)? else {
+        return Ok(false);
+    };
+    let is_own = is_own(&line.file);
+    let (found, copied) = (&meta.look, &original.look);
+    // A line of others may say another owner or mode than what it copies has.
+    let owner_agrees = (line.user.is_some() && !is_own || found.uid == copied.uid)
+        && (line.group.is_some() && !is_own || found.gid == copied.gid);
+    let mode_agrees = line.mode.is_some() && path == top && !is_own || found.mode == copied.mode;
+    if found.kind != copied.kind || !owner_agrees || !mode_agrees {
+        return Ok(false);
+    }
+    match kind {
+        Kind::Directory => Ok(true),
+        Kind::File => place.hold_the_same(path, &source),
+        Kind::Link(target) => Ok(*target == place.link_target(&source)?),
+        _ => Ok(false),
+    }
+}
+
+impl Observed {
+    fn entry(&self, place: &Place<'_>, path: &Path, meta: &Meta) -> Result<Entry, Errno> {
+        let kind = match meta.look.kind {
+            EntryKind::Directory => Kind::Directory,
+            EntryKind::File => Kind::File,
+            EntryKind::Symlink => Kind::Link(place.link_target(path)?),
+            EntryKind::Special => match place.file_type(path)? {
+                FileType::Socket => Kind::Socket,
+                FileType::Fifo => Kind::Fifo,
+                _ => Kind::Node,
+            },
+        };
+        Ok(Entry {
+            made: self.made(place, path, meta, &kind)?,
+            kind,
+            meta: meta.clone(),
+        })
+    }
+
+    fn made(
+        &self,
+        place: &Place<'_>,
+        path: &Path,
+        meta: &Meta,
+        kind: &Kind,
+    ) -> Result<Made, Errno> {
+        let by = |line: &Line| {
+            if is_own(&line.file) {
+                Made::ByUs
+            } else {
+                Made::ByOthers
+            }
+        };
+        let copied = self.boot.copy_above(path);
+        let (line, is_made) = match (self.boot.lines.get(path), copied) {
+            (_, Some((top, line)))
+                if self.boot.lines.get(path).is_none_or(|own| own.kind == b'C') =>
+            {
+                (line, is_copy(place, path, meta, kind, top, line)?)
+            }
+            (Some(line), _) => (line, self.is_made_by(place, path, meta, kind, line)?),
+            (None, _) => {
+                let plain = (meta.look.mode, meta.look.uid, meta.look.gid) == (0o755, 0, 0);
+                let is_made = *kind == Kind::Directory && plain && self.boot.is_on_a_way(path);
+                return Ok(if is_made { Made::ByOthers } else { Made::No });
+            }
+        };
+        Ok(if is_made { by(line) } else { Made::No })
+    }
+
+    /// Whether a line other than a copy makes an entry as it is. What a line of others says
+    /// outright boot sets, whatever the command made of it.
+    fn is_made_by(
+        &self,
+        place: &Place<'_>,
+        path: &Path,
+        meta: &Meta,
+        kind: &Kind,
+        line: &Line,
+    ) -> Result<bool, Errno> {
+        let owner = self.boot.names.owner_of(line).unwrap_or_default();
+        let default_mode = if *kind == Kind::Directory {
+            0o755
+        } else {
+            0o644
+        };
+        let is_own = is_own(&line.file);
+        let agrees = |said: Option<u32>, default: u32, found: u32| match said {
+            Some(said) if is_own => said == found,
+            Some(_) => true,
+            None => default == found,
+        };
+        let owner_agrees =
+            agrees(owner.uid, 0, meta.look.uid) && agrees(owner.gid, 0, meta.look.gid);
+        let mode = mode_of(line, *kind == Kind::Directory);
+        let agrees = owner_agrees && agrees(mode, default_mode, meta.look.mode);
+        Ok(match (line.kind, kind) {
+            (_, Kind::Directory) => line.makes_directory() && agrees,
+            (b'L', Kind::Link(target)) => *target == link_target(line) && owner_agrees,
+            (b'f' | b'F', Kind::File) => {
+                let content = line.argument.as_deref().unwrap_or_default();
+                agrees && place.holds(path, content)?
+            }
+            (b'p', Kind::Fifo) => agrees,
+            _ => false,
+        })
+    }
+
+    fn find_databases(&mut self, place: &Place<'_>, now: &Entries) -> Result<()> {
+        for database in DATABASES {
+            if let Some(found) = self.database(place, now, database)? {
+                let path = Path::new(database.path);
+                let stays =
+                    |below: &Path| !below.starts_with(path) || leftover_reason(below).is_some();
+                self.entries.retain(|below, _| stays(below));
+                self.databases.push(found);
+            }
+        }
+        Ok(())
+    }
+
+    fn database(
+        &self,
+        place: &Place<'_>,
+        now: &Entries,
+        database: &'static Database,
+    ) -> Result<Option<Found>> {
+        let path = Path::new(database.path);
+        let home = Path::new(database.home);
+        let is_changed = |(below, entry): (&PathBuf, &Entry)| {
+            let is_kept = entry.made == Made::No && leftover_reason(below).is_none();
+            is_kept && below.starts_with(path)
+        };
+        let is_directory = now.get(path).is_some_and(Meta::is_open_directory);
+        if !is_directory || self.fixed.contains(path) || !self.entries.iter().any(is_changed) {
+            return Ok(None);
+        }
+        // A killed commit may have moved a part of it.
+        let is_ours = self.boot.own_line(path).is_some();
+        let is_blocked = !is_ours && place.meta(home).told("look at", home)?.is_some();
+        // A cache whose database is elsewhere goes with the cache.
+        let goes = is_blocked && path.starts_with(CACHE);
+        Ok((!goes).then_some(Found {
+            database,
+            is_blocked,
+        }))
+    }
+
+    /// Caches are emptied by the commit as a whole; declared are the directories of services, not
+    /// those that a cache has deep in itself.
+    fn leave_caches(&mut self) {
+        let is_of_service = |path: &Path, look: &Look| {
+            let above = path.ancestors().skip(1).take(2);
+            above.into_iter().any(|above| above == Path::new(CACHE))
+                || look.uid != 0
+                || look.gid != 0
+        };
+        self.entries.retain(|path, entry| {
+            let is_directory = entry.kind == Kind::Directory;
+            !path.starts_with(CACHE) || is_directory && is_of_service(path, &entry.meta.look)
+        });
+    }
+}

@@ -1,0 +1,657 @@
+//! What becomes of what a step left below /var: lines of tmpfiles.d that make it anew, files in the
+//! factory, and nothing in the layer's /var. A pure function of what was observed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use osderive_lints::{
+    Change, ChangedFile, EntryKind, Finding,
+    model::tmpfiles::{Line, Mode, Owner},
+    rules::{name_not_utf8, var_large_factory, var_not_kept},
+};
+
+use super::{
+    boot::{factory_of, pattern_of, relative, single_path},
+    known::{CACHE, LOG, is_shared, leftover_reason},
+    observe::{Entry, Kind, Made, Observed},
+};
+use crate::{
+    files::{self, shown},
+    handle::Look,
+    snippets::TMPFILES_D,
+};
+
+const NEEDED: &str = "/var is empty on a new machine";
+const MADE_AT_BOOT: &str = "made at boot";
+/// For users whose next RUN begins with nothing that makes /var.
+const EMPTIED: &str = "/var: took away what boot makes; a later RUN has it again as \
+     `ostree-container step -- COMMAND`, or after `systemd-tmpfiles --create --prefix=/var`";
+const LINE_BREAK: &str = "its path has a line break";
+const UNSAFE: &str = "boot makes nothing in a directory that is one user's below another's";
+
+/// One thing to do; paths are relative to the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Write or remove one of our own files.
+    File(files::Action),
+    /// Take an entry away; of a directory only an empty one.
+    Remove {
+        path: PathBuf,
+        kind: EntryKind,
+        reason: &'static str,
+    },
+    /// Move an entry with all below it, and into what is there already.
+    Move {
+        from: PathBuf,
+        to: PathBuf,
+        reason: &'static str,
+    },
+}
+
+/// What shall be done, and what cannot be.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// In the order in which they are applied.
+    pub(super) actions: Vec<Action>,
+    pub(super) findings: Vec<Finding>,
+    /// Directories, links and empty files that are declared.
+    pub(super) declared: usize,
+    /// Files that are kept in the factory.
+    pub(super) kept: usize,
+    /// Whether a commit by hand takes away what lines of others make again.
+    pub(super) has_emptied: bool,
+}
+
+impl Action {
+    /// The action for people.
+    pub(super) fn as_changed_file(&self) -> ChangedFile {
+        let told = |change, path: &Path, from: Option<&Path>, reason: &str| ChangedFile {
+            change,
+            path: shown(path),
+            from: from.map(shown),
+            reason: reason.to_owned(),
+        };
+        match self {
+            Self::File(file) => file.as_changed_file(),
+            Self::Remove { path, reason, .. } => told(Change::Removed, path, None, reason),
+            Self::Move { from, to, reason } => told(Change::Moved, to, Some(from), reason),
+        }
+    }
+}
+
+impl Plan {
+    /// `/var: declared 7 directories and links, kept 3 files in /usr/share/factory`.
+    pub(super) fn summaries(&self) -> Vec<String> {
+        let mut done = Vec::new();
+        if self.declared > 0 {
+            let entries = counted(self.declared, "directory or link", "directories and links");
+            done.push(format!("declared {entries}"));
+        }
+        if self.kept > 0 {
+            let files = counted(self.kept, "file", "files");
+            done.push(format!("kept {files} in /usr/share/factory"));
+        }
+        let done = (!done.is_empty()).then(|| format!("/var: {}", done.join(", ")));
+        let emptied = self.has_emptied.then(|| EMPTIED.to_owned());
+        done.into_iter().chain(emptied).collect()
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// What an entry becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is not ours to touch.
+    Stays,
+    /// It goes for this reason.
+    Goes(&'static str),
+    /// It goes, and boot makes an empty file of a service's.
+    EmptyLog,
+    /// It is kept: declared, or moved to the factory.
+    Kept,
+}
+
+/// Makes the plan.
+pub(super) fn plan(seen: &Observed) -> Plan {
+    let mut planner = Planner::new(seen);
+    planner.look_at_tops();
+    for (path, entry) in &seen.entries {
+        planner.visit(path, entry);
+    }
+    planner.move_databases();
+    planner.finish()
+}
+
+struct Planner<'a> {
+    seen: &'a Observed,
+    /// What stays, and all above it, besides what the observation says.
+    fixed: BTreeSet<PathBuf>,
+    /// What our own lines copy already.
+    copied: BTreeSet<PathBuf>,
+    /// What others' lines copy and holds more than that, by hand: boot copies into no directory that
+    /// has something in it, so the copy has to stay.
+    mixed: BTreeSet<&'a Path>,
+    /// Directories with a kept file, or with what only a copy can make, somewhere below.
+    holding: BTreeSet<&'a Path>,
+    /// Directories with such right in them.
+    holding_directly: BTreeSet<&'a Path>,
+    /// Trees that boot copies, with our own older ones that get new content.
+    tops: BTreeSet<PathBuf>,
+    /// Lines that make something, one for each path.
+    wanted: BTreeMap<PathBuf, Line>,
+    removes: Vec<Action>,
+    moves: Vec<Action>,
+    /// What is taken away last: what has its line now.
+    emptied: Vec<Action>,
+    stuck: Vec<(String, String)>,
+    kept: usize,
+    has_emptied: bool,
+    bytes: BTreeMap<PathBuf, u64>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(seen: &'a Observed) -> Self {
+        let stuck = seen.entries.iter();
+        let stuck = stuck.filter(|(path, entry)| obstacle(seen, path, entry).is_some());
+        Self {
+            seen,
+            fixed: stuck
+                .flat_map(|(path, _)| path.ancestors().map(Path::to_owned))
+                .collect(),
+            copied: (seen.own.iter())
+                .filter(|(_, line)| line.kind == b'C')
+                .filter_map(|(_, line)| relative(&line.path))
+                .collect(),
+            mixed: (seen.entries.iter())
+                .filter(|(_, entry)| seen.by_hand && entry.made == Made::No)
+                .filter_map(|(path, _)| Some(seen.boot.copy_above(path)?.0))
+                .collect(),
+            holding: BTreeSet::new(),
+            holding_directly: BTreeSet::new(),
+            tops: BTreeSet::new(),
+            wanted: BTreeMap::new(),
+            removes: Vec::new(),
+            moves: Vec::new(),
+            emptied: Vec::new(),
+            stuck: Vec::new(),
+            kept: 0,
+            has_emptied: false,
+            bytes: BTreeMap::new(),
+        }
+    }
+
+    /// Which directories hold something that has to be copied.
+    fn look_at_tops(&mut self) {
+        for (path, entry) in &self.seen.entries {
+            if self.fate(path, entry) != Fate::Kept || entry.made != Made::No {
+                continue;
+            }
+            if entry.kind == Kind::File || !is_writable(path) || !is_way_safe(self.seen, path) {
+                self.holding_directly.extend(path.parent());
+                self.holding.extend(path.ancestors().skip(1));
+            }
+        }
+    }
+
+    fn is_fixed(&self, path: &Path) -> bool {
+        self.fixed.contains(path) || self.seen.fixed.contains(path)
+    }
+
+    fn fate(&self, path: &Path, entry: &Entry) -> Fate {
+        if self.is_fixed(path) {
+            return Fate::Stays;
+        }
+        if entry.made == Made::ByOthers
+            && let Some((top, _)) = self.seen.boot.copy_above(path)
+            && self.mixed.contains(top)
+        {
+            return Fate::Stays;
+        }
+        if entry.kind != Kind::Directory
+            && let Some(reason) = leftover_reason(path)
+        {
+            return Fate::Goes(reason);
+        }
+        if entry.kind == Kind::File && path.starts_with(LOG) {
+            let is_made = self.seen.boot.line_of_others(path).is_some();
+            return if is_made || entry.meta.look.uid == 0 {
+                Fate::Goes("a log of the build")
+            } else {
+                Fate::EmptyLog
+            };
+        }
+        match entry.made {
+            Made::ByOthers | Made::ByUs => Fate::Goes(MADE_AT_BOOT),
+            Made::No if entry.kind == Kind::Socket => Fate::Goes("a socket, made by its service"),
+            Made::No => Fate::Kept,
+        }
+    }
+
+    fn visit(&mut self, path: &Path, entry: &Entry) {
+        let look = &entry.meta.look;
+        match self.fate(path, entry) {
+            Fate::Stays => {
+                if let Some(why) = obstacle(self.seen, path, entry) {
+                    self.keep_in_place(path, why);
+                }
+            }
+            Fate::Goes(reason) => {
+                if entry.made == Made::ByUs
+                    && entry.kind == Kind::Directory
+                    && self.becomes_top(path)
+                {
+                    self.begin_top(path, look);
+                    return;
+                }
+                self.remember_own(path);
+                self.has_emptied |= self.seen.by_hand && entry.made == Made::ByOthers;
+                self.take_away(path, look, reason);
+            }
+            Fate::EmptyLog => {
+                if self.want(path, self.line(b'f', path, look, None)) {
+                    self.take_away(path, look, "a log of the build; boot makes it anew, empty");
+                }
+            }
+            Fate::Kept if self.is_in_top(path) && entry.kind != Kind::Fifo => {
+                self.move_to_factory(path, look);
+            }
+            Fate::Kept => self.keep(path, entry),
+        }
+    }
+
+    fn keep(&mut self, path: &Path, entry: &Entry) {
+        let look = &entry.meta.look;
+        let line = match &entry.kind {
+            Kind::Directory if self.becomes_top(path) => return self.begin_top(path, look),
+            Kind::File => return self.begin_top(path, look),
+            Kind::Directory => self.line(b'd', path, look, None),
+            Kind::Fifo => self.line(b'p', path, look, None),
+            Kind::Link(target) => Line {
+                mode: None,
+                ..self.line(b'L', path, look, Some(target.clone()))
+            },
+            Kind::Socket | Kind::Node => return,
+        };
+        if self.want(path, line) {
+            self.take_away(path, look, MADE_AT_BOOT);
+        }
+    }
+
+    /// Whether a directory is copied as a whole: a new one that holds a file anywhere, or one that an
+    /// earlier step declared and that now has one right in it.
+    fn becomes_top(&self, path: &Path) -> bool {
+        if is_shared(path) || !is_writable(path) {
+            return false;
+        }
+        let boot = &self.seen.boot;
+        match boot.own_line(path) {
+            Some(line) if line.makes_directory() => self.holding_directly.contains(path),
+            Some(_) => self.holding.contains(path),
+            None => boot.line_of_others(path).is_none() && self.holding.contains(path),
+        }
+    }
+
+    /// Whether an entry is below a tree that boot copies, or is that tree.
+    fn is_in_top(&self, path: &Path) -> bool {
+        path.ancestors().any(|above| self.tops.contains(above)) || self.own_top(path).is_some()
+    }
+
+    /// The tree of an earlier step that a path is in, also when its owner is unknown by now.
+    fn own_top<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        path.ancestors().find(|above| self.copied.contains(*above))
+    }
+
+    fn begin_top(&mut self, path: &Path, look: &Look) {
+        if !is_writable(path) {
+            return self.keep_in_place(path, LINE_BREAK);
+        }
+        if !is_way_safe(self.seen, path) {
+            return self.keep_in_place(path, UNSAFE);
+        }
+        self.tops.insert(path.to_owned());
+        self.move_to_factory(path, look);
+    }
+
+    /// Has an entry moved, unless a directory above it is.
+    fn move_to_factory(&mut self, path: &Path, look: &Look) {
+        if let Some(own) = self.own_top(path) {
+            self.tops.insert(own.to_owned());
+        }
+        if look.kind == EntryKind::File {
+            self.kept += 1;
+            let top = path.ancestors().find(|above| self.tops.contains(*above));
+            *self
+                .bytes
+                .entry(top.unwrap_or(path).to_owned())
+                .or_default() += look.bytes;
+        }
+        let last = self.moves.last();
+        let is_moved = last.is_some_and(
+            |action| matches!(action, Action::Move { from, .. } if path.starts_with(from)),
+        );
+        if !is_moved {
+            self.moves.push(Action::Move {
+                from: path.to_owned(),
+                to: factory_of(path),
+                reason: NEEDED,
+            });
+        }
+    }
+
+    fn keep_in_place(&mut self, path: &Path, why: &str) {
+        self.stuck.push((shown(path), why.to_owned()));
+    }
+
+    /// Wants a line; tells when it cannot be written or would not be obeyed.
+    fn want(&mut self, path: &Path, line: Line) -> bool {
+        if line.to_text().is_none() {
+            self.keep_in_place(path, LINE_BREAK);
+            return false;
+        }
+        if !is_way_safe(self.seen, path) {
+            self.keep_in_place(path, UNSAFE);
+            return false;
+        }
+        self.wanted.insert(path.to_owned(), line);
+        true
+    }
+
+    /// Of two lines of ours for one path, which a killed commit may leave, one stays.
+    fn remember_own(&mut self, path: &Path) {
+        let own = self.seen.boot.own_line(path);
+        if let Some(line) = own.filter(|line| line.kind != b'C') {
+            self.wanted.insert(path.to_owned(), line.clone());
+        }
+    }
+
+    fn take_away(&mut self, path: &Path, look: &Look, reason: &'static str) {
+        if path.starts_with(CACHE) {
+            // The commit as a whole empties it.
+            return;
+        }
+        let action = Action::Remove {
+            path: path.to_owned(),
+            kind: look.kind,
+            reason,
+        };
+        if look.kind == EntryKind::Directory
+            || reason == MADE_AT_BOOT && look.kind != EntryKind::Special
+        {
+            self.emptied.push(action);
+        } else {
+            self.removes.push(action);
+        }
+    }
+
+    fn line(&self, kind: u8, path: &Path, look: &Look, argument: Option<Vec<u8>>) -> Line {
+        let (user, group) = self.owner(look.uid, look.gid);
+        Line {
+            kind,
+            modifiers: Vec::new(),
+            path: absolute(path),
+            mode: Some(Mode {
+                bits: look.mode,
+                masked: false,
+                only_created: false,
+            }),
+            user: Some(user),
+            group: Some(group),
+            age: None,
+            argument,
+            file: Vec::new(),
+            number: 0,
+        }
+    }
+
+    fn owner(&self, uid: u32, gid: u32) -> (Owner, Owner) {
+        let names = &self.seen.boot.names;
+        (names.user(uid), names.group(gid))
+    }
+
+    fn move_databases(&mut self) {
+        for found in &self.seen.databases {
+            let path = Path::new(found.database.path);
+            if found.is_blocked {
+                let why = format!("/{} is there already", found.database.home);
+                self.stuck.push((shown(path), why));
+                continue;
+            }
+            let line = Line {
+                kind: b'L',
+                modifiers: Vec::new(),
+                path: absolute(path),
+                mode: None,
+                user: None,
+                group: None,
+                age: None,
+                argument: Some(found.database.link_target()),
+                file: Vec::new(),
+                number: 0,
+            };
+            self.wanted.insert(path.to_owned(), line);
+            self.moves.push(Action::Move {
+                from: path.to_owned(),
+                to: PathBuf::from(found.database.home),
+                reason: "a package database describes /usr",
+            });
+        }
+    }
+
+    fn finish(mut self) -> Plan {
+        let mut owners = Vec::new();
+        for top in std::mem::take(&mut self.tops) {
+            let is_copied = |above: &Path| {
+                let line = self.wanted.get(above);
+                line.is_some_and(|line| line.kind == b'C')
+            };
+            if !top.ancestors().skip(1).any(is_copied) {
+                self.declare_top(&top, &mut owners);
+            }
+        }
+        let gone = self.gone_from_factory();
+        let files = self.files(&owners);
+        let total = self.bytes.values().sum();
+        let mut largest: Vec<_> = self.bytes.iter().collect();
+        largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
+        let largest = largest
+            .iter()
+            .take(5)
+            .map(|(path, _)| shown(path))
+            .collect();
+        let findings = var_large_factory::finding(total, largest);
+        let odd_names = self.odd_names();
+        let declared = self
+            .wanted
+            .values()
+            .filter(|line| line.kind != b'C')
+            .count();
+        self.emptied.reverse();
+        let mut actions: Vec<Action> = files.into_iter().map(Action::File).collect();
+        for mut more in [self.removes, gone, self.moves, self.emptied] {
+            actions.append(&mut more);
+        }
+        Plan {
+            actions,
+            findings: findings
+                .into_iter()
+                .chain(var_not_kept::finding(&self.stuck))
+                .chain(name_not_utf8::finding(&odd_names))
+                .collect(),
+            declared,
+            kept: self.kept,
+            has_emptied: self.has_emptied,
+        }
+    }
+
+    /// What is kept, declared or left in the layer by a name that is not UTF-8.
+    fn odd_names(&self) -> Vec<String> {
+        let is_odd = |path: &Path| path.file_name().is_some_and(|name| name.to_str().is_none());
+        let entries = self.seen.entries.iter();
+        let kept = entries.filter(|(path, entry)| {
+            is_odd(path) && !matches!(self.fate(path, entry), Fate::Goes(_))
+        });
+        kept.map(|(path, _)| shown(path)).collect()
+    }
+
+    /// The line that copies a tree, and a line for each entry in it that has another owner than the
+    /// tree: what is copied gets one owner, by name.
+    fn declare_top(&mut self, top: &Path, owners: &mut Vec<(PathBuf, Line)>) {
+        let tree = self.tree(top);
+        let Some(look) = tree.get(top).copied() else {
+            return;
+        };
+        let has_owner = |(uid, gid), look: &Look| (look.uid, look.gid) == (uid, gid);
+        let mut base = (look.uid, look.gid);
+        let parent = top.parent().and_then(|above| self.seen.owners.get(above));
+        let is_mixed = tree.values().any(|look| !has_owner(base, look));
+        if is_mixed && let Some(&uid) = parent.filter(|uid| **uid != 0) {
+            // Below a directory with another owner, boot changes no owners any more.
+            base.0 = uid;
+        }
+        let (user, group) = self.owner(base.0, base.1);
+        let line = Line {
+            user: Some(user),
+            group: Some(group),
+            ..self.line(b'C', top, &look, None)
+        };
+        self.wanted.insert(top.to_owned(), line);
+        for (path, look) in tree.iter().rev().filter(|(_, look)| !has_owner(base, look)) {
+            let line = Line {
+                path: pattern_of(&absolute(path)),
+                mode: None,
+                ..self.line(b'z', path, look, None)
+            };
+            owners.push((path.clone(), line));
+        }
+    }
+
+    /// What boot copies to a path, once the moves are done.
+    fn tree(&self, top: &Path) -> BTreeMap<PathBuf, Look> {
+        let copies = self.seen.factory.range(top.to_owned()..);
+        let copies = copies
+            .take_while(|(path, _)| path.starts_with(top))
+            .filter(|(path, _)| !self.seen.gone.contains(*path))
+            .map(|(path, meta)| (path.clone(), meta.look));
+        let mut tree: BTreeMap<PathBuf, Look> = copies.collect();
+        let entries = self.seen.entries.range(top.to_owned()..);
+        for (path, entry) in entries.take_while(|(path, _)| path.starts_with(top)) {
+            let is_copied = !matches!(entry.kind, Kind::Fifo | Kind::Socket | Kind::Node)
+                && (self.fate(path, entry) == Fate::Kept || path == top);
+            if is_copied {
+                tree.insert(path.clone(), entry.meta.look);
+            }
+        }
+        tree
+    }
+
+    /// Copies of ours whose originals the command took away.
+    fn gone_from_factory(&self) -> Vec<Action> {
+        let gone = self.seen.gone.iter().rev();
+        gone.filter(|path| self.own_top(path).is_some())
+            .filter_map(|path| {
+                let copy = self.seen.factory.get(path)?;
+                Some(Action::Remove {
+                    path: factory_of(path),
+                    kind: copy.look.kind,
+                    reason: "the step took away what it is a copy of",
+                })
+            })
+            .collect()
+    }
+
+    fn files(&self, owners: &[(PathBuf, Line)]) -> Vec<files::Action> {
+        let makers: Vec<Vec<u8>> = self.wanted.values().filter_map(raw).collect();
+        let others: Vec<Vec<u8>> = owners.iter().filter_map(|(_, line)| raw(line)).collect();
+        let tops: BTreeSet<&Path> = (self.wanted.iter())
+            .filter(|(_, line)| line.kind == b'C')
+            .map(|(path, _)| &**path)
+            .collect();
+        let wanted: Vec<&[u8]> = makers.iter().chain(&others).map(Vec::as_slice).collect();
+        let known: BTreeSet<&[u8]> = self.seen.own.iter().map(|(raw, _)| &raw[..]).collect();
+        let is_wanted: BTreeSet<&[u8]> = wanted.iter().copied().collect();
+        // The order of owners counts within a file only: when one of them is new, all are.
+        let some_new = others.iter().any(|raw| !known.contains(&raw[..]));
+        let stale: BTreeSet<&[u8]> = (self.seen.own.iter())
+            .filter(|(raw, line)| {
+                let is_again = some_new && others.contains(raw);
+                is_again || self.is_stale(line, is_wanted.contains(&raw[..]), &tops)
+            })
+            .map(|(raw, _)| &raw[..])
+            .collect();
+        let new: Vec<&[u8]> = (wanted.into_iter())
+            .filter(|raw| !known.contains(raw) || stale.contains(raw))
+            .collect();
+        (self.seen.folder).plan(&TMPFILES_D, &new, NEEDED, |raw| !stale.contains(raw))
+    }
+
+    /// Whether a line of ours is no longer true.
+    fn is_stale(&self, line: &Line, is_wanted: bool, tops: &BTreeSet<&Path>) -> bool {
+        let path = if line.kind == b'z' {
+            single_path(&line.path)
+        } else {
+            Some(line.path.clone())
+        };
+        let Some(path) = path.and_then(|path| relative(&path)) else {
+            return false;
+        };
+        if self.seen.gone.contains(&path) {
+            return !is_wanted;
+        }
+        let in_top = path.ancestors().find(|above| tops.contains(above));
+        let is_copied_anyway = match line.kind {
+            b'z' => in_top.is_some(),
+            b'C' => in_top.is_some_and(|top| top != path),
+            _ => false,
+        };
+        !is_wanted
+            && (is_copied_anyway || line.makes_something() && self.wanted.contains_key(&path))
+    }
+}
+
+/// Why what cannot be moved stays as it is.
+fn obstacle(seen: &Observed, path: &Path, entry: &Entry) -> Option<&'static str> {
+    match entry.kind {
+        Kind::Node => Some("a device node"),
+        Kind::Fifo if !is_writable(path) => Some(LINE_BREAK),
+        Kind::Fifo if !is_way_safe(seen, path) => Some(UNSAFE),
+        _ => None,
+    }
+}
+
+/// systemd makes nothing in a directory that is one user's below another's (`CHASE_SAFE`).
+fn is_way_safe(seen: &Observed, path: &Path) -> bool {
+    let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+    above.reverse();
+    let owners = above.iter().filter_map(|above| seen.owners.get(*above));
+    let mut owner = 0;
+    for &next in owners {
+        if owner != 0 && next != owner {
+            return false;
+        }
+        owner = next;
+    }
+    true
+}
+
+/// A line without its end, as it stands in a file.
+fn raw(line: &Line) -> Option<Vec<u8>> {
+    let mut text = line.to_text()?;
+    text.pop();
+    Some(text)
+}
+
+fn absolute(path: &Path) -> Vec<u8> {
+    [b"/", path.as_os_str().as_bytes()].concat()
+}
+
+/// Whether a line can name a path.
+fn is_writable(path: &Path) -> bool {
+    let path = path.as_os_str().as_bytes();
+    !path.contains(&b'\n') && !path.contains(&b'\r')
+}

@@ -1,0 +1,405 @@
+//! Before a step's command: /var as boot would make it, so that package managers and scriptlets
+//! find their directories. Only what is missing is made, best effort, and all of it is remembered.
+//!
+//! Done are the types `d D v q Q L f F C`, and `z` for what these made. Left out are those that change,
+//! empty or remove what exists (`e w Z m t T h H a A r R x X`, and the `+` of `L+`, `f+` and `C+`),
+//! FIFOs and device nodes (`p c b`), which an ostree import refuses, and lines with specifiers that
+//! only a running machine knows (`%m`, `%b`, `%v` …).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use osderive_lints::{EntryKind, model::tmpfiles::Line};
+use rustix::{
+    io::Errno,
+    process::{getegid, geteuid},
+};
+
+use crate::{
+    error::Result,
+    handle::Moment,
+    place::{Entries, Handles, Meta, NewOwner, Place, Told as _},
+    rootfs::Rootfs,
+    var::{
+        VAR,
+        boot::{Boot, copy_source, link_target, mode_of},
+        known::DPKG_STATUS,
+    },
+};
+
+/// The time of files that have none to inherit, so that a write at any moment shows.
+const LONG_AGO: Moment = Moment {
+    seconds: 1,
+    nanoseconds: 0,
+};
+
+const DIRECTORY_MODE: u32 = 0o755;
+const SETGID: u32 = 0o2000;
+
+/// The bits that mkdir(2) does not give.
+const SET_ID: u32 = 0o6000;
+
+/// /var before the command.
+#[derive(Debug, Default)]
+pub(crate) struct Prelude {
+    /// What lower layers have.
+    pub(super) lower: Entries,
+    /// What was made, as it was then.
+    pub(super) made: Entries,
+    /// What says which packages are installed.
+    packages: Vec<Option<Meta>>,
+}
+
+impl Prelude {
+    /// Makes /var; none when it is no plain directory that may be changed.
+    pub(crate) fn make(rootfs: &Rootfs) -> Result<Option<Self>> {
+        Self::make_in(&Place::of(rootfs), rootfs)
+    }
+
+    pub(super) fn make_in(place: &Place<'_>, rootfs: &Rootfs) -> Result<Option<Self>> {
+        if !super::is_open(place) {
+            return Ok(None);
+        }
+        let boot = Boot::read(rootfs);
+        let lower = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
+        let mut work = Work {
+            place,
+            handles: place.handles(),
+            boot: &boot,
+            owners: (lower
+                .iter()
+                .map(|(path, meta)| (path.clone(), meta.look.uid)))
+            .collect(),
+            setgid: (lower.iter())
+                .filter(|(_, meta)| meta.look.mode & SETGID != 0)
+                .map(|(path, _)| path.clone())
+                .collect(),
+            made: BTreeMap::new(),
+        };
+        // As at boot: a line that cannot be done is no reason not to do the others.
+        for (path, line) in &boot.lines {
+            let _ = work.make(path, line);
+        }
+        let made = work.finish().told("look at", Path::new(VAR))?;
+        Ok(Some(Self {
+            lower,
+            made,
+            packages: packages(place),
+        }))
+    }
+
+    /// What layers below have in /var.
+    pub(crate) fn lower(&self) -> &Entries {
+        &self.lower
+    }
+
+    /// Takes away what is still as it was made, once all else has been taken away, and gives
+    /// directories that hold what they held their time again.
+    pub(crate) fn finish(&self, rootfs: &Rootfs) -> Result<()> {
+        self.finish_in(&Place::of(rootfs))
+    }
+
+    pub(super) fn finish_in(&self, place: &Place<'_>) -> Result<()> {
+        self.take_away_in(place)?;
+        let directories = self
+            .lower
+            .iter()
+            .filter(|(_, meta)| meta.is_open_directory());
+        let paths = directories.clone().map(|(path, _)| path.as_path());
+        let metas = place.metas(paths).told("look at", Path::new(VAR))?;
+        for ((path, before), now) in directories.zip(metas) {
+            let Some(now) = now else { continue };
+            if now.look.modified != before.look.modified && self.holds_what_it_held(place, path) {
+                place
+                    .set_modified(path, before.look.modified)
+                    .told("restore the time of", path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what is still as it was made, directories when they are empty.
+    pub(crate) fn take_away(&self, rootfs: &Rootfs) -> Result<Left<'_>> {
+        let place = Place::of(rootfs);
+        Ok(Left {
+            lower: &self.lower,
+            gone: self.take_away_in(&place)?,
+            has_installed: packages(&place) != self.packages,
+        })
+    }
+
+    /// Answers with what was gone already.
+    fn take_away_in(&self, place: &Place<'_>) -> Result<BTreeSet<PathBuf>> {
+        // All are looked at before one goes: a hard link is changed when its twin is removed.
+        let metas = place.metas(self.made.keys().map(PathBuf::as_path));
+        let metas = metas.told("look at", Path::new(VAR))?;
+        let (mut gone, mut same) = (BTreeSet::new(), Vec::new());
+        for ((path, made), now) in self.made.iter().zip(metas) {
+            match now {
+                None => drop(gone.insert(path.clone())),
+                Some(now) if now.is_same(made) => same.push((path.as_path(), made.look.kind)),
+                Some(_) => {}
+            }
+        }
+        // A directory that is not empty, or is a mount now, stays.
+        place.remove_each(same.into_iter().rev());
+        Ok(gone)
+    }
+
+    fn holds_what_it_held(&self, place: &Place<'_>, path: &Path) -> bool {
+        let held: Vec<_> = self
+            .lower
+            .range(path.to_owned()..)
+            .take_while(|(below, _)| below.starts_with(path))
+            .filter(|(below, _)| below.parent() == Some(path))
+            .filter_map(|(below, _)| below.file_name().map(ToOwned::to_owned))
+            .collect();
+        place.names(path).is_some_and(|names| names == held)
+    }
+}
+
+/// What a command's /var is compared with.
+#[derive(Debug)]
+pub(crate) struct Left<'a> {
+    /// What lower layers have.
+    pub(super) lower: &'a Entries,
+    /// What was made and the command took away.
+    pub(super) gone: BTreeSet<PathBuf>,
+    /// Whether the command installed or removed packages of dpkg.
+    pub(super) has_installed: bool,
+}
+
+fn packages(place: &Place<'_>) -> Vec<Option<Meta>> {
+    let status = |path: &&str| place.meta(Path::new(path)).ok().flatten();
+    DPKG_STATUS.iter().map(status).collect()
+}
+
+struct Work<'a> {
+    place: &'a Place<'a>,
+    handles: Handles<'a>,
+    boot: &'a Boot,
+    /// Who owns what is there, by path.
+    owners: BTreeMap<PathBuf, u32>,
+    /// Directories that hand their group and their setgid bit down.
+    setgid: BTreeSet<PathBuf>,
+    /// What was made, of directories with the mode that they shall have.
+    made: BTreeMap<PathBuf, Option<Wanted>>,
+}
+
+/// The permission bits of a directory; none where it gets those of a line without a mode, 0755 and
+/// the setgid bit that its parent hands down.
+type Wanted = Option<u32>;
+
+impl Work<'_> {
+    /// Makes what a line says, unless something is there already.
+    fn make(&mut self, path: &Path, line: &Line) -> Result<(), Errno> {
+        let kind = line.kind;
+        if !line.makes_directory() && !matches!(kind, b'L' | b'f' | b'F' | b'C') {
+            return Err(Errno::NOTSUP);
+        }
+        let owner = self.boot.names.owner_of(line).ok_or(Errno::NOENT)?;
+        if self.owners.contains_key(path) {
+            return Ok(());
+        }
+        if kind == b'C' && self.place.meta(&copy_source(line))?.is_none() {
+            return Err(Errno::NOENT);
+        }
+        self.make_parents(path)?;
+        self.refuse_unsafe_way(path)?;
+        match kind {
+            b'C' => self.copy(path, line, owner),
+            b'L' => {
+                let given = self.given(path, owner);
+                let outcome = self.handles.make_link(path, &link_target(line), given);
+                if outcome != Err(Errno::EXIST) {
+                    self.remember(path, owner, None);
+                }
+                outcome
+            }
+            b'f' | b'F' => {
+                self.remember(path, owner, None);
+                let content = line.argument.as_deref().unwrap_or_default();
+                let mode = mode_of(line, false).unwrap_or(0o644);
+                self.place.write_file(path, content, mode, owner)?;
+                self.place.set_modified(path, LONG_AGO)
+            }
+            _ => self.make_directory(path, mode_of(line, true), owner),
+        }
+    }
+
+    /// What is to be given of an owner: nothing when that is who it gets anyway.
+    fn given(&self, path: &Path, owner: NewOwner) -> NewOwner {
+        let inherits = (path.parent()).is_some_and(|above| self.setgid.contains(above));
+        let is_own = owner.uid.is_none_or(|uid| uid == geteuid().as_raw())
+            && owner.gid.is_none_or(|gid| gid == getegid().as_raw());
+        if is_own && !inherits {
+            NewOwner::default()
+        } else {
+            owner
+        }
+    }
+
+    fn remember(&mut self, path: &Path, owner: NewOwner, wanted: Option<Wanted>) {
+        self.owners.insert(path.to_owned(), owner.uid.unwrap_or(0));
+        self.made.insert(path.to_owned(), wanted);
+    }
+
+    /// What is half made when the step is killed goes with its layer.
+    fn make_directory(
+        &mut self,
+        path: &Path,
+        wanted: Wanted,
+        owner: NewOwner,
+    ) -> Result<(), Errno> {
+        let mode = wanted.unwrap_or(DIRECTORY_MODE);
+        let given = self.given(path, owner);
+        let outcome = self.handles.make_directory(path, mode, given);
+        if outcome != Err(Errno::EXIST) {
+            self.remember(path, owner, Some(wanted));
+        }
+        outcome?;
+        let inherits = path
+            .parent()
+            .is_some_and(|above| self.setgid.contains(above));
+        if wanted.map_or(inherits, |mode| mode & SETGID != 0) {
+            self.setgid.insert(path.to_owned());
+        }
+        // What is made in there next must not inherit another bit.
+        if wanted.is_some() && (inherits || mode & SET_ID != 0) {
+            self.place.set_mode(path, mode)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the missing directories above a path, root's and 0755 as systemd makes them.
+    fn make_parents(&mut self, path: &Path) -> Result<(), Errno> {
+        let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+        above.pop();
+        for directory in above.into_iter().rev() {
+            if !self.owners.contains_key(directory) {
+                self.make_directory(directory, Some(DIRECTORY_MODE), NewOwner::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was made, as it is then, with the modes that the umask did not give and what later lines
+    /// say of it.
+    fn finish(mut self) -> Result<Entries, Errno> {
+        let metas = self.place.metas(self.made.keys().map(PathBuf::as_path))?;
+        let mut made: Entries = (self.made.keys().cloned().zip(metas))
+            .filter_map(|(path, meta)| Some((path, meta?)))
+            .collect();
+        let mut changed = Vec::new();
+        for (path, meta) in &made {
+            let Some(Some(wanted)) = self.made.get(path) else {
+                continue;
+            };
+            let wanted = wanted.unwrap_or(DIRECTORY_MODE | meta.look.mode & SETGID);
+            if meta.is_open_directory() && meta.look.mode != wanted {
+                let _ = self.place.set_mode(path, wanted);
+                changed.push(path.as_path());
+            }
+        }
+        let boot = self.boot;
+        for (path, line) in &boot.owners {
+            if made.contains_key(path) && self.adjust(path, line) != Ok(false) {
+                changed.push(path);
+            }
+        }
+        // A file may have a twin, which changes with it.
+        let is_directory = |path: &&Path| made[*path].look.kind == EntryKind::Directory;
+        let again: Vec<PathBuf> = if changed.iter().all(is_directory) {
+            changed.into_iter().map(ToOwned::to_owned).collect()
+        } else {
+            made.keys().cloned().collect()
+        };
+        let metas = self.place.metas(again.iter().map(PathBuf::as_path))?;
+        for (path, meta) in again.into_iter().zip(metas) {
+            match meta {
+                Some(meta) => drop(made.insert(path, meta)),
+                None => drop(made.remove(&path)),
+            }
+        }
+        Ok(made)
+    }
+
+    /// Gives what a line made the owner and mode that a later line says; answers whether it changed.
+    fn adjust(&mut self, path: &Path, line: &Line) -> Result<bool, Errno> {
+        let owner = self.boot.names.owner_of(line).ok_or(Errno::NOENT)?;
+        // The way includes the entry itself: no one gets what another's directory holds.
+        self.refuse_unsafe_way(&path.join("-"))?;
+        let Meta { look, .. } = self.place.meta(path)?.ok_or(Errno::NOENT)?;
+        let is_directory = look.kind == EntryKind::Directory;
+        let mode = match line.mode {
+            Some(mode) if look.kind != EntryKind::Symlink => {
+                mode.applied_to(look.mode, is_directory)
+            }
+            _ => look.mode,
+        };
+        let is_owned = owner.uid.is_none_or(|uid| uid == look.uid)
+            && owner.gid.is_none_or(|gid| gid == look.gid);
+        if is_owned && mode == look.mode {
+            return Ok(false);
+        }
+        self.place.set_owner(path, owner)?;
+        if let Some(uid) = owner.uid {
+            self.owners.insert(path.to_owned(), uid);
+        }
+        if look.kind != EntryKind::Symlink {
+            // A change of owner takes the setuid bit away.
+            self.place.set_mode(path, mode)?;
+        }
+        Ok(true)
+    }
+
+    /// systemd leaves out what stands below a user's directory in another user's (`CHASE_SAFE`).
+    fn refuse_unsafe_way(&self, path: &Path) -> Result<(), Errno> {
+        let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+        above.pop();
+        let mut owner = 0;
+        for directory in above.into_iter().rev() {
+            let found = *self.owners.get(directory).ok_or(Errno::NOENT)?;
+            if owner != 0 && found != owner {
+                return Err(Errno::PERM);
+            }
+            owner = found;
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, path: &Path, line: &Line, owner: NewOwner) -> Result<(), Errno> {
+        let created = &mut self.made;
+        let mut copied = Vec::new();
+        let outcome = self
+            .place
+            .copy_tree(&copy_source(line), path, owner, &mut |path: &Path| {
+                created.insert(path.to_owned(), None);
+                copied.push(path.to_owned());
+            });
+        for path in copied {
+            let meta = self.place.meta(&path)?.ok_or(Errno::NOENT)?;
+            if meta.look.mode & SETGID != 0 {
+                self.setgid.insert(path.clone());
+            }
+            self.owners.insert(path, meta.look.uid);
+        }
+        outcome?;
+        let copy = self.place.meta(path)?.ok_or(Errno::NOENT)?;
+        match line.mode {
+            Some(mode) if copy.look.kind != EntryKind::Symlink => {
+                let mode = mode.applied_to(copy.look.mode, copy.look.kind == EntryKind::Directory);
+                self.place.set_mode(path, mode)?;
+                if mode & SETGID == 0 {
+                    self.setgid.remove(path);
+                } else {
+                    self.setgid.insert(path.to_owned());
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
