@@ -1,19 +1,28 @@
 //! One build, start to end: have the Dockerfile frontend make the LLB, decide what is committed,
-//! splice the tool in, solve, and turn the steps' reports into warnings.
+//! splice the tool in, solve, check what came out, and tell what steps and check have found.
 
 use std::collections::BTreeMap;
 
+use osderive_lints::model::ledger::Ledger;
+use osderive_lints::{Finding, ImageConfig, Severity, unbuilt};
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, Refs, SolveRequest, SolveResult, SourceSnippet,
     Warning,
 };
-use osderive_proto::llb::{Definition, Digest, LlbError, Splice, Stopped};
+use osderive_proto::llb::{
+    Base, Definition, Digest, Lineage, LlbError, Run, SourceLocation, Splice, Stopped,
+};
 use tokio::task::JoinSet;
 
 use crate::bootable::{Decision, decide};
-use crate::options::{OptionError, Options};
-use crate::reports::Reports;
-use crate::{tool, wrap};
+use crate::check::{Checker, Checks, Compared};
+use crate::context::Context;
+use crate::decisions::{self, Decisions};
+use crate::options::{Bootable, FailOn, OptionError, Options};
+use crate::previous::{Previous, Target};
+use crate::reports::{Reports, Step};
+use crate::verdict::{Evidence, Found, Trace, pronounce};
+use crate::{ids, questions, tool, wrap};
 
 /// Where a result keeps the image config; a multi-platform result appends `/PLATFORM`.
 const IMAGE_CONFIG: &str = "containerimage.config";
@@ -28,22 +37,64 @@ pub(crate) async fn build(
 ) -> Result<SolveResult, BuildError> {
     let options = options.map_err(|error| BuildError::new(error.to_string()))?;
     let caches = cache_imports(&options)?;
-    let request = delegation(&options, caches.clone(), gateway.inputs().await?);
-    let mut result = gateway.solve(request).await?;
-    if options.is_subrequest() {
+    let inputs = gateway.inputs().await?;
+    let context = Context {
+        gateway: &gateway,
+        options: &options,
+        inputs: &inputs,
+    };
+    if let Some(question) = options.question() {
+        return questions::answer(&context, question, caches).await;
+    }
+    // These files are read beside the Dockerfile; a mistake in the latter is told first.
+    let (ids, config, result) = tokio::join!(
+        ids::read(&context),
+        config_file(&context),
+        gateway.solve(delegation(&options, caches.clone(), inputs.clone())),
+    );
+    let (mut result, ids) = (result?, ids?);
+    let plan = plan(&result, &options, ids.as_ref(), &config)?;
+    for warning in &plan.warnings {
+        gateway.warn(warning.clone()).await?;
+    }
+    if plan.splices.is_empty() && plan.subjects.is_empty() {
         return Ok(result);
     }
-    let plan = plan(&result, &options)?;
-    for warning in plan.warnings {
-        gateway.warn(warning).await?;
-    }
-    if plan.splices.is_empty() {
-        return Ok(result);
-    }
-    solve_spliced(&gateway, &mut result, &plan.splices, &caches)
+    let previous = options.previous.as_deref();
+    let previous = previous.map(|name| Previous::ask(&gateway, name, plan.targets.clone()));
+    let solved = solve_spliced(&gateway, &mut result, &plan, &caches)
         .await
         .map_err(|error| error.map_message(wrap::without_tool))?;
+    let (mut found, steps) = (solved.found, solved.steps);
+    if let Some(previous) = previous {
+        let reference = |target: &Target| {
+            let refs = final_refs(&result).into_iter();
+            let mut refs = refs.filter(|(key, _)| *key == target.key.as_deref());
+            refs.next().map(|(_, reference)| reference.id.clone())
+        };
+        let changed = previous.compare(&gateway, &steps, reference).await?;
+        found.extend(changed.into_iter().filter_map(|found| plan.weigh(found)));
+    }
+    let mut fail_on = Some(Severity::Error);
+    if let Some(decisions) = &plan.decisions {
+        let end = steps.last().map_or(Digest::of(&[]), |step| step.digest);
+        found = match &solved.of_base {
+            Some(of_base) => decisions.apply(found, of_base, end),
+            None => decisions.settle_all(found),
+        };
+        fail_on = decisions.fail_on().or(fail_on);
+    }
+    let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
+    pronounce(&gateway, found, fail_on).await?;
     Ok(result)
+}
+
+/// `osderive.toml`, which counts for images that may be committed.
+async fn config_file(context: &Context<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+    match context.options.bootable {
+        Bootable::Off => Ok(None),
+        Bootable::Auto | Bootable::On => decisions::file(context).await,
+    }
 }
 
 fn cache_imports(options: &Options) -> Result<Vec<CacheOptionsEntry>, BuildError> {
@@ -59,7 +110,7 @@ fn cache_imports(options: &Options) -> Result<Vec<CacheOptionsEntry>, BuildError
 
 /// The request that has the engine's Dockerfile frontend, or the image that the user chose, make
 /// the LLB. Nothing is built yet.
-fn delegation(
+pub(crate) fn delegation(
     options: &Options,
     cache_imports: Vec<CacheOptionsEntry>,
     frontend_inputs: BTreeMap<String, Vec<u8>>,
@@ -87,13 +138,44 @@ fn delegation(
 struct Plan {
     /// How to splice each RUN.
     splices: BTreeMap<Digest, Splice>,
+    /// The images to check, by their places among the final ones.
+    subjects: BTreeMap<usize, Subject>,
     /// Where steps may have been missed.
     warnings: Vec<Warning>,
+    /// The images with such RUNs.
+    targets: Vec<Target>,
+    /// What people say of findings; there is something wherever there is a subject.
+    decisions: Option<Decisions>,
 }
 
-fn plan(result: &SolveResult, options: &Options) -> Result<Plan, BuildError> {
+impl Plan {
+    /// A finding with the severity that was decided for it; none if its rule is off.
+    fn weigh(&self, found: Found) -> Option<Found> {
+        let Some(decisions) = &self.decisions else {
+            return Some(found);
+        };
+        let finding = decisions.weigh(found.finding)?;
+        Some(Found { finding, ..found })
+    }
+}
+
+/// An image to check.
+struct Subject {
+    /// Only where there are several.
+    platform: Option<String>,
+    decision: Decision,
+    /// About its configuration.
+    configured: Vec<Found>,
+}
+
+fn plan(
+    result: &SolveResult,
+    options: &Options,
+    ids: Option<&Ledger>,
+    config_file: &Result<Option<Vec<u8>>, BuildError>,
+) -> Result<Plan, BuildError> {
     let mut plan = Plan::default();
-    for (platform, reference) in final_refs(result) {
+    for (place, (platform, reference)) in final_refs(result).into_iter().enumerate() {
         let Some(definition) = definition(reference)? else {
             continue;
         };
@@ -104,18 +186,96 @@ fn plan(result: &SolveResult, options: &Options) -> Result<Plan, BuildError> {
         if decision == Decision::LeaveAlone {
             continue;
         }
+        let decisions = if let Some(decisions) = plan.decisions.take() {
+            decisions
+        } else {
+            let location = containerfile(&definition, &lineage);
+            let file = match config_file {
+                Ok(file) => file.as_deref(),
+                Err(error) => {
+                    plan.warnings.push(undecided(&lineage, error));
+                    None
+                }
+            };
+            Decisions::of(options.target(), location, file)?
+        };
+        let image = config.map(|config| configured(&decisions, config, &lineage));
+        let configured = image.unwrap_or_default();
+        plan.decisions = Some(decisions);
         if decision == Decision::Commit {
             let missed = lineage.stopped.as_ref().map(missed_steps);
             plan.warnings.extend(missed);
         }
         let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
-        for run in runs.filter(|run| !wrap::is_wrapped(run)) {
-            let splice = wrap::splice(&run, decision, options)
+        let (wrapped, runs): (Vec<Run>, Vec<Run>) = runs.partition(wrap::is_wrapped);
+        for run in runs {
+            let splice = wrap::splice(&run, decision, options, ids)
                 .map_err(|error| at_step(error, &definition, &run.digest))?;
             plan.splices.insert(run.digest, splice);
         }
+        plan.targets.extend(target(platform, &definition, &lineage));
+        // A Dockerfile frontend that is osderive too has checked the image already.
+        if wrapped.is_empty() || options.dockerfile_frontend.is_none() {
+            let platform = platform.map(str::to_owned);
+            let subject = Subject {
+                platform,
+                decision,
+                configured,
+            };
+            plan.subjects.insert(place, subject);
+        }
     }
     Ok(plan)
+}
+
+/// The Containerfile, at some op of the image.
+pub(crate) fn containerfile(definition: &Definition, lineage: &Lineage) -> Option<SourceLocation> {
+    let steps = lineage.steps.iter().rev();
+    let mut located = steps.filter_map(|step| definition.source_location(&step.digest));
+    located.next()
+}
+
+/// What is wrong with the configuration of an image, which is known before it is built.
+pub(crate) fn configured(decisions: &Decisions, config: &[u8], lineage: &Lineage) -> Vec<Found> {
+    let Ok(config) = serde_json::from_slice::<ImageConfig>(config) else {
+        return Vec::new();
+    };
+    let has_base = lineage.base != Base::Scratch;
+    let findings = unbuilt::of_config(&decisions.lineage(), &config, has_base);
+    let findings = findings.into_iter();
+    let findings = findings.filter_map(|finding| decisions.weigh(finding));
+    let end = end(lineage);
+    findings
+        .map(|finding| decisions.located(finding, end))
+        .collect()
+}
+
+/// What findings about no other op are about.
+pub(crate) fn end(lineage: &Lineage) -> Digest {
+    lineage
+        .steps
+        .last()
+        .map_or_else(|| Digest::of(&[]), |step| step.digest)
+}
+
+/// A build without its decisions only tells more.
+fn undecided(lineage: &Lineage, error: &BuildError) -> Warning {
+    Warning {
+        digest: end(lineage),
+        short: format!("osderive: osderive.toml could not be read: {error}"),
+        detail: Vec::new(),
+        location: None,
+    }
+}
+
+/// The image as it is compared with the previous one; none where nothing runs.
+fn target(key: Option<&str>, definition: &Definition, lineage: &Lineage) -> Option<Target> {
+    let digest = lineage.runs.last()?;
+    Some(Target {
+        key: key.map(ToOwned::to_owned),
+        platform: definition.run(digest)?.platform,
+        digest: *digest,
+    })
 }
 
 /// Steps below an operation that this version cannot follow are not committed, which must not go
@@ -133,40 +293,129 @@ fn missed_steps(stopped: &Stopped) -> Warning {
     }
 }
 
+/// What was found in images that are built.
+struct Solved {
+    found: Vec<Found>,
+    steps: Vec<Step>,
+    /// What the bases have too; none where something could not be looked at.
+    of_base: Option<Vec<Finding>>,
+}
+
 /// Splices the tool into every definition of `result`, those of attestations too: an SBOM scanner
 /// mounts the final root, and with the old definition every RUN would run twice. The final images
-/// are solved to the end and what their steps reported is shown.
+/// are solved to the end and checked.
 async fn solve_spliced(
     gateway: &Gateway,
     result: &mut SolveResult,
-    splices: &BTreeMap<Digest, Splice>,
+    plan: &Plan,
     caches: &[CacheOptionsEntry],
-) -> Result<(), BuildError> {
+) -> Result<Solved, BuildError> {
     let solver = Solver {
         gateway,
-        splices,
+        splices: &plan.splices,
         tool: tool::own_image()?,
         caches,
     };
     let refs: Vec<&mut Ref> = result.refs_mut().collect();
-    let images = solver.rewrite(&refs)?;
+    let images = solver.rewrite(&refs, |place| plan.subjects.contains_key(&place))?;
     // A step that came from an imported cache came without its report, which is no part of the
     // image; reading it would run the step again.
     let reports = match caches {
-        [] => Some(Reports::ask(gateway, images.values())?),
+        [] => Some(Reports::ask(
+            gateway,
+            images.iter().map(|(place, image)| (*place, image)),
+        )?),
         _ => None,
     };
+    let checker = Checker {
+        gateway,
+        tool: &solver.tool,
+        caches,
+    };
+    let mut checks = Checks::default();
+    checker.begin_all(&mut checks, &images, |place| {
+        let subject = plan.subjects.get(&place)?;
+        (subject.decision == Decision::Commit).then_some(subject.platform.as_deref())
+    })?;
     solver.solve(refs, &images, Evaluate::Now).await?;
     let attestations = result.attestations.values_mut();
     let attested = attestations
         .flat_map(|platform| &mut platform.attestation)
         .filter_map(|attestation| attestation.r#ref.as_mut());
     let refs: Vec<&mut Ref> = attested.collect();
-    let scans = solver.rewrite(&refs)?;
+    let scans = solver.rewrite(&refs, |_| false)?;
     solver.solve(refs, &scans, Evaluate::Later).await?;
-    match reports {
-        Some(reports) => reports.show(gateway).await,
-        None => Ok(()),
+    let (mut reported, steps) = match reports {
+        Some(reports) => reports.read(gateway).await,
+        None => Default::default(),
+    };
+    // Of a root without a base image only its steps know whether it is a bootable one.
+    checker.begin_all(&mut checks, &images, |place| {
+        let subject = plan.subjects.get(&place)?;
+        let is_bootable = reported.get(&place).is_some_and(|steps| steps.committed);
+        (subject.decision == Decision::Detect && is_bootable).then_some(subject.platform.as_deref())
+    })?;
+    let mut looks: BTreeMap<usize, Result<Compared, String>> =
+        checks.read().await.into_iter().collect();
+    let trace = match caches {
+        [] => Trace::Paths,
+        _ => Trace::Nothing,
+    };
+    let mut found = Vec::new();
+    let mut of_base = Some(Vec::new());
+    for (place, image) in &images {
+        let compared = match looks.remove(place) {
+            Some(Err(reason)) => {
+                gateway.warn(unchecked(image, &reason)).await?;
+                None
+            }
+            Some(Ok(compared)) => Some(compared),
+            None => None,
+        };
+        let steps = reported.remove(place).unwrap_or_default();
+        if let Some(subject) = plan.subjects.get(place)
+            && (subject.decision == Decision::Commit || steps.committed)
+        {
+            found.extend(subject.configured.iter().cloned());
+        }
+        let check = compared.map(|compared| {
+            if let Some(all) = &mut of_base {
+                all.extend(compared.of_base);
+            }
+            let own = compared.own.into_iter();
+            let decide = |finding| match &plan.decisions {
+                Some(decisions) => decisions.weigh(finding),
+                None => Some(finding),
+            };
+            own.filter_map(decide).collect()
+        });
+        if check.is_none() {
+            of_base = None;
+        }
+        let own = steps.found.into_iter();
+        let evidence = Evidence {
+            image,
+            steps: own.filter_map(|found| plan.weigh(found)).collect(),
+            check,
+        };
+        found.extend(evidence.weigh(gateway, trace).await);
+    }
+    Ok(Solved {
+        found,
+        steps,
+        of_base,
+    })
+}
+
+/// A check that could not be made is no reason to fail what was built.
+fn unchecked(image: &Definition, reason: &str) -> Warning {
+    Warning {
+        digest: image
+            .output()
+            .map_or_else(|| Digest::of(&[]), |edge| edge.digest),
+        short: format!("osderive: the image could not be checked: {reason}"),
+        detail: Vec::new(),
+        location: None,
     }
 }
 
@@ -184,8 +433,13 @@ struct Solver<'a> {
 }
 
 impl Solver<'_> {
-    /// The spliced definition of each ref that has something to splice, by its place.
-    fn rewrite(&self, refs: &[&mut Ref]) -> Result<BTreeMap<usize, Definition>, BuildError> {
+    /// The spliced definition of each ref that has something to splice, by its place, and those of
+    /// the others that are wanted.
+    fn rewrite(
+        &self,
+        refs: &[&mut Ref],
+        is_wanted: impl Fn(usize) -> bool,
+    ) -> Result<BTreeMap<usize, Definition>, BuildError> {
         let mut definitions = BTreeMap::new();
         for (place, reference) in refs.iter().enumerate() {
             let Some(definition) = definition(reference)? else {
@@ -194,7 +448,7 @@ impl Solver<'_> {
             let rewritten = definition
                 .rewrite(self.splices, Some(&self.tool))
                 .map_err(broken)?;
-            if !rewritten.digests.is_empty() {
+            if !rewritten.digests.is_empty() || is_wanted(place) {
                 definitions.insert(place, rewritten.definition);
             }
         }
@@ -228,7 +482,7 @@ impl Solver<'_> {
 }
 
 /// The refs of the final images and the platform of each, which a single-platform result omits.
-fn final_refs(result: &SolveResult) -> Vec<(Option<&str>, &Ref)> {
+pub(crate) fn final_refs(result: &SolveResult) -> Vec<(Option<&str>, &Ref)> {
     match &result.refs {
         Some(Refs::Single(single)) => vec![(None, single)],
         Some(Refs::Many(many)) => {
@@ -240,7 +494,7 @@ fn final_refs(result: &SolveResult) -> Vec<(Option<&str>, &Ref)> {
     }
 }
 
-fn config_key(platform: Option<&str>) -> String {
+pub(crate) fn config_key(platform: Option<&str>) -> String {
     match platform {
         None => IMAGE_CONFIG.to_owned(),
         Some(platform) => format!("{IMAGE_CONFIG}/{platform}"),
@@ -248,7 +502,7 @@ fn config_key(platform: Option<&str>) -> String {
 }
 
 /// The definition behind a ref; none for an empty image.
-fn definition(reference: &Ref) -> Result<Option<Definition>, BuildError> {
+pub(crate) fn definition(reference: &Ref) -> Result<Option<Definition>, BuildError> {
     if reference.id.is_empty() {
         return Ok(None);
     }
@@ -284,6 +538,6 @@ fn at_step(error: BuildError, definition: &Definition, digest: &Digest) -> Build
 }
 
 /// An error that no input of the user should be able to cause.
-fn broken(error: impl std::fmt::Display) -> BuildError {
+pub(crate) fn broken(error: impl std::fmt::Display) -> BuildError {
     BuildError::new(format!("osderive: {error}"))
 }

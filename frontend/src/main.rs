@@ -3,9 +3,18 @@
 
 mod bootable;
 mod build;
+mod check;
+mod context;
+mod decisions;
+mod ids;
 mod options;
+mod origins;
+mod place;
+mod previous;
+mod questions;
 mod reports;
 mod tool;
+mod verdict;
 mod wrap;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use osderive_lints::Severity;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -10,6 +11,10 @@ use thiserror::Error;
 const ENV_PREFIX: &str = "BUILDKIT_FRONTEND_OPT_";
 /// The option that holds the whole value of the syntax line.
 const CMDLINE: &str = "cmdline";
+/// The option that makes a request a question (BuildKit `frontend/dockerui/requests.go`).
+const QUESTION: &str = "requestid";
+/// Keeps the Dockerfile frontend's own checks from warning (BuildKit `frontend/dockerui/config.go`).
+const NO_CHECKS: (&str, &str) = ("build-arg:BUILDKIT_DOCKERFILE_CHECK", "skip=all");
 
 /// Which builds are committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +29,28 @@ pub(crate) enum Bootable {
     Off,
 }
 
+/// From which severity on a finding fails the build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailOn {
+    /// What keeps the image from booting or a service from starting.
+    Error,
+    /// Every warning too.
+    Warning,
+    /// Nothing that is found.
+    Never,
+}
+
+impl FailOn {
+    /// The least severity that fails; none if nothing does.
+    pub(crate) fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Error => Some(Severity::Error),
+            Self::Warning => Some(Severity::Warning),
+            Self::Never => None,
+        }
+    }
+}
+
 /// The options of one build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -31,8 +58,19 @@ pub(crate) struct Options {
     pub(crate) bootable: Bootable,
     /// The Dockerfile frontend image to delegate to instead of the engine's builtin one.
     pub(crate) dockerfile_frontend: Option<String>,
+    /// From which severity on a finding that the base image does not have fails the build; none if
+    /// `osderive.toml` may say it.
+    pub(crate) fail_on: Option<FailOn>,
+    /// The id ledger's path in the build context.
+    pub(crate) ids: Option<String>,
+    /// The previous image, whose ids are compared.
+    pub(crate) previous: Option<String>,
     /// Each removed path is shown in the step's log.
     pub(crate) verbose: bool,
+    /// Directories of /opt and /usr/local that are written at run time.
+    pub(crate) writable: Vec<String>,
+    /// Paths of /opt and /usr/local that are not.
+    pub(crate) read_only: Vec<String>,
     /// The engine's options for the delegated frontend, osderive's own taken out.
     pub(crate) delegated: BTreeMap<String, String>,
 }
@@ -41,7 +79,7 @@ pub(crate) struct Options {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum OptionError {
     #[error(
-        "osderive: unknown option `{option}` in the `# syntax=` line; known are --bootable=auto|on|off, --dockerfile-frontend=IMAGE and --verbose"
+        "osderive: unknown option `{option}` in the `# syntax=` line; known are --bootable=auto|on|off, --dockerfile-frontend=IMAGE, --fail-on=error|warning|never, --ids=PATH, --previous=IMAGE, --read-only=PATH, --verbose and --writable=PATH"
     )]
     Unknown { option: String },
     #[error("osderive: {name} is `{value}`; it takes {takes}")]
@@ -61,7 +99,7 @@ struct Setting {
     set: fn(&mut Options, &'static str, &str) -> Result<(), OptionError>,
 }
 
-const SETTINGS: [Setting; 3] = [
+const SETTINGS: [Setting; 8] = [
     Setting {
         flag: "--bootable",
         build_arg: "OSDERIVE_BOOTABLE",
@@ -73,9 +111,34 @@ const SETTINGS: [Setting; 3] = [
         set: set_dockerfile_frontend,
     },
     Setting {
+        flag: "--fail-on",
+        build_arg: "OSDERIVE_FAIL_ON",
+        set: set_fail_on,
+    },
+    Setting {
+        flag: "--ids",
+        build_arg: "OSDERIVE_IDS",
+        set: set_ids,
+    },
+    Setting {
+        flag: "--previous",
+        build_arg: "OSDERIVE_PREVIOUS",
+        set: set_previous,
+    },
+    Setting {
+        flag: "--read-only",
+        build_arg: "OSDERIVE_READ_ONLY",
+        set: add_read_only,
+    },
+    Setting {
         flag: "--verbose",
         build_arg: "OSDERIVE_VERBOSE",
         set: set_verbose,
+    },
+    Setting {
+        flag: "--writable",
+        build_arg: "OSDERIVE_WRITABLE",
+        set: add_writable,
     },
 ];
 
@@ -119,9 +182,23 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether this is a question about the Dockerfile (`--check`, `--call`), not a build.
-    pub(crate) fn is_subrequest(&self) -> bool {
-        self.delegated.contains_key("requestid")
+    /// The question about the Dockerfile that this is instead of a build (`--check`, `--call`).
+    pub(crate) fn question(&self) -> Option<&str> {
+        self.delegated.get(QUESTION).map(String::as_str)
+    }
+
+    /// The stage that is built; none for the last one.
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.delegated.get("target").map(String::as_str)
+    }
+
+    /// The options of the build that a question is about, without the checks that answer it.
+    pub(crate) fn unasked(&self) -> Self {
+        let mut options = self.clone();
+        options.delegated.remove(QUESTION);
+        let (key, value) = NO_CHECKS;
+        options.delegated.insert(key.to_owned(), value.to_owned());
+        options
     }
 
     /// The caches to look steps up in, which the delegated frontend would have passed on itself
@@ -192,6 +269,48 @@ fn set_dockerfile_frontend(
     Ok(())
 }
 
+fn set_fail_on(options: &mut Options, name: &'static str, value: &str) -> Result<(), OptionError> {
+    options.fail_on = Some(match value {
+        "error" => FailOn::Error,
+        "warning" => FailOn::Warning,
+        "never" => FailOn::Never,
+        _ => {
+            return Err(OptionError::Value {
+                name,
+                value: value.to_owned(),
+                takes: "error, warning or never",
+            });
+        }
+    });
+    Ok(())
+}
+
+fn set_ids(options: &mut Options, name: &'static str, value: &str) -> Result<(), OptionError> {
+    let names = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if !value.split('/').all(names) {
+        return Err(OptionError::Value {
+            name,
+            value: value.to_owned(),
+            takes: "the path of a file in the build context, such as osderive.ids",
+        });
+    }
+    options.ids = Some(value.to_owned());
+    Ok(())
+}
+
+/// An empty name is none, so that a script can pass what it may not have.
+fn set_previous(options: &mut Options, name: &'static str, value: &str) -> Result<(), OptionError> {
+    if value.contains(char::is_whitespace) || value.contains("://") {
+        return Err(OptionError::Value {
+            name,
+            value: value.to_owned(),
+            takes: "the name of an image, such as registry.example.com/os:latest",
+        });
+    }
+    options.previous = (!value.is_empty()).then(|| value.to_owned());
+    Ok(())
+}
+
 fn set_verbose(options: &mut Options, name: &'static str, value: &str) -> Result<(), OptionError> {
     options.verbose = match value {
         "" | "1" | "true" => true,
@@ -205,6 +324,35 @@ fn set_verbose(options: &mut Options, name: &'static str, value: &str) -> Result
         }
     };
     Ok(())
+}
+
+fn add_writable(options: &mut Options, name: &'static str, value: &str) -> Result<(), OptionError> {
+    options.writable.extend(paths(name, value)?);
+    Ok(())
+}
+
+fn add_read_only(
+    options: &mut Options,
+    name: &'static str,
+    value: &str,
+) -> Result<(), OptionError> {
+    options.read_only.extend(paths(name, value)?);
+    Ok(())
+}
+
+/// Paths below /opt and /usr/local, with commas between them.
+fn paths(name: &'static str, value: &str) -> Result<Vec<String>, OptionError> {
+    let is_path = |path: &&str| path.starts_with("/opt/") || path.starts_with("/usr/local/");
+    let all: Vec<&str> = value.split(',').collect();
+    if !all.iter().all(is_path) {
+        return Err(OptionError::Value {
+            name,
+            value: value.to_owned(),
+            takes: "paths below /opt or /usr/local with commas between them",
+        });
+    }
+    let plain = |path: &str| path.trim_end_matches('/').to_owned();
+    Ok(all.into_iter().map(plain).collect())
 }
 
 #[cfg(test)]
@@ -256,6 +404,51 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_a_build_may_be_said() {
+        let severity = |value: &str| {
+            let options = parse(&[("build-arg:OSDERIVE_FAIL_ON", value)]);
+            options.map(|options| options.fail_on.map(FailOn::severity))
+        };
+        assert_eq!(Options::default().fail_on, None);
+        assert_eq!(severity("warning"), Ok(Some(Some(Severity::Warning))));
+        assert_eq!(severity("never"), Ok(Some(None)));
+        assert!(severity("info").is_err());
+    }
+
+    #[test]
+    fn a_question_is_about_a_build_of_the_same_options() {
+        let options = parse(&[("requestid", "frontend.lint"), ("target", "a")]).unwrap();
+        assert_eq!(options.question(), Some("frontend.lint"));
+        let build = options.unasked();
+        assert_eq!((build.question(), build.target()), (None, Some("a")));
+    }
+
+    #[test]
+    fn an_id_ledger_is_in_the_build_context() {
+        let ids = |value: &str| parse(&[("build-arg:OSDERIVE_IDS", value)]).map(|found| found.ids);
+        assert_eq!(
+            ids("os/osderive.ids"),
+            Ok(Some("os/osderive.ids".to_owned()))
+        );
+        for outside in ["", "/osderive.ids", "../osderive.ids", "os//ids", "./ids"] {
+            assert!(ids(outside).is_err(), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_previous_image_is_given_by_its_name_or_not_at_all() {
+        let previous = |value: &str| {
+            let options = parse(&[("build-arg:OSDERIVE_PREVIOUS", value)]);
+            options.map(|options| options.previous)
+        };
+        assert_eq!(previous("me/os:1"), Ok(Some("me/os:1".to_owned())));
+        assert_eq!(previous(""), Ok(None));
+        for other in ["docker-image://os", "a b"] {
+            assert!(previous(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
     fn a_build_argument_wins_over_the_syntax_line_and_is_not_passed_on() {
         let options = parse(&[
             ("cmdline", "osderive --bootable=on"),
@@ -264,6 +457,22 @@ mod tests {
         .unwrap();
         assert_eq!(options.bootable, Bootable::Off);
         assert!(!options.delegated.keys().any(|key| key.contains("OSDERIVE")));
+    }
+
+    #[test]
+    fn paths_may_be_given_together_and_again() {
+        let options = parse(&[
+            (
+                "cmdline",
+                "osderive --writable=/opt/a/x,/opt/b/ --writable=/opt/c",
+            ),
+            ("build-arg:OSDERIVE_READ_ONLY", "/usr/local/app/data"),
+        ])
+        .unwrap();
+        assert_eq!(options.writable, ["/opt/a/x", "/opt/b", "/opt/c"]);
+        assert_eq!(options.read_only, ["/usr/local/app/data"]);
+        let elsewhere = parse(&[("cmdline", "osderive --writable=/srv/x")]).unwrap_err();
+        assert!(elsewhere.to_string().contains("/srv/x"), "{elsewhere}");
     }
 
     #[test]

@@ -1,24 +1,60 @@
-//! From step reports to warnings: each committed RUN left a report in an output of its own, also
-//! when it came from the cache; what it found is shown with the RUN's Containerfile line.
+//! The reports of steps: each committed RUN left one in an output of its own, also when it came from
+//! the cache; it is read back with the RUN's Containerfile line.
 
-use osderive_lints::{Finding, MAX_REPORT_BYTES, REPORT_FILE, Severity, StepReport};
-use osderive_proto::gateway::{BuildError, Gateway, Ref, SolveRequest, Warning};
+use std::collections::BTreeMap;
+
+use osderive_lints::model::ledger::Entry;
+use osderive_lints::{Finding, MAX_REPORT_BYTES, Outcome, REPORT_FILE, Severity, StepReport};
+use osderive_proto::gateway::{BuildError, Gateway, Ref, SolveRequest};
 use osderive_proto::llb::{Definition, Digest, Edge, SourceLocation};
 use tokio::task::JoinSet;
 
 use crate::build::single_ref;
+use crate::verdict::Found;
 use crate::wrap;
 
 /// The reports of all committed steps of the final images, in the order of the Containerfile.
 pub(crate) struct Reports {
-    steps: Vec<Step>,
+    /// Each with the place of its image among the final ones.
+    steps: Vec<(usize, Step)>,
     refs: JoinSet<(usize, Result<Ref, BuildError>)>,
 }
 
 /// A committed step.
-struct Step {
-    digest: Digest,
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) digest: Digest,
     location: Option<SourceLocation>,
+    /// The accounts that it made, as its report says.
+    pub(crate) accounts: Vec<Entry>,
+}
+
+impl Step {
+    pub(crate) fn new(digest: Digest, location: Option<SourceLocation>) -> Self {
+        Self {
+            digest,
+            location,
+            accounts: Vec::new(),
+        }
+    }
+
+    /// A finding in this step.
+    pub(crate) fn found(&self, finding: Finding) -> Found {
+        Found {
+            finding,
+            digest: self.digest,
+            location: self.location.clone(),
+        }
+    }
+}
+
+/// What the steps of an image have reported.
+#[derive(Default)]
+pub(crate) struct Reported {
+    /// In the order of the Containerfile.
+    pub(crate) found: Vec<Found>,
+    /// Whether one of them was committed: then the image is a bootable one.
+    pub(crate) committed: bool,
 }
 
 impl Reports {
@@ -29,38 +65,30 @@ impl Reports {
     /// When a definition has no such step, which would be a defect.
     pub(crate) fn ask<'a>(
         gateway: &Gateway,
-        images: impl Iterator<Item = &'a Definition>,
+        images: impl Iterator<Item = (usize, &'a Definition)>,
     ) -> Result<Self, BuildError> {
         let mut reports = Self {
             steps: Vec::new(),
             refs: JoinSet::new(),
         };
-        for image in images {
+        for (place, image) in images {
             for run in image.lineage().runs.iter().filter_map(|run| image.run(run)) {
                 if let Some(index) = run.output_index(wrap::REPORT_MOUNT) {
                     let digest = run.digest;
                     let report = image
                         .subgraph(&Edge { digest, index })
                         .map_err(|error| BuildError::new(format!("osderive: {error}")))?;
-                    reports.ask_one(gateway, image, digest, &report);
+                    let step = Step::new(digest, image.source_location(&digest));
+                    reports.ask_one(gateway, (place, step), &report);
                 }
             }
         }
         Ok(reports)
     }
 
-    fn ask_one(
-        &mut self,
-        gateway: &Gateway,
-        image: &Definition,
-        digest: Digest,
-        report: &Definition,
-    ) {
-        let place = self.steps.len();
-        self.steps.push(Step {
-            digest,
-            location: image.source_location(&digest),
-        });
+    fn ask_one(&mut self, gateway: &Gateway, step: (usize, Step), report: &Definition) {
+        let number = self.steps.len();
+        self.steps.push(step);
         let request = SolveRequest {
             definition: Some(report.to_bytes()),
             ..SolveRequest::default()
@@ -68,33 +96,37 @@ impl Reports {
         let gateway = gateway.clone();
         self.refs.spawn(async move {
             let solved = gateway.solve(request).await;
-            (place, solved.and_then(single_ref))
+            (number, solved.and_then(single_ref))
         });
     }
 
-    /// Reads the reports, once the steps have run, and shows their findings; one that several
-    /// platforms share is shown once.
-    ///
-    /// # Errors
-    /// When the session broke; a report that cannot be read is a warning too.
-    pub(crate) async fn show(self, gateway: &Gateway) -> Result<(), BuildError> {
+    /// Reads the reports, once the steps have run, by the places of their images; answers with the
+    /// steps, too. A report that cannot be read is a finding.
+    pub(crate) async fn read(self, gateway: &Gateway) -> (BTreeMap<usize, Reported>, Vec<Step>) {
         let mut reads = JoinSet::new();
-        for (place, reference) in self.refs.join_all().await {
+        for (number, reference) in self.refs.join_all().await {
             let gateway = gateway.clone();
-            reads.spawn(async move { (place, read(&gateway, reference).await) });
+            reads.spawn(async move { (number, read(&gateway, reference).await) });
         }
         let mut reports = reads.join_all().await;
-        reports.sort_by_key(|(place, _)| *place);
-        let mut shown = Vec::new();
-        for (place, report) in reports {
-            for warning in warnings(&self.steps[place], report) {
-                if !shown.contains(&warning.short) {
-                    shown.push(warning.short.clone());
-                    gateway.warn(warning).await?;
+        reports.sort_by_key(|(number, _)| *number);
+        let mut images: BTreeMap<usize, Reported> = BTreeMap::new();
+        let mut steps = Vec::new();
+        for ((_, report), (place, mut step)) in reports.into_iter().zip(self.steps) {
+            let reported = images.entry(place).or_default();
+            let findings = match report {
+                Ok(report) => {
+                    reported.committed |= report.outcome == Outcome::Committed;
+                    step.accounts = report.accounts;
+                    report.findings
                 }
-            }
+                Err(reason) => vec![unread(&reason)],
+            };
+            let found = findings.into_iter().map(|finding| step.found(finding));
+            reported.found.extend(found);
+            steps.push(step);
         }
-        Ok(())
+        (images, steps)
     }
 }
 
@@ -108,40 +140,14 @@ async fn read(gateway: &Gateway, reference: Result<Ref, BuildError>) -> Result<S
     StepReport::from_json(&json).map_err(|error| error.to_string())
 }
 
-fn warnings(step: &Step, report: Result<StepReport, String>) -> Vec<Warning> {
-    let line = step
-        .location
-        .as_ref()
-        .and_then(|location| location.ranges.first()?.start)
-        .map(|start| format!(" (line {})", start.line))
-        .unwrap_or_default();
-    let warning = |short: String, detail: Vec<String>| Warning {
-        digest: step.digest,
-        short: format!("{short}{line}"),
-        detail,
-        location: step.location.clone(),
-    };
-    match report {
-        Ok(report) => report
-            .findings
-            .into_iter()
-            .filter(|finding| finding.severity >= Severity::Warning)
-            .map(|finding| {
-                warning(
-                    format!("{}: {}", finding.rule, finding.message),
-                    detail(finding),
-                )
-            })
-            .collect(),
-        Err(reason) => vec![warning(
-            format!("osderive: the report of a committed step could not be read: {reason}"),
-            Vec::new(),
-        )],
+/// What a step's command has made of the report, as root beside it, is no reason to fail.
+fn unread(reason: &str) -> Finding {
+    Finding {
+        rule: "osderive".to_owned(),
+        severity: Severity::Warning,
+        message: format!("the report of a committed step could not be read: {reason}"),
+        help: String::new(),
+        paths: Vec::new(),
+        origin: None,
     }
-}
-
-fn detail(finding: Finding) -> Vec<String> {
-    let mut detail = vec![finding.help];
-    detail.extend(finding.paths);
-    detail
 }

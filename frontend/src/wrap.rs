@@ -2,6 +2,7 @@
 //! every exec and so leaves nothing in the layer; the command becomes the tool's arguments, and
 //! another user becomes root, because the commit needs it and the tool drops privileges itself.
 
+use osderive_lints::model::ledger::Ledger;
 use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{NewMount, Run, Splice};
 
@@ -11,13 +12,21 @@ use crate::tool;
 
 /// Where the tool is mounted. Under /run a stub could stay in the layer on old engines; below
 /// /proc and /sys no mount point can be made.
-const TOOL_MOUNT: &str = "/dev/.osderive";
+pub(crate) const TOOL_MOUNT: &str = "/dev/.osderive";
 
 /// Where the tool writes its report: a second output of the exec, which no image contains.
 pub(crate) const REPORT_MOUNT: &str = "/dev/.osderive-out";
 
 /// The first arguments of every wrapped RUN.
 const STEP: [&str; 2] = ["/dev/.osderive/ostree-container", "step"];
+
+/// The command that looks at a whole root.
+pub(crate) const CHECK: [&str; 4] = [
+    "/dev/.osderive/ostree-container",
+    "lint",
+    "--report",
+    REPORT_MOUNT,
+];
 
 /// Whether `run` was wrapped already, as those of a bake `target:` context are.
 pub(crate) fn is_wrapped(run: &Run) -> bool {
@@ -32,8 +41,9 @@ pub(crate) fn splice(
     run: &Run,
     decision: Decision,
     options: &Options,
+    ids: Option<&Ledger>,
 ) -> Result<Splice, BuildError> {
-    let mut args = tool_args(run, decision, options);
+    let mut args = tool_args(run, decision, options, ids);
     args.extend(run.args.iter().cloned());
     Ok(Splice {
         args,
@@ -56,7 +66,12 @@ fn is_other_user(run: &Run) -> bool {
     !matches!(run.user.as_str(), "" | "0" | "root")
 }
 
-fn tool_args(run: &Run, decision: Decision, options: &Options) -> Vec<String> {
+fn tool_args(
+    run: &Run,
+    decision: Decision,
+    options: &Options,
+    ids: Option<&Ledger>,
+) -> Vec<String> {
     let mut args: Vec<String> = STEP.map(str::to_owned).into();
     if decision == Decision::Detect {
         args.push("--detect".to_owned());
@@ -70,6 +85,15 @@ fn tool_args(run: &Run, decision: Decision, options: &Options) -> Vec<String> {
         if run.env.iter().any(|variable| variable.starts_with("HOME=")) {
             args.push("--keep-home".to_owned());
         }
+    }
+    if let Some(ledger) = ids {
+        args.extend(["--ids".to_owned(), ledger.to_string()]);
+    }
+    for (flag, paths) in [
+        ("--writable", &options.writable),
+        ("--read-only", &options.read_only),
+    ] {
+        args.extend(paths.iter().map(|path| format!("{flag}={path}")));
     }
     args.extend([
         "--report".to_owned(),
@@ -117,7 +141,7 @@ mod tests {
     }
 
     fn args(run: &Run, decision: Decision, options: &Options) -> String {
-        tool_args(run, decision, options)[STEP.len()..].join(" ")
+        tool_args(run, decision, options, None)[STEP.len()..].join(" ")
     }
 
     #[test]
@@ -159,10 +183,34 @@ mod tests {
     }
 
     #[test]
+    fn comments_in_the_id_ledger_do_not_make_a_step_run_again() {
+        let args = |ledger: &str| {
+            let ledger = Ledger::parse(ledger.as_bytes()).expect("a ledger");
+            let options = Options::default();
+            tool_args(&run("", &[]), Decision::Commit, &options, Some(&ledger))
+        };
+        assert_eq!(args("u b 2\nu a 1")[2..4], ["--ids", "u a 1\nu b 2"]);
+        assert_eq!(args("u b 2\nu a 1"), args("# both\nu a 1 # a\nu b 2\n"));
+        assert_eq!(args("# none yet")[2..4], ["--ids", ""]);
+    }
+
+    #[test]
+    fn what_is_written_at_run_time_is_passed_on() {
+        let options = Options {
+            writable: vec!["/opt/a/x".to_owned(), "/opt/b/y".to_owned()],
+            read_only: vec!["/opt/c".to_owned()],
+            ..Options::default()
+        };
+        let args = args(&run("", &[]), Decision::Commit, &options);
+        let paths = "--writable=/opt/a/x --writable=/opt/b/y --read-only=/opt/c";
+        assert_eq!(args, format!("{paths} --report /dev/.osderive-out --"));
+    }
+
+    #[test]
     fn a_wrapped_run_is_known_by_its_first_arguments() {
         let mut wrapped = run("", &[]);
         assert!(!is_wrapped(&wrapped));
-        wrapped.args = tool_args(&wrapped, Decision::Commit, &Options::default());
+        wrapped.args = tool_args(&wrapped, Decision::Commit, &Options::default(), None);
         assert!(is_wrapped(&wrapped));
         wrapped.args.truncate(STEP.len());
         assert!(!is_wrapped(&wrapped), "the tool alone runs nothing");
