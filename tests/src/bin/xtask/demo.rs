@@ -2,6 +2,7 @@
 //! places that a booted machine finds empty.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +11,9 @@ use osderive_tests::base::Base;
 use osderive_tests::engine::Engine;
 
 const EXAMPLE: &str = "examples/debian-web";
+
+/// The base with a /var as boot makes it.
+const FILLED_BASE: &str = "debian-ostree-base-with-var";
 
 /// What boot empties or hides; whatever an image has there is dead weight, or gone.
 const GONE_AT_BOOT: &str = "/run /tmp /var/tmp /var/cache";
@@ -22,22 +26,50 @@ pub(crate) fn run(engine: &Engine, places: &Places) -> Result<()> {
     engine.load_base(Base::Ostree, places)?;
     engine.load_frontend(places)?;
     eprintln!("» build {EXAMPLE} with osderive, which names what it removes");
-    build(engine, places, "debian-web", "OSDERIVE_VERBOSE=1")?;
-    eprintln!("» build {EXAMPLE} without it, for comparison");
-    build(engine, places, "debian-web-plain", "OSDERIVE_BOOTABLE=off")?;
+    build(
+        engine,
+        places,
+        "debian-web",
+        &["--build-arg", "OSDERIVE_VERBOSE=1"],
+    )?;
+    eprintln!(
+        "» build {EXAMPLE} without it, for comparison, on a base that was given a /var for apt"
+    );
+    make_filled_base(engine, places)?;
+    let base = format!("{}=docker-image://{FILLED_BASE}", Base::Ostree.name());
+    let plain = [
+        "--build-context",
+        &base,
+        "--build-arg",
+        "OSDERIVE_BOOTABLE=off",
+    ];
+    build(engine, places, "debian-web-plain", &plain)?;
     report(engine, places)
 }
 
-fn build(engine: &Engine, places: &Places, tag: &str, argument: &str) -> Result<()> {
+/// apt needs directories that the base has boot make, and nothing but osderive makes them in a build.
+fn make_filled_base(engine: &Engine, places: &Places) -> Result<()> {
+    let base = Base::Ostree.name();
+    let fill = format!("FROM {base}\nRUN systemd-tmpfiles --create --prefix=/var || true\n");
+    let mut client = docker(engine, places)
+        .args(["build", "--quiet", "--tag", FILLED_BASE, "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("running docker")?;
+    let mut containerfile = client.stdin.take().context("docker's standard input")?;
+    containerfile.write_all(fill.as_bytes())?;
+    drop(containerfile);
+    if !client.wait()?.success() {
+        bail!("the build of {FILLED_BASE} failed; see its messages above");
+    }
+    Ok(())
+}
+
+fn build(engine: &Engine, places: &Places, tag: &str, options: &[&str]) -> Result<()> {
     let status = docker(engine, places)
-        .args([
-            "build",
-            "--progress=plain",
-            "--tag",
-            tag,
-            "--build-arg",
-            argument,
-        ])
+        .args(["build", "--progress=plain", "--tag", tag])
+        .args(options)
         .args(["--file", &format!("{EXAMPLE}/Containerfile"), EXAMPLE])
         .status()
         .context("running docker")?;

@@ -1,6 +1,8 @@
 //! The workspace's own commands: `cargo xtask …`.
 //! Each does all of its set-up itself, so that a fresh machine needs nothing but cargo.
 
+mod boot;
+mod boot_rate;
 mod capture;
 mod demo;
 mod test;
@@ -14,7 +16,7 @@ use clap::{Parser, Subcommand};
 use osderive_tests::base::Base;
 use osderive_tests::engine::{Engine, Kind};
 use osderive_tests::{Places, bench};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Builds, shows and tests osderive.
 #[derive(Parser)]
@@ -35,9 +37,15 @@ enum Task {
     Test {
         /// Words of test names, as for `cargo test`; all tests without them.
         filters: Vec<String>,
+        /// Boot an image in QEMU too, installed and upgraded: ten minutes more.
+        #[arg(long)]
+        boot: bool,
     },
     /// Measure what osderive costs.
     Bench {
+        /// Only what a lint costs, for which no engine is needed.
+        #[arg(long)]
+        lint: bool,
         /// Also write the figures to this file, as one flat JSON object.
         #[arg(long)]
         json: Option<PathBuf>,
@@ -50,8 +58,14 @@ enum Task {
         #[command(flatten)]
         engine: EngineChoice,
     },
+    /// Boot an image of an engine, imported as clients do, and tell what became of it.
+    Boot(boot::Arguments),
+    /// Tell which of a list of packages boot, built with osderive and without.
+    BootRate(boot_rate::Arguments),
     /// Build the base images as tar archives and print their paths.
     Base,
+    /// Make the pages of docs/rules anew from the rules.
+    Rules,
     /// Capture the definitions of the golden tests anew from the private engines.
     CaptureDefinitions,
 }
@@ -74,9 +88,17 @@ fn main() -> Result<ExitCode> {
     let places = Places::of_workspace()?;
     match Arguments::parse().task {
         Task::Demo { engine } => demo::run(&engine.start(&places)?, &places)?,
-        Task::Test { filters } => return test::run(&filters, &places),
-        Task::Bench { json, engine } => measure(json.as_deref(), &engine.start(&places)?, &places)?,
+        Task::Test { filters, boot } => return test::run(&filters, boot, &places),
+        Task::Bench {
+            lint: true, json, ..
+        } => publish(&lint_figures(&places)?, json.as_deref())?,
+        Task::Bench { json, engine, .. } => {
+            measure(json.as_deref(), &engine.start(&places)?, &places)?;
+        }
+        Task::Rules => write_rules(&places)?,
         Task::Engine { engine } => serve(&engine.start(&places)?, &places)?,
+        Task::Boot(arguments) => return boot::run(&arguments, &places),
+        Task::BootRate(arguments) => boot_rate::run(&arguments, &places)?,
         Task::Base => build_bases(&places)?,
         Task::CaptureDefinitions => capture::run(&places)?,
     }
@@ -105,17 +127,59 @@ fn build_bases(places: &Places) -> Result<()> {
 
 fn measure(file: Option<&Path>, engine: &Engine, places: &Places) -> Result<()> {
     let rebuild = bench::rebuild(engine, places)?;
-    let wrapper = bench::wrapper(places)?;
     let round = |figure: f64| (figure * 100.0).round() / 100.0;
-    let figures = json!({
+    let mut figures = json!({
         "noop_overhead_ms": round(rebuild.overhead_ms),
         "noop_engine_part_ms": round(rebuild.engine_part_ms),
-        "wrapper_ms_100k": round(wrapper),
     });
+    for steps in bench::steps(places)? {
+        let size = steps.size;
+        figures[format!("commit_noop_ms_{size}")] = round(steps.noop_ms).into();
+        figures[format!("commit_package_ms_{size}")] = round(steps.package_ms).into();
+        figures[format!("commit_10kfiles_ms_{size}")] = round(steps.many_files_ms).into();
+        if size == "100k" {
+            figures["wrapper_ms_100k"] = round(steps.noop_ms).into();
+        }
+    }
+    println!("{} engine: {}", engine.kind(), engine.version());
+    // What has been measured is not lost when the rest fails.
+    eprintln!("so far: {figures:#}");
+    let lint = lint_figures(places)?;
+    for (name, figure) in lint.as_object().into_iter().flatten() {
+        figures[name] = figure.clone();
+    }
+    publish(&figures, file)
+}
+
+fn lint_figures(places: &Places) -> Result<Value> {
+    let lint = bench::lint(places)?;
+    let round = |figure: f64| (figure * 100.0).round() / 100.0;
+    Ok(json!({
+        "lint_vs_find_ratio_100k": round(lint.vs_find_100k),
+        "lint_peak_mib_100k": round(lint.peak_mib_100k),
+        "lint_peak_mib_1m": round(lint.peak_mib_1m),
+        "archive_vs_hash_ratio": round(lint.archive_vs_hash),
+    }))
+}
+
+fn publish(figures: &Value, file: Option<&Path>) -> Result<()> {
     let text = format!("{figures:#}");
-    println!("{} engine: {}\n{text}", engine.kind(), engine.version());
+    println!("{text}");
     if let Some(file) = file {
         std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Writes the pages of all rules, and removes those of rules that are no more.
+fn write_rules(places: &Places) -> Result<()> {
+    let folder = places.workspace().join("docs/rules");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    for (name, text) in osderive_lints::rules::pages() {
+        std::fs::write(folder.join(name), text)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use osderive_tests::Places;
 use osderive_tests::engine::Kind;
 
-pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
+pub(crate) fn run(filters: &[String], boot: bool, places: &Places) -> Result<ExitCode> {
     if !rustix::process::geteuid().is_root() {
         bail!(
             "the tests start engines, mount and change users, so they need root: run `sudo -E cargo xtask test`"
@@ -38,6 +38,7 @@ pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
     let mut test = cargo(places);
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .args(["--lib", "--bins", "--tests", "--"])
+        .args(boot.then_some("--include-ignored"))
         .args(filters)
         .env("OSDERIVE_ENGINES", kinds.join(","));
     let start = Instant::now();

@@ -1,0 +1,141 @@
+//! The proof: an image built with osderive boots, with everything that it was built for, on a machine that is
+//! installed from it and on one that is updated to it. Needs root on Debian or Ubuntu; elsewhere it says so and
+//! passes.
+
+use std::error::Error;
+use std::path::Path;
+use std::thread;
+
+use osderive_tests::Places;
+use osderive_tests::base::Base;
+use osderive_tests::boot::{BASE, Boots, Harness, Report, Way, kept};
+use osderive_tests::engine::Engine;
+use osderive_tests::scenario::{Scenario, findings};
+
+/// Each is a RUN of its own, as in many a user's Containerfile. Without postfix, cron would bring another mail
+/// server, whose units' links would dangle when postfix takes its place.
+const PACKAGES: [&str; 9] = [
+    "postfix",
+    "chrony",
+    "cron",
+    "mosquitto",
+    "nginx-light",
+    "openssh-server",
+    "postgresql",
+    "redis-server",
+    "tor",
+];
+
+/// What these packages and the vendors' start.
+const SERVICES: [&str; 11] = [
+    "acme-agent.service",
+    "bravo-agent.service",
+    "chrony.service",
+    "cron.service",
+    "mosquitto.service",
+    "nginx.service",
+    "postfix.service",
+    "postgresql@17-main.service",
+    "redis-server.service",
+    "ssh.service",
+    "tor@default.service",
+];
+
+/// Two vendors: one has a deb, the other an RPM.
+const VENDORS: &str = "FROM debian-plain AS build
+RUN apt-get update && apt-get install -y --no-install-recommends rpm
+RUN --mount=type=bind,from=vendor,target=/acme \\
+    cp -r /acme /bravo && cd /bravo && mv acme bravo && mv rpm/acme-agent.spec rpm/bravo-agent.spec \\
+    && mv acme-agent.service bravo-agent.service \\
+    && find . -type f -exec sed -i 's/acme/bravo/g; s/Acme/Bravo/g; s/461/462/g' {} + \\
+    && sh /acme/build.sh /packages && sh /bravo/build.sh /packages
+";
+
+const AGENTS: &str = "COPY --from=vendor rpm/macros /usr/lib/rpm/macros.d/macros.zz-image
+RUN apt-get update && apt-get install -y --no-install-recommends rpm libcap2-bin
+RUN --mount=type=bind,from=build,source=/packages,target=/packages \\
+    apt-get update && apt-get install -y /packages/acme-agent.deb && systemctl enable acme-agent
+RUN --mount=type=bind,from=build,source=/packages,target=/packages \\
+    rpm -i /packages/debian.rpm /packages/bravo-agent.rpm && systemctl enable bravo-agent
+";
+
+/// What each agent has below /var when it ran: its seed, and what it wrote in its own directory of /opt.
+const STATE: [&str; 4] = [
+    "-rw-r--r-- acme:acme /var/lib/acme/seed",
+    "-rw-r--r-- acme:acme /var/lib/opt/acme/agent/data/state",
+    "-rw-r--r-- bravo:bravo /var/lib/bravo/seed",
+    "-rw-r--r-- bravo:bravo /var/lib/opt/bravo/agent/data/state",
+];
+
+fn containerfile() -> String {
+    let install = |package| format!("RUN apt-get update && apt-get install -y {package}\n");
+    let packages = PACKAGES.map(install).concat();
+    format!("# syntax=osderive\n{VENDORS}FROM debian-ostree-base:encapsulated\n{packages}{AGENTS}")
+}
+
+#[test]
+#[ignore = "takes ten minutes: cargo xtask test --boot"]
+fn an_image_of_ten_services_boots_installed_and_updated() -> Result<(), Box<dyn Error>> {
+    if !(rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists()) {
+        eprintln!("skipped: booting needs root on Debian or Ubuntu");
+        return Ok(());
+    }
+    let places = Places::of_workspace()?;
+    let engine = Engine::select(None, &places)?;
+    let harness = Harness::new(&engine, &places, "services")?;
+    harness.load_base(&places)?;
+    engine.load_base(Base::Plain, &places)?;
+    engine.load_frontend(&places)?;
+
+    let image = Scenario::new(&engine, &places, "boot-services")?
+        .file("Containerfile", &containerfile())?;
+    let sources = places.workspace().join("tests/fixtures/vendor");
+    let context = format!("vendor={}", sources.display());
+    let log = image
+        .build(&["--build-context", &context])?
+        .expect_success();
+    assert_eq!(findings(&log), [], "{log}");
+
+    let machines = thread::scope(|scope| {
+        let boot = |way| {
+            let (harness, image) = (&harness, image.tag());
+            scope.spawn(move || harness.boot(image, BASE, way))
+        };
+        let started = [Way::Fresh, Way::Upgraded].map(|way| (way, boot(way)));
+        started.map(|(way, thread)| (way, thread.join().expect("a thread that ends")))
+    });
+    for (way, machine) in machines {
+        expect_all(way, &machine?, harness.folder());
+    }
+    Ok(())
+}
+
+/// All services run after both boots, as do the agents as their users; what the machine had is still its own.
+fn expect_all(way: Way, machine: &Boots, consoles: &Path) {
+    for (boot, report) in [("first", &machine.first), ("second", &machine.second)] {
+        let wrong = wrong(report, machine.before.as_ref());
+        assert!(
+            wrong.is_empty(),
+            "{way}, {boot} boot: {wrong:#?}\n{}\nthe consoles are in {}",
+            report.failures.join("\n"),
+            consoles.display()
+        );
+    }
+}
+
+fn wrong(report: &Report, before: Option<&Report>) -> Vec<String> {
+    let active = |unit: &str| {
+        let state = report.units.get(unit);
+        state.is_some_and(|state| state.active == "active")
+    };
+    let stopped = SERVICES.into_iter().filter(|unit| !active(unit));
+    let mut wrong: Vec<String> = stopped
+        .map(|unit| format!("{unit} is not active"))
+        .collect();
+    wrong.extend(report.failed().map(|unit| format!("{unit} failed")));
+    let there = |line: &str| report.files.iter().any(|file| file == line);
+    let missing = STATE.into_iter().filter(|line| !there(line));
+    wrong.extend(missing.map(|line| format!("there is no {line}")));
+    wrong.extend(before.into_iter().flat_map(|before| kept(before, report)));
+    wrong
+}

@@ -1,0 +1,83 @@
+//! The reference importer (`tests/importer`): built once, in the workshop, by the machine's own Rust, because
+//! it links a libostree that the machine need not have.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest as _, Sha256};
+
+use super::workshop::Workshop;
+use crate::error::{Result, io_error};
+use crate::places::{FileLock, Places};
+use crate::process::{capture, run_logged};
+use crate::roots::{remove, twelve_digits};
+
+const SOURCES: [&str; 3] = ["Cargo.toml", "Cargo.lock", "src/main.rs"];
+const PROGRAM: &str = "osderive-importer";
+
+/// The program's path, built now (two minutes) unless the same sources were built before.
+pub(super) fn obtain(workshop: &Workshop, places: &Places) -> Result<PathBuf> {
+    let package = places.workspace().join("tests/importer");
+    let mut hash = Sha256::new_with_prefix(workshop.hash());
+    for name in SOURCES {
+        let path = package.join(name);
+        hash.update(fs::read(&path).map_err(io_error("read", &path))?);
+    }
+    let digits = twelve_digits(&hash.finalize());
+    let folder = places.directory("boot/importer")?;
+    let program = folder.join(format!("{PROGRAM}-{digits}"));
+    let _lock = FileLock::wait(&folder.join("lock"))?;
+    if !program.exists() {
+        build(workshop, &package, &folder, &program)?;
+    }
+    Ok(program)
+}
+
+fn build(workshop: &Workshop, package: &Path, folder: &Path, program: &Path) -> Result<()> {
+    let manifest = package.join("Cargo.toml");
+    let log = folder.join("build.log");
+    // The root has no network: the machine fetches, the root compiles.
+    let mut fetch = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    fetch
+        .args(["fetch", "--locked", "--manifest-path"])
+        .arg(&manifest);
+    run_logged("fetch the reference importer's crates", &mut fetch, &log)?;
+
+    let toolchain = PathBuf::from(capture(
+        "tell where its toolchain is",
+        Command::new("rustc").args(["--print", "sysroot"]),
+    )?);
+    let crates = cargo_home();
+    let target = folder.join("target");
+    let mut cargo =
+        workshop.command_with(toolchain.join("bin/cargo"), &[package, &toolchain, &crates]);
+    cargo
+        .args(["build", "--release", "--locked", "--offline"])
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(&target)
+        .env("CARGO_HOME", &crates)
+        .env("RUSTC", toolchain.join("bin/rustc"));
+    for foreign in [
+        "CARGO_TARGET_DIR",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+        "RUSTUP_TOOLCHAIN",
+    ] {
+        cargo.env_remove(foreign);
+    }
+    run_logged("build the reference importer", &mut cargo, &log)?;
+
+    let built = target.join("release").join(PROGRAM);
+    fs::rename(&built, program).map_err(io_error("put in place", program))?;
+    remove(&target)
+}
+
+fn cargo_home() -> PathBuf {
+    std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    )
+}

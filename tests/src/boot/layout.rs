@@ -1,0 +1,109 @@
+//! An image as it left the engine, as the OCI layout that an importer reads and the lints look at.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::engine::Engine;
+use crate::error::{Error, Result, io_error};
+use crate::roots::remove;
+
+/// Where a layout has its contents.
+const BLOBS: &str = "blobs/sha256";
+
+/// A folder of some hundred megabytes, which goes with the value.
+#[derive(Debug)]
+pub(super) struct Layout {
+    folder: PathBuf,
+}
+
+impl Layout {
+    /// Saves an image with all its layers. Contents that `known` has as well are shared with it.
+    pub(super) fn save(
+        engine: &Engine,
+        image: &str,
+        folder: &Path,
+        known: Option<&Self>,
+    ) -> Result<Self> {
+        remove(folder)?;
+        let blobs = folder.join(BLOBS);
+        fs::create_dir_all(&blobs).map_err(io_error("make", &blobs))?;
+        let layout = Self {
+            folder: folder.to_owned(),
+        };
+        let mut tar = Command::new("tar");
+        tar.args(["--extract", "--directory"]).arg(folder);
+        for (name, path) in known.map(Self::blobs).transpose()?.unwrap_or_default() {
+            let blob = blobs.join(&name);
+            fs::hard_link(&path, &blob).map_err(io_error("link", &blob))?;
+            let mut excluded = OsString::from(format!("--exclude={BLOBS}/"));
+            excluded.push(&name);
+            tar.arg(excluded);
+        }
+        layout.unpack(engine, image, &mut tar)?;
+        // Through skopeo's docker-archive the importer would be told that the layers are compressed, which they
+        // are not.
+        if folder.join("oci-layout").exists() {
+            return Ok(layout);
+        }
+        let message = "it is no OCI layout; Docker 25 or newer saves one";
+        Err(refused(image, message))
+    }
+
+    fn unpack(&self, engine: &Engine, image: &str, tar: &mut Command) -> Result<()> {
+        let mut client = engine
+            .docker()
+            .args(["save", image])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| refused(image, &error.to_string()))?;
+        let archive = client.stdout.take().map_or_else(Stdio::null, Stdio::from);
+        let unpacked = tar.stdin(archive).status();
+        let saved = client.wait();
+        let succeeded = [&saved, &unpacked]
+            .iter()
+            .all(|status| status.as_ref().is_ok_and(std::process::ExitStatus::success));
+        if succeeded {
+            return Ok(());
+        }
+        let message = format!(
+            "into {}: docker: {saved:?}, tar: {unpacked:?}",
+            self.folder.display()
+        );
+        Err(refused(image, &message))
+    }
+
+    /// The names and paths of its contents.
+    fn blobs(&self) -> Result<Vec<(OsString, PathBuf)>> {
+        let folder = self.folder.join(BLOBS);
+        let entries = fs::read_dir(&folder).map_err(io_error("read", &folder))?;
+        entries
+            .map(|entry| {
+                let entry = entry.map_err(io_error("read", &folder))?;
+                Ok((entry.file_name(), entry.path()))
+            })
+            .collect()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.folder
+    }
+}
+
+fn refused(image: &str, message: &str) -> Error {
+    Error::Engine {
+        action: format!("save {image}"),
+        message: message.to_owned(),
+    }
+}
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.folder) {
+            eprintln!("warning: {error}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One boot of a disk in QEMU, until the probe has reported and the machine has shut down.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::disk::Disk;
+use super::probe::{self, LocalChange};
+use super::report::Report;
+use super::workshop::Workshop;
+use crate::error::{Error, Result, io_error};
+use crate::process::tail;
+
+/// How long a boot in emulation may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long services may take to stop; the probe has synchronised the disk before.
+const PATIENCE_AT_END: Duration = Duration::from_secs(100);
+const POLL: Duration = Duration::from_millis(100);
+
+const MACHINE: &[&str] = &[
+    "-machine",
+    "q35",
+    "-m",
+    "1024",
+    "-nodefaults",
+    "-no-user-config",
+    "-no-reboot",
+    "-display",
+    "none",
+    // Otherwise programs that want randomness wait for it.
+    "-device",
+    "virtio-rng-pci",
+];
+
+/// An emulated processor is ten times slower than those that systemd's limits are made for, and slower
+/// still beside another one (kernel-command-line(7)).
+const SLOW: &str = "systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600";
+
+/// What runs the machine's processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accelerator {
+    /// Emulation.
+    Tcg,
+    /// This machine's own processor.
+    Kvm,
+}
+
+impl Accelerator {
+    fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+        }
+    }
+}
+
+/// A boot to be run.
+#[derive(Debug)]
+pub(super) struct Boot<'a> {
+    workshop: &'a Workshop,
+    disk: &'a Disk,
+    accelerator: Accelerator,
+    change: LocalChange,
+    patience: Duration,
+    snapshot: bool,
+    processors: u8,
+}
+
+impl<'a> Boot<'a> {
+    pub(super) fn new(workshop: &'a Workshop, disk: &'a Disk, accelerator: Accelerator) -> Self {
+        Self {
+            workshop,
+            disk,
+            accelerator,
+            change: LocalChange::None,
+            patience: PATIENCE,
+            snapshot: false,
+            processors: 2,
+        }
+    }
+
+    /// What happens on the machine before the probe reports.
+    pub(super) fn changed(mut self, change: LocalChange) -> Self {
+        self.change = change;
+        self
+    }
+
+    /// How long the machine may take to report.
+    pub(super) fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How many processors the machine has.
+    pub(super) fn with_processors(mut self, processors: u8) -> Self {
+        self.processors = processors;
+        self
+    }
+
+    /// The disk stays as it was.
+    pub(super) fn without_a_trace(mut self) -> Self {
+        self.snapshot = true;
+        self
+    }
+
+    /// Boots the machine and returns what its probe reported, when it has shut down. All that it writes to its
+    /// console is kept in the file `console`.
+    pub(super) fn run(self, console: &Path) -> Result<Report> {
+        let output = self.disk.folder().join("probe.txt");
+        // QEMU makes them; what an earlier boot left must not be taken for this one's.
+        for file in [output.as_path(), console] {
+            fs::write(file, "").map_err(io_error("write", file))?;
+        }
+        let mut child = self
+            .command(console, &output)?
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| Error::Program {
+                program: "setpriv",
+                package: "util-linux",
+                source,
+            })?;
+        let reason = await_end(&mut child, &output, self.patience)?;
+        read(&output).ok_or_else(|| Error::NoReport {
+            reason,
+            console: console.to_owned(),
+            tail: tail(console),
+        })
+    }
+
+    fn command(&self, console: &Path, output: &Path) -> Result<Command> {
+        let snapshot = if self.snapshot { "on" } else { "off" };
+        let drive = format!(
+            "file={},format=raw,if=virtio,cache=unsafe,discard=unmap,snapshot={snapshot}",
+            self.disk.path().display()
+        );
+        let mut command = self.workshop.command("qemu-system-x86_64");
+        command
+            .args(self.accelerator.arguments())
+            .args(MACHINE)
+            .args(["-smp", &self.processors.to_string()])
+            .arg("-kernel")
+            .arg(self.disk.kernel())
+            .arg("-initrd")
+            .arg(self.disk.initrd())
+            .args(["-append", &format!("{} {SLOW}", self.disk.options()?)])
+            .args(["-drive", &drive])
+            .args(["-serial", &format!("file:{}", console.display())])
+            .args(["-serial", &format!("file:{}", output.display())]);
+        for credential in probe::write(self.disk.folder(), self.change)? {
+            let table = format!("type=11,path={}", credential.display());
+            command.args(["-smbios", &table]);
+        }
+        Ok(command)
+    }
+}
+
+/// Waits for the machine's end, or ends it; returns how its end came.
+fn await_end(child: &mut Child, output: &Path, patience: Duration) -> Result<String> {
+    let start = Instant::now();
+    let mut reported: Option<Instant> = None;
+    loop {
+        if let Some(status) = child.try_wait().map_err(io_error("wait for", "QEMU"))? {
+            let mut said = String::new();
+            if let Some(errors) = &mut child.stderr {
+                errors
+                    .read_to_string(&mut said)
+                    .map_err(io_error("read the output of", "QEMU"))?;
+            }
+            return Ok(format!("QEMU ended ({status}) {}", said.trim_end()));
+        }
+        if reported.is_none() && read(output).is_some() {
+            reported = Some(Instant::now());
+        }
+        let late = reported.map_or(start.elapsed() > patience, |at| {
+            at.elapsed() > PATIENCE_AT_END
+        });
+        if late {
+            child.kill().map_err(io_error("end", "QEMU"))?;
+            child.wait().map_err(io_error("wait for", "QEMU"))?;
+            return Ok(format!(
+                "it was ended after {} s",
+                start.elapsed().as_secs()
+            ));
+        }
+        sleep(POLL);
+    }
+}
+
+fn read(output: &Path) -> Option<Report> {
+    Report::read(&String::from_utf8_lossy(&fs::read(output).ok()?))
+}

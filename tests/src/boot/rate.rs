@@ -1,0 +1,585 @@
+//! The boot rate: packages installed in one line on the bootable base, built in three ways, and whether each boots.
+//! What was found out is kept, so that a run that was ended goes on where it was.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::base::BASE;
+use super::compare::{kept, losses};
+use super::forecast::{Forecast, Hits};
+use super::harness::{Harness, Saved, Way};
+use super::report::{Report, UnitState};
+use crate::base::Base;
+use crate::engine::{Engine, Kind};
+use crate::error::{Error, Result, io_error};
+use crate::places::Places;
+use crate::process::capture;
+use crate::roots::twelve_digits;
+use crate::scenario::Scenario;
+
+/// How an image is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Build {
+    /// With osderive.
+    Ours,
+    /// With the engine's own Dockerfile frontend.
+    Plain,
+    /// As plain; then the step does what `ostree container commit` does.
+    Peer,
+}
+
+impl Build {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ours, Self::Plain, Self::Peer];
+
+    /// The name in figures and of files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Plain => "plain",
+            Self::Peer => "peer",
+        }
+    }
+
+    fn containerfile(self, packages: &str) -> String {
+        let install = format!("apt-get update && apt-get install -y {packages}");
+        // The base image's /var is empty, as those of ostree have it; apt does not make what it misses there.
+        let var = "systemd-tmpfiles --create --prefix=/var; ";
+        let (head, before, tail) = match self {
+            Self::Ours => ("# syntax=osderive\n", "", ""),
+            Self::Plain => ("", var, ""),
+            // ostree-ext 0.15, container/commit.rs: these are emptied, their mounts and what is below left.
+            Self::Peer => (
+                "",
+                var,
+                " && find /run /tmp /var/tmp /var/cache -xdev -mindepth 1 -delete",
+            ),
+        };
+        format!("{head}FROM {BASE}\nRUN {before}{install}{tail}\n")
+    }
+}
+
+/// What became of packages.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Row {
+    /// The packages, as the list has them.
+    pub packages: String,
+    /// Why there is no reference to compare with, where there is none.
+    pub without_reference: Option<String>,
+    /// What is worse than in the reference, by the way of building. Nothing is: it boots.
+    pub builds: BTreeMap<Build, Vec<String>>,
+    /// Whether the first boots came as the lints say of the image.
+    pub predictions: BTreeMap<Build, Hits>,
+    /// How long things took when they were done.
+    pub seconds: BTreeMap<Build, Seconds>,
+}
+
+/// How long the parts of a build's trial took, in seconds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Seconds {
+    /// The image's build.
+    pub build: f64,
+    /// Taking it out of the engine.
+    pub save: f64,
+    /// Import and deployment, by way.
+    pub deploy: BTreeMap<Way, f64>,
+    /// The boots, by way, until the machine had shut down.
+    pub boot: BTreeMap<Way, Vec<f64>>,
+}
+
+/// The trial of a build, as it is kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Trial {
+    wrong: Vec<String>,
+    /// What became of the units at the first boot, by way.
+    units: BTreeMap<Way, BTreeMap<String, UnitState>>,
+    seconds: Seconds,
+}
+
+impl Row {
+    /// Whether the packages, built so, boot; `None` where there is nothing to compare with or nobody asked.
+    pub fn boots(&self, build: Build) -> Option<bool> {
+        let wrong = self.builds.get(&build)?;
+        self.without_reference.is_none().then_some(wrong.is_empty())
+    }
+}
+
+/// The packages of a list: lines of one or several, `#` begins a comment.
+pub fn packages(text: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let names = line.split('#').next().unwrap_or_default();
+        names.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    text.lines()
+        .map(line)
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// The part of `rows` whose packages boot, of those that have a reference; `None` without any.
+pub fn rate(rows: &[Row], build: Build) -> Option<f64> {
+    let known: Vec<bool> = rows.iter().filter_map(|row| row.boots(build)).collect();
+    let boots = u32::try_from(known.iter().filter(|boots| **boots).count()).ok()?;
+    let all = u32::try_from(known.len()).ok()?;
+    (all > 0).then(|| f64::from(boots) / f64::from(all))
+}
+
+/// What came as the lints say and what did not, of all plain builds and ours that were booted.
+pub fn hits(rows: &[Row]) -> Hits {
+    let mut all = Hits::default();
+    for hits in rows.iter().flat_map(|row| row.predictions.values()) {
+        all.add(hits.clone());
+    }
+    all
+}
+
+/// Where a run keeps what it found out, and on what that rests.
+#[derive(Debug)]
+struct Store {
+    folder: PathBuf,
+    base: String,
+    product: String,
+    lints: String,
+}
+
+impl Store {
+    /// The file of a trial: another one when the base, the instructions or (for ours) the product are others.
+    fn trial(&self, packages: &str, build: Build) -> PathBuf {
+        self.file(packages, build.name(), build, "")
+    }
+
+    /// The file of what the lints say: another one when they are others as well.
+    fn forecast(&self, packages: &str, build: Build) -> PathBuf {
+        let kind = format!("{}-forecast", build.name());
+        self.file(packages, &kind, build, &self.lints)
+    }
+
+    fn reference(&self, packages: &str) -> PathBuf {
+        self.file(packages, "reference", Build::Plain, "")
+    }
+
+    fn file(&self, packages: &str, kind: &str, build: Build, lints: &str) -> PathBuf {
+        let product = match build {
+            Build::Ours => &self.product,
+            Build::Plain | Build::Peer => "",
+        };
+        let containerfile = build.containerfile(packages);
+        let inputs = format!("{} {product} {lints} {containerfile}", self.base);
+        let name = packages.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        let digits = twelve_digits(&Sha256::digest(inputs));
+        self.folder.join(format!("{name}.{kind}-{digits}.json"))
+    }
+
+    fn known<T: for<'de> Deserialize<'de>>(file: &Path) -> Option<T> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    }
+
+    fn keep<T: Serialize>(file: &Path, result: &T) -> Result<()> {
+        let text = serde_json::to_string_pretty(result).map_err(|error| Error::Engine {
+            action: "describe a result".to_owned(),
+            message: error.to_string(),
+        })?;
+        let partial = file.with_extension("partial");
+        fs::write(&partial, text).map_err(io_error("write", &partial))?;
+        fs::rename(&partial, file).map_err(io_error("put in place", file))
+    }
+}
+
+/// Builds and boots lists of packages on one engine.
+#[derive(Debug)]
+pub struct Rate<'a> {
+    engine: &'a Engine,
+    places: &'a Places,
+    harness: Harness<'a>,
+    store: Store,
+    builds: Vec<Build>,
+    jobs: usize,
+    forecast_of_base: OnceLock<Forecast>,
+}
+
+impl<'a> Rate<'a> {
+    /// What is known from former runs stays known. The engine gets the base and the product. `jobs` machines may
+    /// run side by side.
+    ///
+    /// # Errors
+    /// When one of these cannot be made.
+    pub fn new(
+        engine: &'a Engine,
+        places: &'a Places,
+        builds: &[Build],
+        jobs: usize,
+    ) -> Result<Self> {
+        let harness = Harness::new(engine, places, "rate")?.for_boots_beside(jobs);
+        harness.load_base(places)?;
+        engine.load_frontend(places)?;
+        let id = |image: &str| {
+            let mut docker = engine.docker();
+            docker.args(["image", "inspect", "--format={{.Id}}", image]);
+            capture(&format!("identify {image}"), &mut docker)
+        };
+        Ok(Self {
+            engine,
+            places,
+            harness,
+            store: Store {
+                folder: places.directory("boot-rate")?,
+                base: Base::Ostree.build(places)?.hash,
+                product: id("osderive")?,
+                lints: sources_hash(&places.workspace().join("lints/src"))?,
+            },
+            builds: builds.to_vec(),
+            jobs: jobs.max(1),
+            forecast_of_base: OnceLock::new(),
+        })
+    }
+
+    /// A row for each line of `lists`. What fails is told in its row and stops nothing. `each` gets every row when it is there.
+    ///
+    /// # Errors
+    /// When a job cannot begin.
+    pub fn run(&self, lists: &[String], each: impl Fn(&[Row]) + Sync) -> Result<Vec<Row>> {
+        let next = AtomicUsize::new(0);
+        let rows: Mutex<BTreeMap<usize, Row>> = Mutex::default();
+        let work = |job: usize| -> Result<()> {
+            let harness = self.harness.beside(&format!("job-{job}"))?;
+            while let Some((index, packages)) = {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                lists.get(index).map(|packages| (index, packages))
+            } {
+                let row = self.row(&harness, packages, job);
+                eprintln!("» {packages}: {}", summary(&row));
+                if let Ok(mut rows) = rows.lock() {
+                    rows.insert(index, row);
+                    each(&rows.values().cloned().collect::<Vec<_>>());
+                }
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let started: Vec<_> = (0..self.jobs)
+                .map(|job| scope.spawn(move || work(job)))
+                .collect();
+            for thread in started {
+                if let Ok(ended) = thread.join() {
+                    ended?;
+                }
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(rows
+            .into_inner()
+            .unwrap_or_default()
+            .into_values()
+            .collect())
+    }
+
+    fn row(&self, harness: &Harness<'_>, packages: &str, job: usize) -> Row {
+        let mut row = Row {
+            packages: packages.to_owned(),
+            ..Row::default()
+        };
+        let images = Build::ALL.map(|build| {
+            let image = Image {
+                rate: self,
+                harness,
+                packages,
+                job,
+                build,
+                built: OnceCell::new(),
+                saved: OnceCell::new(),
+            };
+            (build, image)
+        });
+        let images = BTreeMap::from(images);
+        match self.reference(harness, &images[&Build::Plain]) {
+            Err(error) => row.without_reference = Some(error.to_string()),
+            Ok(reference) => {
+                for build in &self.builds {
+                    self.build(&images[build], &reference, &mut row);
+                }
+            }
+        }
+        let was_built = images.values().any(|image| image.built.get().is_some());
+        drop(images);
+        if was_built {
+            self.tidy(packages, job);
+        }
+        row
+    }
+
+    fn reference(&self, harness: &Harness<'_>, image: &Image<'_>) -> Result<Report> {
+        let file = self.store.reference(image.packages);
+        if let Some(report) = Store::known(&file) {
+            return Ok(report);
+        }
+        let report = harness.boot_mutable(&image.built()?.0)?;
+        Store::keep(&file, &report)?;
+        Ok(report)
+    }
+
+    /// Adds to a row what became of a build and of what the lints say of it.
+    fn build(&self, image: &Image<'_>, reference: &Report, row: &mut Row) {
+        let build = image.build;
+        let trial = match self.trial(image, reference) {
+            Ok(trial) => trial,
+            Err(error) => {
+                row.builds.insert(build, vec![error.to_string()]);
+                return;
+            }
+        };
+        if build != Build::Peer {
+            match self.forecast(image) {
+                Ok(forecast) => {
+                    let hits = row.predictions.entry(build).or_default();
+                    for (way, units) in &trial.units {
+                        hits.add(forecast.compare(*way, reference, units));
+                    }
+                }
+                Err(error) => eprintln!("warning: {} ({}): {error}", row.packages, build.name()),
+            }
+        }
+        row.builds.insert(build, trial.wrong);
+        row.seconds.insert(build, trial.seconds);
+    }
+
+    fn trial(&self, image: &Image<'_>, reference: &Report) -> Result<Trial> {
+        let file = self.store.trial(image.packages, image.build);
+        if let Some(known) = Store::known(&file) {
+            return Ok(known);
+        }
+        let (_, seconds) = image.built()?;
+        let mut trial = Trial::default();
+        trial.seconds.build = *seconds;
+        trial.seconds.save = image.saved()?.1;
+        // Upgraded machines first: what loses its state loses it there, and that saves a boot of the fresh one.
+        for way in [Way::Upgraded, Way::Fresh] {
+            match trial.boot(image, way, reference) {
+                Ok(()) => {}
+                // That a machine does not come up, or an image is refused, is a result.
+                Err(error @ (Error::NoReport { .. } | Error::Command { .. })) => {
+                    trial.wrong.push(format!("{way}: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Store::keep(&file, &trial)?;
+        Ok(trial)
+    }
+
+    /// What the lints say of an image and not of its base.
+    fn forecast(&self, image: &Image<'_>) -> Result<Forecast> {
+        let file = self.store.forecast(image.packages, image.build);
+        if let Some(known) = Store::known(&file) {
+            return Ok(known);
+        }
+        let (saved, _) = image.saved()?;
+        let of_base = if let Some(forecast) = self.forecast_of_base.get() {
+            forecast
+        } else {
+            let forecast = saved.forecast_of_base()?;
+            self.forecast_of_base.get_or_init(|| forecast)
+        };
+        let forecast = saved.forecast()?.without(of_base);
+        Store::keep(&file, &forecast)?;
+        Ok(forecast)
+    }
+
+    /// Removes the images; the cache of the user's own engine is not ours to empty.
+    fn tidy(&self, packages: &str, job: usize) {
+        let mut rm = self.engine.docker();
+        rm.args(["image", "rm", "--force"]);
+        rm.args(Build::ALL.map(|build| format!("e2e-boot-rate-{job}-{}", build.name())));
+        let mut tidied = vec![capture("remove images", &mut rm).map(drop)];
+        if self.engine.kind() != Kind::Reachable {
+            let mut prune = self.engine.docker();
+            prune.args(["builder", "prune", "--all", "--force"]);
+            tidied.push(capture("empty the cache", &mut prune).map(drop));
+        }
+        for error in tidied.into_iter().filter_map(Result::err) {
+            eprintln!("warning: after {packages}: {error}");
+        }
+    }
+}
+
+/// An image of a row, built and taken out of the engine once something asks for it.
+struct Image<'a> {
+    rate: &'a Rate<'a>,
+    harness: &'a Harness<'a>,
+    packages: &'a str,
+    /// With a private engine each job has a name of its own for it.
+    job: usize,
+    build: Build,
+    built: OnceCell<(String, f64)>,
+    saved: OnceCell<(Saved, f64)>,
+}
+
+impl Image<'_> {
+    /// Its name in the engine, and how many seconds its build took.
+    fn built(&self) -> Result<&(String, f64)> {
+        once(&self.built, || {
+            let Self {
+                rate,
+                packages,
+                job,
+                build,
+                ..
+            } = self;
+            let name = format!("boot-rate-{job}-{}", build.name());
+            let scenario = Scenario::new(rate.engine, rate.places, &name)?
+                .file("Containerfile", &build.containerfile(packages))?;
+            let outcome = scenario.build(&[])?;
+            if outcome.success {
+                return Ok(scenario.tag().to_owned());
+            }
+            let lines: Vec<&str> = outcome.log.lines().collect();
+            Err(Error::Engine {
+                action: format!("build {packages} ({})", build.name()),
+                message: lines[lines.len().saturating_sub(20)..].join("\n"),
+            })
+        })
+    }
+
+    /// Itself outside of the engine, and how many seconds that took.
+    fn saved(&self) -> Result<&(Saved, f64)> {
+        let (name, _) = self.built()?;
+        let folder = format!("{}-image", self.build.name());
+        once(&self.saved, || self.harness.save(name, BASE, &folder))
+    }
+}
+
+/// What `work` makes, with the seconds that it took, when it was not made before.
+fn once<T>(cell: &OnceCell<(T, f64)>, work: impl FnOnce() -> Result<T>) -> Result<&(T, f64)> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let (made, seconds) = timed(work)?;
+    Ok(cell.get_or_init(|| (made, seconds)))
+}
+
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let start = Instant::now();
+    let done = work()?;
+    Ok((done, start.elapsed().as_secs_f64()))
+}
+
+impl Trial {
+    /// Boots an image by a way and takes down what it has worse than the reference after its first boot, or else
+    /// after its second, which nobody needs once something is wrong.
+    fn boot(&mut self, image: &Image<'_>, way: Way, reference: &Report) -> Result<()> {
+        let mut machine = image.harness.machine(&image.saved()?.0, way)?;
+        let deployment = machine.deployment.as_secs_f64();
+        self.seconds.deploy.insert(way, deployment);
+        for boot in ["first", "second"] {
+            let (report, seconds) = timed(|| machine.boot())?;
+            self.seconds.boot.entry(way).or_default().push(seconds);
+            let lost = losses(reference, &report);
+            let mut wrong: Vec<String> = lost.iter().map(ToString::to_string).collect();
+            if let Some(before) = &machine.before {
+                wrong.extend(kept(before, &report));
+            }
+            if !wrong.is_empty() {
+                let why = report.failures.iter().map(|line| format!("  | {line}"));
+                let of_boot = wrong
+                    .iter()
+                    .map(|wrong| format!("{way}, {boot} boot: {wrong}"));
+                self.wrong.extend(of_boot.chain(why));
+            }
+            self.units.entry(way).or_insert(report.units);
+            if !self.wrong.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A hash of all files below a folder and of their names.
+fn sources_hash(folder: &Path) -> Result<String> {
+    let mut folders = vec![folder.to_owned()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(io_error("read", &folder))? {
+            let path = entry.map_err(io_error("read", &folder))?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.as_os_str().as_encoded_bytes());
+        hash.update(fs::read(&file).map_err(io_error("read", &file))?);
+    }
+    Ok(twelve_digits(&hash.finalize()))
+}
+
+fn summary(row: &Row) -> String {
+    if let Some(reason) = &row.without_reference {
+        return format!("no reference: {reason}");
+    }
+    let build = |(build, wrong): (&Build, &Vec<String>)| {
+        let verdict = if wrong.is_empty() {
+            "boots"
+        } else {
+            "does not boot"
+        };
+        let told = row.predictions.get(build).map(|hits| {
+            let [hit, alarm, missed] = hits.counts();
+            format!(" (foreseen {hit}, false alarms {alarm}, missed {missed})")
+        });
+        format!("{}: {verdict}{}", build.name(), told.unwrap_or_default())
+    };
+    row.builds.iter().map(build).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(ours: Option<&str>, reference: bool) -> Row {
+        let wrong = ours.map(str::to_owned).into_iter().collect();
+        Row {
+            packages: "a".to_owned(),
+            without_reference: (!reference).then(|| "no build".to_owned()),
+            builds: BTreeMap::from([(Build::Ours, wrong)]),
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn a_list_has_lines_of_packages_and_comments() {
+        let text = "# servers\nnginx-light # small\n\npostgresql  redis-server\n";
+        assert_eq!(packages(text), ["nginx-light", "postgresql redis-server"]);
+    }
+
+    #[test]
+    fn the_rate_counts_what_has_a_reference() {
+        let rows = [row(None, true), row(Some("lost"), true), row(None, false)];
+        assert_eq!(rate(&rows, Build::Ours), Some(0.5));
+        assert_eq!(rate(&rows, Build::Plain), None);
+        assert_eq!(rate(&[row(None, false)], Build::Ours), None);
+    }
+
+    #[test]
+    fn only_the_build_by_us_names_us() {
+        let heads = Build::ALL.map(|build| {
+            build
+                .containerfile("nginx")
+                .starts_with("# syntax=osderive")
+        });
+        assert_eq!(heads, [true, false, false]);
+    }
+}

@@ -1,0 +1,113 @@
+//! What the probe saw in a booted machine, read from the sections that it wrote.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A booted machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What `systemctl is-system-running` says: `running`, `degraded`…
+    pub state: String,
+    /// Every unit that systemd has loaded, by name.
+    pub units: BTreeMap<String, UnitState>,
+    /// The lines of `getent passwd`.
+    pub users: Vec<String>,
+    /// The lines of `getent group`.
+    pub groups: Vec<String>,
+    /// The shadow line of the user `local`, where there is one, and the lines of /etc/hosts.
+    pub local: Vec<String>,
+    /// How systemd-sysusers and systemd-tmpfiles ended, and what they said.
+    pub declarations: Vec<String>,
+    /// Mode, owner and path of what is in /var, /opt and /usr/local, six levels down.
+    pub files: Vec<String>,
+    /// The journal's messages of priority error and worse.
+    pub errors: Vec<String>,
+    /// The status of each unit that failed, restarts or still starts.
+    pub failures: Vec<String>,
+}
+
+/// The state of a unit, in systemd's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitState {
+    /// `loaded`, `not-found`, `masked`…
+    pub load: String,
+    /// `active`, `inactive`, `failed`, `activating`…
+    pub active: String,
+    /// `running`, `exited`, `auto-restart`…
+    pub sub: String,
+}
+
+impl UnitState {
+    /// Whether the unit failed, or restarts because it fails.
+    pub fn has_failed(&self) -> bool {
+        self.active == "failed" || self.sub.starts_with("auto-restart")
+    }
+}
+
+impl Report {
+    /// Reads all that the probe wrote; `None` when it did not reach its end.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut sections: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut open = "";
+        for line in text.lines().map(|line| line.trim_end_matches('\r')) {
+            if let Some(name) = line.strip_prefix("@@") {
+                open = name;
+                sections.insert(open, Vec::new());
+            } else if let Some(lines) = sections.get_mut(open) {
+                lines.push(line.to_owned());
+            }
+        }
+        sections.remove("end")?;
+        let mut take = |name: &str| sections.remove(name).unwrap_or_default();
+        Some(Self {
+            state: take("state").concat(),
+            units: take("units").iter().filter_map(|line| unit(line)).collect(),
+            users: take("users"),
+            groups: take("groups"),
+            local: take("local"),
+            declarations: take("declarations"),
+            files: take("files"),
+            errors: take("errors"),
+            failures: take("failures"),
+        })
+    }
+
+    /// The names of units that failed, in order.
+    pub fn failed(&self) -> impl Iterator<Item = &str> {
+        let failed = self.units.iter().filter(|(_, state)| state.has_failed());
+        failed.map(|(name, _)| name.as_str())
+    }
+}
+
+fn unit(line: &str) -> Option<(String, UnitState)> {
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (name, load, active, sub) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    Some((name, UnitState { load, active, sub }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "noise\r\n@@state\r\ndegraded\r\n@@units\r\n\
+        a.service loaded active running A\r\n\
+        b.service loaded activating auto-restart B\r\n\
+        c.service not-found inactive dead c.service\r\n\
+        @@users\r\nroot:x:0:0::/root:/bin/sh\r\n";
+
+    #[test]
+    fn units_are_read_with_their_states() {
+        let report = Report::read(&format!("{TEXT}@@end\r\n")).unwrap();
+        assert_eq!(report.state, "degraded");
+        assert_eq!(report.units["a.service"].active, "active");
+        assert_eq!(report.units["c.service"].load, "not-found");
+        assert_eq!(report.failed().collect::<Vec<_>>(), ["b.service"]);
+        assert_eq!(report.users, ["root:x:0:0::/root:/bin/sh"]);
+    }
+
+    #[test]
+    fn a_report_without_its_end_is_none() {
+        assert_eq!(Report::read(TEXT), None);
+    }
+}
