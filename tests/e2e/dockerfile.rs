@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use osderive_tests::engine::ImageStore;
+use osderive_tests::engine_output;
 
 use crate::{SYNTAX, Setup, top_has};
 
@@ -185,7 +186,7 @@ fn a_bake_file_links_targets_without_wrapping_twice(setup: &Setup) {
         "--provenance=false",
         "default",
     ]);
-    let output = command.output().unwrap();
+    let output = engine_output(&mut command).unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}");
     assert!(
@@ -222,7 +223,7 @@ fn several_platforms_are_committed_side_by_side(setup: &Setup) {
         "type=local,dest=out",
         ".",
     ]);
-    let output = command.output().unwrap();
+    let output = engine_output(&mut command).unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     if setup.engine.image_store() == ImageStore::Graphdriver {
         // Its client refuses it: there is no image index to put the platforms in.

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use osderive_tests::engine_output;
 use osderive_tests::scenario::{Scenario, cached_steps};
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ crate::tests![
 ];
 
 /// Options that take the clock out of an image.
-const TIMELESS: [&str; 2] = ["--build-arg", "SOURCE_DATE_EPOCH=1700000000"];
+pub(crate) const TIMELESS: [&str; 2] = ["--build-arg", "SOURCE_DATE_EPOCH=1700000000"];
 
 fn build_both(setup: &Setup, name: &str, containerfile: &str) -> (Value, Value, String) {
     let plain = setup.scenario(&format!("{name}-plain"), containerfile);
@@ -120,7 +121,7 @@ fn with_root<'a>(setup: &'a Setup, name: &str, image: &str, containerfile: &str)
 }
 
 fn stdout(mut command: Command) -> String {
-    let output = command.output().expect("docker runs");
+    let output = engine_output(&mut command).expect("docker runs");
     assert!(
         output.status.success(),
         "{}",
@@ -140,6 +141,7 @@ fn a_scratch_image_with_a_bootable_root_is_committed(setup: &Setup) {
     );
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("osderive: committed"), "{log}");
+    assert!(log.contains("[osderive] check the image"), "{log}");
     let image = scenario.saved(1).unwrap();
     assert!(image.top().contains_key("etc/kept"));
     assert!(
@@ -154,6 +156,7 @@ fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
     let scenario = with_root(setup, "scratch-other", "debian-plain", &containerfile);
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(!log.contains("osderive: committed"), "{log}");
+    assert!(!log.contains("[osderive] check"), "{log}");
     assert!(top_has(&scenario, "tmp/left"));
 }
 

@@ -5,12 +5,21 @@
 mod accounts;
 mod attestations;
 mod by_hand;
+mod check;
 mod commit;
 mod dockerfile;
+mod doors;
 mod fidelity;
+mod identity;
+mod ids;
+mod kernel;
 mod lifecycle;
+mod opt;
 mod options;
+mod packages;
+mod previous;
 mod step;
+mod var;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +30,7 @@ use osderive_tests::Places;
 use osderive_tests::base::Base;
 use osderive_tests::engine::{Engine, Kind};
 use osderive_tests::saved_image::Layer;
-use osderive_tests::scenario::Scenario;
+use osderive_tests::scenario::{self, Scenario};
 
 /// The Containerfile's first line that makes osderive the frontend.
 const SYNTAX: &str = "# syntax=osderive";
@@ -41,8 +50,22 @@ impl Setup {
             engine,
             places: places.clone(),
         };
-        setup.empty_cache()?;
+        setup.tidy()?;
         Ok(setup)
+    }
+
+    /// Removes the folders, images and steps of tests, of which none may be running: several GB with one kind of
+    /// engine.
+    fn tidy(&self) -> Result<()> {
+        let names = ["image", "ls", "--quiet", "--filter", "reference=e2e-*"];
+        let images = self.run("list the tests' images", &names)?;
+        let mut remove = vec!["image", "rm", "--force"];
+        remove.extend(images.split_whitespace());
+        if remove.len() > 3 {
+            self.run("remove the tests' images", &remove)?;
+        }
+        self.empty_cache()?;
+        Ok(scenario::remove_folders(&self.engine, &self.places)?)
     }
 
     /// Forgets the steps of former runs, whose logs tests would miss; says whether it did. The cache of the
@@ -51,11 +74,16 @@ impl Setup {
         if self.engine.kind() == Kind::Reachable {
             return Ok(false);
         }
-        let mut docker = self.engine.docker();
-        let output = docker.args(["builder", "prune", "-af"]).output()?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "emptying the cache: {errors}");
+        self.run("empty the cache", &["builder", "prune", "--all", "--force"])?;
         Ok(true)
+    }
+
+    /// What a docker command prints.
+    fn run(&self, action: &str, arguments: &[&str]) -> Result<String> {
+        let output = self.engine.docker().args(arguments).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "failed to {action}: {errors}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// A scenario whose Containerfile derives from the bootable base with osderive.
@@ -94,7 +122,7 @@ macro_rules! tests {
     };
 }
 
-const GROUPS: [(&str, &[Test]); 9] = [
+const GROUPS: &[(&str, &[Test])] = &[
     ("accounts", accounts::TESTS),
     ("attestations", attestations::TESTS),
     ("by_hand", by_hand::TESTS),
@@ -106,19 +134,40 @@ const GROUPS: [(&str, &[Test]); 9] = [
     ("step", step::TESTS),
 ];
 
+/// What becomes of a step's work, in minutes: the tool does the same on every engine, so one kind is
+/// enough. It is the last, the newest; the first has those of [`ONCE`].
+const SYNTHESIS: &[(&str, &[Test])] = &[
+    ("check", check::TESTS),
+    ("ids", ids::TESTS),
+    ("identity", identity::TESTS),
+    ("kernel", kernel::TESTS),
+    ("opt", opt::TESTS),
+    ("packages", packages::TESTS),
+    ("previous", previous::TESTS),
+    ("var", var::TESTS),
+];
+
 /// Tests that change what all builds of an engine share; they run one by one after the others.
 const ALONE: [(&str, &[Test]); 1] = [("lifecycle", lifecycle::ALONE)];
+
+/// Tests that take minutes and gigabytes and that the engine's kind makes no difference to; they run
+/// one by one on the first kind only, when the others' images are gone.
+const ONCE: [(&str, &[Test]); 2] = [("doors", doors::ONCE), ("packages", packages::ONCE)];
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     if arguments.list {
-        let mut all = trials(&GROUPS, "any", None);
+        let mut all = trials(GROUPS, "any", None);
+        all.extend(trials(SYNTHESIS, "any", None));
         all.extend(trials(&ALONE, "any", None));
+        all.extend(trials(&ONCE, "any", None));
         return Ok(libtest_mimic::run(&arguments, all).exit_code());
     }
     let places = Places::of_workspace()?;
     let mut failed = false;
-    for kind in kinds()? {
+    let kinds = kinds()?;
+    let last = kinds.len() - 1;
+    for (index, kind) in kinds.into_iter().enumerate() {
         let engine = match kind {
             Some(kind) => Engine::start(kind, &places)?,
             None => Engine::select(None, &places)?,
@@ -126,7 +175,10 @@ fn main() -> Result<ExitCode> {
         let name = engine.kind().name();
         println!("\n{name} engine: {}", engine.version());
         let setup = Arc::new(Setup::new(engine, &places)?);
-        let together = trials(&GROUPS, name, Some(&setup));
+        let mut together = trials(GROUPS, name, Some(&setup));
+        if index == last {
+            together.extend(trials(SYNTHESIS, name, Some(&setup)));
+        }
         failed |= libtest_mimic::run(&arguments, together).has_failed();
         let one_by_one = Arguments {
             test_threads: Some(1),
@@ -134,6 +186,12 @@ fn main() -> Result<ExitCode> {
         };
         let alone = trials(&ALONE, name, Some(&setup));
         failed |= libtest_mimic::run(&one_by_one, alone).has_failed();
+        setup.tidy()?;
+        if index == 0 {
+            let once = trials(&ONCE, name, Some(&setup));
+            failed |= libtest_mimic::run(&one_by_one, once).has_failed();
+            setup.tidy()?;
+        }
     }
     Ok(ExitCode::from(u8::from(failed)))
 }

@@ -10,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use osderive_tests::Places;
 use osderive_tests::base::Base;
 use osderive_tests::engine::{Engine, Kind};
+use osderive_tests::{Places, engine_output};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -25,20 +25,18 @@ fn build(
 ) -> Result<String, Box<dyn Error>> {
     let context = tempfile::tempdir_in(places.state())?;
     fs::write(context.path().join("Containerfile"), containerfile)?;
-    let output = engine
-        .docker()
-        .current_dir(context.path())
-        .args([
-            "build",
-            "--progress=plain",
-            "--no-cache",
-            "-t",
-            tag,
-            "-f",
-            "Containerfile",
-            ".",
-        ])
-        .output()?;
+    let mut docker = engine.docker();
+    docker.current_dir(context.path()).args([
+        "build",
+        "--progress=plain",
+        "--no-cache",
+        "-t",
+        tag,
+        "-f",
+        "Containerfile",
+        ".",
+    ]);
+    let output = engine_output(&mut docker)?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() {
         Ok(text)
@@ -100,10 +98,11 @@ fn containers_run_on_every_kind() -> Outcome {
         engine.load_base(Base::Plain, &places)?;
         let mut docker = engine.docker();
         let run = ["run", "--rm", Base::Plain.name(), "sh", "-c"];
-        let output = docker
-            .args(run)
-            .arg("cat /proc/self/cgroup; stat -fc %T /sys/fs/cgroup; ls /sys/class/net");
-        let output = output.output()?;
+        let output = engine_output(
+            docker
+                .args(run)
+                .arg("cat /proc/self/cgroup; stat -fc %T /sys/fs/cgroup; ls /sys/class/net"),
+        )?;
         let printed = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(

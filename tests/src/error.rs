@@ -74,6 +74,16 @@ pub enum Error {
         /// What the client printed.
         message: String,
     },
+    /// A booted machine did not report.
+    #[error("the machine did not report: {reason}; its console {console} ends with:\n{tail}", console = console.display())]
+    NoReport {
+        /// How its end came.
+        reason: String,
+        /// All that it wrote to its console.
+        console: PathBuf,
+        /// The end of that.
+        tail: String,
+    },
     /// A name that is no engine kind.
     #[error("{0:?} is no engine kind; there are: {kinds}", kinds = Kind::names())]
     UnknownKind(String),

@@ -3,14 +3,19 @@
 
 pub mod base;
 pub mod bench;
+pub mod boot;
 pub mod engine;
 mod error;
+pub mod listing;
+pub mod machine;
 mod places;
 mod process;
 pub mod product;
 pub mod roots;
 pub mod saved_image;
 pub mod scenario;
+pub mod shipped;
 
 pub use error::{Error, Result};
 pub use places::Places;
+pub use process::engine_output;

@@ -55,6 +55,18 @@ impl Binary {
     }
 }
 
+/// The tool as the frontend image has it.
+///
+/// # Errors
+/// As of [`build`].
+pub fn tool(places: &Places) -> Result<PathBuf> {
+    build(
+        Binary::Tool,
+        places.workspace(),
+        &places.state().join("product"),
+    )
+}
+
 /// Builds one binary of the workspace at `workspace`, static and stripped, and returns its path.
 /// Paths of this machine are kept out of it, so that the same sources give the same bytes.
 ///
@@ -96,11 +108,7 @@ fn rustflags(workspace: &Path) -> String {
 
 /// Builds both binaries and lays out the build context of the frontend image; returns its folder.
 fn image_context(places: &Places) -> Result<PathBuf> {
-    let tool = build(
-        Binary::Tool,
-        places.workspace(),
-        &places.state().join("product"),
-    )?;
+    let tool = tool(places)?;
     let context = frontend_context(Binary::Frontend, places, "frontend-image")?;
     install(&tool, &context.join("root/tool/linux-amd64"))?;
     Ok(context)

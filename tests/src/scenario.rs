@@ -1,17 +1,18 @@
 //! One build of a test: a context folder of its own, a Containerfile, a `docker build`, and what
 //! came out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
-use crate::process::capture;
+use crate::process::{capture, engine_output};
+use crate::roots;
 use crate::saved_image::SavedImage;
 
 /// A context folder and the image that is built from it.
@@ -30,14 +31,27 @@ pub struct Built {
     pub log: String,
 }
 
+/// Removes the context folders of all tests on an engine, and what their builds wrote there.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn remove_folders(engine: &Engine, places: &Places) -> Result<()> {
+    let folders = folders(engine, places)?;
+    fs::remove_dir_all(&folders).map_err(io_error("remove", &folders))
+}
+
+fn folders(engine: &Engine, places: &Places) -> Result<PathBuf> {
+    places.directory(&format!("e2e/{}", engine.kind().name()))
+}
+
 impl<'a> Scenario<'a> {
     /// Makes an empty context folder. `name` is unique within the test run.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn new(engine: &'a Engine, places: &Places, name: &str) -> Result<Self> {
-        let folder = places.directory(&format!("e2e/{}/{name}", engine.kind().name()))?;
-        fs::remove_dir_all(&folder).map_err(io_error("empty", &folder))?;
+        let folder = folders(engine, places)?.join(name);
+        roots::remove(&folder)?;
         fs::create_dir(&folder).map_err(io_error("make", &folder))?;
         Ok(Self {
             engine,
@@ -86,10 +100,7 @@ impl<'a> Scenario<'a> {
     pub fn build(&self, options: &[&str]) -> Result<Built> {
         let mut command = self.command();
         command.args(options).arg(".");
-        let output = command
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| refused("build", &error))?;
+        let output = engine_output(&mut command).map_err(|error| refused("build", &error))?;
         Ok(Built {
             success: output.status.success(),
             log: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -148,12 +159,69 @@ impl<'a> Scenario<'a> {
         command.args([&self.tag, "-c", shell]);
         capture("run a container", &mut command)
     }
+
+    /// Unpacks what the image has of `paths`, relative to its root, below a directory: with numeric
+    /// owners, modes and extended attributes.
+    ///
+    /// # Errors
+    /// When the image or tar fails.
+    pub fn unpack(&self, paths: &[&str], directory: &Path) -> Result<()> {
+        const PACK: &str = "cd / && ls -d \"$@\" 2>/dev/null | \
+            tar --create --numeric-owner --xattrs --xattrs-include='*' --files-from=-";
+        let mut docker = self.engine.docker();
+        docker.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
+        docker.args([&self.tag, "-c", PACK, "sh"]).args(paths);
+        let mut client = docker
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| refused("run a container", &error))?;
+        let archive = client.stdout.take().map_or_else(Stdio::null, Stdio::from);
+        let unpacked = Command::new("tar")
+            .args([
+                "--extract",
+                "--numeric-owner",
+                "--same-permissions",
+                "--directory",
+            ])
+            .arg(directory)
+            .args(["--xattrs", "--xattrs-include=*"])
+            .stdin(archive)
+            .status();
+        let packed = client.wait();
+        let success = |status: &ExitStatus| status.success();
+        if packed.as_ref().is_ok_and(success) && unpacked.as_ref().is_ok_and(success) {
+            return Ok(());
+        }
+        Err(Error::Engine {
+            action: format!("unpack {}", self.tag),
+            message: format!("docker: {packed:?}, tar: {unpacked:?}"),
+        })
+    }
+}
+
+/// The findings that a build's log ends with, sorted: each rule with its message. The client lists them by the
+/// steps that they are about, which an engine reports in any order.
+pub fn findings(log: &str) -> Vec<(&str, &str)> {
+    let is_head = |line: &&str| line.contains(" found (use ") && line.contains("--debug to expand");
+    let listed = log.lines().skip_while(|line| !is_head(line)).skip(1);
+    let mut found: Vec<(&str, &str)> = listed.map_while(finding).collect();
+    found.sort_unstable();
+    found
+}
+
+fn finding(line: &str) -> Option<(&str, &str)> {
+    // The end of the heading's colour stands before the first.
+    let line = line.trim_start_matches("\x1b[0m");
+    line.strip_prefix(" - ")?.split_once(": ")
 }
 
 /// The Containerfile steps that came from the cache, such as `[builder 2/3]`, in the log's order.
 /// Other work, such as loading the frontend, is not among them.
 pub fn cached_steps(log: &str) -> Vec<&str> {
     let mut names = BTreeMap::new();
+    // An engine may report a step more than once.
+    let mut reported = BTreeSet::new();
     let mut cached: Vec<&str> = Vec::new();
     for line in log.lines() {
         let Some((number, rest)) = line
@@ -163,7 +231,7 @@ pub fn cached_steps(log: &str) -> Vec<&str> {
             continue;
         };
         if rest == "CACHED" {
-            cached.extend(names.get(number));
+            cached.extend(names.get(number).filter(|_| reported.insert(number)));
         } else if let Some(end) = rest.find(']').filter(|_| rest.starts_with('[')) {
             names.insert(number, &rest[..=end]);
         }
@@ -213,7 +281,15 @@ mod tests {
     #[test]
     fn cached_steps_are_told_from_other_work() {
         let log = "#3 docker-image://osderive\n#3 CACHED\n#4 [1/3] FROM base\n#4 CACHED\n\
-                   #5 [2/3] RUN a\n#6 [3/3] RUN b\n#5 CACHED\n#6 0.1 CACHED\n#6 DONE 0.1s\n";
+                   #5 [2/3] RUN a\n#6 [3/3] RUN b\n#5 CACHED\n#5 CACHED\n#6 0.1 CACHED\n#6 DONE 0.1s\n";
         assert_eq!(cached_steps(log), ["[2/3]"]);
+    }
+
+    #[test]
+    fn findings_are_told_from_the_rest_of_the_log() {
+        let log = "#7 0.5 osderive: warning: a - b: c\n\n \x1b[33m2 warnings found (use docker --debug to \
+                   expand):\n\x1b[0m - rule-a: x - y: z (line 3)\n - rule-b: w (line 4)\nERROR: no - b: c\n";
+        let found = [("rule-a", "x - y: z (line 3)"), ("rule-b", "w (line 4)")];
+        assert_eq!(findings(log), found);
     }
 }

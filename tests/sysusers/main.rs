@@ -1,15 +1,15 @@
 //! What the commit writes into sysusers.d, read back by systemd itself: generated account files, and
 //! what the systemd-sysusers of Debian 12 (252) and Debian 13 (257) makes of our lines alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use osderive_lints::model::{group::groups, passwd::users};
 use osderive_tests::Places;
-use osderive_tests::product::{self, Binary};
-use osderive_tests::roots::{Recipe, Root, Shape, Suite};
+use osderive_tests::machine::{Systemd, accounts};
+use osderive_tests::product;
+use osderive_tests::roots::Suite;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -161,38 +161,11 @@ fn run(command: &mut Command) {
     );
 }
 
-/// Users, and groups with their members, as sets without an order.
-type Accounts = (
-    BTreeSet<Vec<String>>,
-    BTreeMap<(String, u32), BTreeSet<String>>,
-);
-
-fn accounts(root: &Path) -> Accounts {
-    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let passwd = fs::read(root.join("etc/passwd")).expect("reads");
-    let group = fs::read(root.join("etc/group")).expect("reads");
-    let users = users(&passwd).map(|user| {
-        let ids = [user.uid, user.gid].map(|id| id.to_string()).join(":");
-        [
-            lossy(user.name),
-            ids,
-            lossy(user.gecos),
-            lossy(user.home),
-            lossy(user.shell),
-        ]
-        .into()
-    });
-    let groups = groups(&group).map(|group| {
-        let members = group.members.iter().map(|member| lossy(member)).collect();
-        ((lossy(group.name), group.gid), members)
-    });
-    (users.collect(), groups.collect())
-}
-
 /// Commits generated accounts, and has systemd make them anew on a machine that has none of them.
-fn made_anew(state: &State, systemd: &Root, tool: &Path) -> (Accounts, Accounts) {
-    let folder = tempfile::tempdir_in(systemd.path.join("tmp")).expect("a directory");
-    let (image, machine) = (folder.path().join("image"), folder.path().join("machine"));
+fn made_anew(state: &State, systemd: &Systemd, tool: &Path) -> [BTreeSet<String>; 2] {
+    let image = systemd.machine().expect("an image's root");
+    let machine = systemd.machine().expect("a machine");
+    let (image, root) = (image.root(), machine.root());
     write(&image, "etc/passwd", &state.passwd());
     write(&image, "etc/group", &state.group());
     write(&image, "usr/lib/sysusers.d/package.conf", &state.package());
@@ -200,44 +173,27 @@ fn made_anew(state: &State, systemd: &Root, tool: &Path) -> (Accounts, Accounts)
     fs::create_dir(image.join("sysroot")).expect("a directory");
     run(Command::new(tool).args(["commit", "--rootfs"]).arg(&image));
 
-    write(&machine, "etc/passwd", ROOT_PASSWD);
-    write(&machine, "etc/group", ROOT_GROUP);
-    write(&machine, "etc/shadow", "root:*:::::::\n");
-    write(&machine, "etc/gshadow", "root:*::\n");
-    fs::create_dir(machine.join("usr")).expect("a directory");
-    fs::rename(image.join("usr/lib"), machine.join("usr/lib")).expect("moves");
-    let inside = machine.strip_prefix(&systemd.path).expect("below the root");
-    run(Command::new("chroot")
-        .arg(&systemd.path)
-        .arg("systemd-sysusers")
-        .arg(format!("--root=/{}", inside.display())));
-    (accounts(&image), accounts(&machine))
+    write(&root, "etc/passwd", ROOT_PASSWD);
+    write(&root, "etc/group", ROOT_GROUP);
+    write(&root, "etc/shadow", "root:*:::::::\n");
+    write(&root, "etc/gshadow", "root:*::\n");
+    fs::create_dir(root.join("usr")).expect("a directory");
+    fs::rename(image.join("usr/lib"), root.join("usr/lib")).expect("moves");
+    machine.make_accounts().expect("systemd-sysusers");
+    [image, root].map(|root| accounts(&root).expect("accounts"))
 }
 
-fn systemd_of(suite: Suite, name: &'static str, places: &Places) -> Root {
-    let recipe = Recipe {
-        name,
-        suite,
-        packages: vec!["systemd-standalone-sysusers".to_owned()],
-        prepare: "",
-        finish: "",
-        shape: Shape::Directory,
-    };
-    recipe.build(places).expect("a root with systemd-sysusers")
-}
-
-fn every_account_comes_back(suite: Suite, name: &'static str) {
+fn every_account_comes_back(suite: Suite) {
     let places = Places::of_workspace().expect("places");
-    let systemd = systemd_of(suite, name, &places);
-    let target = places.state().join("product");
-    let tool = product::build(Binary::Tool, places.workspace(), &target).expect("the tool");
+    let systemd = Systemd::of(suite, &places).expect("systemd");
+    let tool = product::tool(&places).expect("the tool");
     let config = Config {
         failure_persistence: None,
         ..Config::with_cases(CASES)
     };
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let outcome = TestRunner::new_with_rng(config, random).run(&state(), |state| {
-        let (image, machine) = made_anew(&state, &systemd, &tool);
+        let [image, machine] = made_anew(&state, &systemd, &tool);
         prop_assert_eq!(image, machine);
         Ok(())
     });
@@ -248,10 +204,10 @@ fn every_account_comes_back(suite: Suite, name: &'static str) {
 
 #[test]
 fn debian_12_makes_the_same_accounts_from_our_lines() {
-    every_account_comes_back(Suite::Bookworm, "sysusers-bookworm");
+    every_account_comes_back(Suite::Bookworm);
 }
 
 #[test]
 fn debian_13_makes_the_same_accounts_from_our_lines() {
-    every_account_comes_back(Suite::Trixie, "sysusers-trixie");
+    every_account_comes_back(Suite::Trixie);
 }

@@ -77,19 +77,5 @@ chmod 1777 tmp
 mkdir -p etc/tmpfiles.d
 ln -sf /dev/null etc/tmpfiles.d/home.conf
 
-# A plain build works on the image before the tool has made /var: apt's and dpkg's own places are kept.
-# What a commit empties is empty from the start, so that the first step has nothing of ours to remove.
-find run tmp -mindepth 1 -delete
-for entry in var/*; do
-    case ${entry#var/} in
-    lib | cache | log | tmp) ;;
-    *) rm -rf "$entry" ;;
-    esac
-done
-for entry in var/lib/* var/cache/* var/log/* var/tmp/*; do
-    case ${entry#var/} in
-    lib/dpkg | lib/apt | lib/pam) ;;
-    *) rm -rf "$entry" ;;
-    esac
-done
-chmod 1777 var/tmp
+# What boot makes and what a commit empties is not in the image: its lines bring it back.
+find run tmp var -mindepth 1 -delete

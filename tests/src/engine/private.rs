@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 const SLOTS: usize = 64;
 
+/// What the images and steps of one engine's tests take at most, in bytes, with some room.
+const SPACE: u64 = 6 << 30;
+
 const PACKAGES: &[&str] = &[
     "aardvark-dns",
     "buildah",
@@ -79,6 +82,27 @@ fn daemon_settings(kind: Kind) -> serde_json::Value {
         settings["storage-driver"] = "overlay2".into();
     }
     settings
+}
+
+/// Room for an engine's images below the state directory, or an error that says how much is missing.
+fn require_space(places: &Places) -> Result<()> {
+    let state = places.state();
+    let disk = rustix::fs::statvfs(state)
+        .map_err(|errno| io_error("ask for the free space of", state)(errno.into()))?;
+    let free = disk.f_bavail * disk.f_frsize;
+    if free >= SPACE {
+        return Ok(());
+    }
+    let mebibytes = |bytes: u64| bytes >> 20;
+    Err(Error::Unsuitable {
+        missing: format!(
+            "{} MiB of free disk space in {}, which has {}",
+            mebibytes(SPACE),
+            state.display(),
+            mebibytes(free)
+        ),
+        remedy: "make room, or name a directory of another disk in OSDERIVE_STATE".to_owned(),
+    })
 }
 
 /// A directory for one engine at a time, with that engine's images and build cache.
@@ -139,6 +163,7 @@ impl PrivateEngine {
             return Err(Error::Unreachable("it is not ours to start".to_owned()));
         };
         roots::require_root()?;
+        require_space(places)?;
         let root = recipe.build(places)?;
         let slot = Slot::take(kind, places)?;
         let start = || Processes::start(&slot, kind, &root.path, places);

@@ -83,10 +83,7 @@ impl Recipe {
             mmdebstrap::SETUP,
             mmdebstrap::CLEANUP
         );
-        Sha256::digest(inputs)
-            .iter()
-            .take(6)
-            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        twelve_digits(&Sha256::digest(inputs))
     }
 
     /// The root, built now (half a minute to some minutes) unless it was built before.
@@ -131,6 +128,13 @@ impl Recipe {
         run_logged(&action, &mut command, &beside(stem, "log"))?;
         remove(&scratch)
     }
+}
+
+/// The beginning of a hash, as names of cached things have it.
+pub(crate) fn twelve_digits(hash: &[u8]) -> String {
+    hash.iter()
+        .take(6)
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 /// `PATH` with `.extension` after its whole name.

@@ -1,24 +1,22 @@
 //! What osderive costs, in figures: each compares a run with it and one without, in pairs, so that
 //! what else the machine does falls on both alike. Bench names are those that issues and docs use.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+mod lint;
+mod steps;
+
+pub use lint::{Lint, lint};
+pub use steps::{Steps, steps};
 
 use crate::base::Base;
 use crate::engine::Engine;
-use crate::error::{Error, Result, io_error};
+use crate::error::{Error, Result};
 use crate::places::Places;
-use crate::product::{self, Binary};
 use crate::scenario::Scenario;
 
 /// How many pairs of no-op rebuilds.
 const REBUILD_PAIRS: usize = 20;
-/// How many pairs of steps.
-const STEP_PAIRS: usize = 60;
-/// How many files the root file system of a step has.
-const FILES: usize = 100_000;
 
 /// The instructions of the no-op rebuild: steps of the usual kinds, none of which runs again.
 const INSTRUCTIONS: &str = "\
@@ -85,92 +83,6 @@ fn timed_build(scenario: &Scenario<'_>) -> Result<Duration> {
         return Err(Error::Engine {
             action: "build for the bench".to_owned(),
             message: built.log,
-        });
-    }
-    Ok(time)
-}
-
-/// Milliseconds that the tool adds to a step that changes nothing, as process 1 of a pid namespace
-/// on a root file system of 100,000 files; the median over pairs.
-///
-/// # Errors
-/// When the root cannot be made or the step fails.
-pub fn wrapper(places: &Places) -> Result<f64> {
-    let tool = product::build(
-        Binary::Tool,
-        places.workspace(),
-        &places.state().join("product"),
-    )?;
-    let root =
-        tempfile::tempdir_in(places.state()).map_err(io_error("make a root in", places.state()))?;
-    make_root(root.path(), &tool)?;
-    let plain = ["/tool", "--version"];
-    let wrapped = [
-        "/tool",
-        "step",
-        "--report",
-        "/report",
-        "--",
-        "/tool",
-        "--version",
-    ];
-    timed_step(root.path(), &plain)?;
-    timed_step(root.path(), &wrapped)?;
-    let mut overhead = Vec::new();
-    for _ in 0..STEP_PAIRS {
-        let without = timed_step(root.path(), &plain)?;
-        overhead.push(milliseconds(timed_step(root.path(), &wrapped)?) - milliseconds(without));
-    }
-    Ok(median(overhead))
-}
-
-/// A bootable root file system with the usual directories and many files; the tool itself, which
-/// is static, is also the command that changes nothing.
-fn make_root(root: &Path, tool: &Path) -> Result<()> {
-    let directories = [
-        "proc",
-        "run",
-        "tmp",
-        "var/tmp",
-        "var/cache",
-        "sysroot",
-        "report",
-        "usr/lib/ostree",
-    ];
-    for directory in directories {
-        let path = root.join(directory);
-        fs::create_dir_all(&path).map_err(io_error("make", path))?;
-    }
-    let copy = root.join("tool");
-    fs::copy(tool, &copy).map_err(io_error("copy the tool to", copy))?;
-    let marker = root.join("usr/lib/ostree/prepare-root.conf");
-    fs::write(&marker, "").map_err(io_error("write", marker))?;
-    for directory in 0..FILES / 1000 {
-        let folder = root.join(format!("usr/share/{directory}"));
-        fs::create_dir_all(&folder).map_err(io_error("make", &folder))?;
-        for file in 0..1000 {
-            let path = folder.join(file.to_string());
-            fs::write(&path, "").map_err(io_error("write", path))?;
-        }
-    }
-    Ok(())
-}
-
-fn timed_step(root: &Path, command: &[&str]) -> Result<Duration> {
-    let mut unshare = Command::new("unshare");
-    unshare
-        .args(["--pid", "--mount", "--fork", "--mount-proc=/proc"])
-        .arg(format!("--root={}", root.display()))
-        .args(command)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let start = Instant::now();
-    let output = unshare.output().map_err(io_error("run unshare on", root))?;
-    let time = start.elapsed();
-    if !output.status.success() {
-        return Err(Error::Engine {
-            action: "run a step for the bench".to_owned(),
-            message: String::from_utf8_lossy(&output.stderr).into_owned(),
         });
     }
     Ok(time)

@@ -1,0 +1,159 @@
+//! One commit, several doors: the frontend, a RUN that ends in `ostree container commit`, a RUN under
+//! `ostree-container step`, and `ostree-container commit --rootfs` from outside leave the same tree.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use osderive_tests::listing::{Listing, differences, list};
+use osderive_tests::product;
+
+use crate::Setup;
+use crate::packages::{VENDOR, build_with_vendor};
+
+/// Four times the same packages, and the trees of all on disk.
+pub(crate) const ONCE: &[crate::Test] = &[(
+    "the_same_commit_by_any_door_leaves_the_same_tree",
+    the_same_commit_by_any_door_leaves_the_same_tree,
+)];
+
+/// Accounts, /opt with a capability and a setgid file, /var with files of packages and of nobody.
+const INSTALL: &str = r"
+set -e
+apt-get update
+apt-get install -y --no-install-recommends nginx-light redis-server /packages/acme-agent.deb
+echo one >/var/lib/redis/dump.rdb
+mkdir -p '/var/lib/my app/empty' /var/spool/mine
+chown redis:adm /var/spool/mine
+echo x >'/var/lib/my app/file'
+ln -s nowhere '/var/lib/my app/link'
+touch /tmp/left /var/tmp/left
+";
+
+const RUN: &str = "RUN --mount=type=bind,from=build,source=/packages,target=/packages";
+const TOOL: &str = "--mount=type=bind,from=osderive,source=/tool/linux-amd64,target=/dev/osderive";
+/// What a RUN by hand has to begin with on a base whose /var is empty; it skips what only a machine knows.
+const MAKE_VAR: &str = "(systemd-tmpfiles --create --prefix=/var || true)";
+
+const COMPARED: [&str; 5] = ["usr", "etc", "var", "opt", "home"];
+/// What a root file system needs besides to be known as bootable.
+const ROOT: [&str; 10] = [
+    "usr", "etc", "var", "opt", "home", "ostree", "sysroot", "run", "tmp", "boot",
+];
+
+/// What the engine mounts into the container that the tree is read from.
+const OF_ENGINE: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
+
+/// What a commit by hand leaves for a later RUN, which nothing makes /var for: directories that are emptied
+/// and those that /opt and /usr/local lead to.
+const FOR_LATER_RUNS: [&str; 4] = ["var/cache", "var/opt", "var/tmp", "var/usrlocal"];
+
+const SYSUSERS: &str = "usr/lib/sysusers.d/00-osderive-";
+
+struct Tree {
+    listing: Listing,
+    /// The accounts that are declared, one line each.
+    declared: BTreeSet<String>,
+}
+
+impl Tree {
+    fn read(root: &Path) -> Self {
+        let mut listing = list(root, &COMPARED).unwrap();
+        let is_own = |path: &PathBuf| path.to_string_lossy().starts_with(SYSUSERS);
+        let own: Vec<PathBuf> = listing
+            .keys()
+            .filter(|path| is_own(path))
+            .cloned()
+            .collect();
+        let mut declared = BTreeSet::new();
+        for path in own {
+            listing.remove(&path);
+            let text = fs::read_to_string(root.join(path)).unwrap();
+            declared.extend(
+                text.lines()
+                    .filter(|line| !line.starts_with('#'))
+                    .map(str::to_owned),
+            );
+        }
+        for path in OF_ENGINE {
+            listing.remove(Path::new(path));
+        }
+        Self { listing, declared }
+    }
+}
+
+fn the_same_commit_by_any_door_leaves_the_same_tree(setup: &Setup) {
+    let folder = tempfile::tempdir_in(setup.places.state()).unwrap();
+    let build = |name: &str, first_line: &str, run: &str| {
+        let containerfile =
+            format!("{first_line}\n{VENDOR}COPY install.sh /usr/share/install.sh\n{run}\n");
+        let scenario = setup.scenario(&format!("door-{name}"), &containerfile);
+        let scenario = scenario.file("install.sh", INSTALL).unwrap();
+        build_with_vendor(setup, &scenario, &[]);
+        let root = folder.path().join(name);
+        fs::create_dir(&root).unwrap();
+        scenario.unpack(&ROOT, &root).unwrap();
+        root
+    };
+    let install = "sh /usr/share/install.sh";
+    let by_frontend = build("frontend", crate::SYNTAX, &format!("{RUN} {install}"));
+    let step = "/dev/osderive/ostree-container step --";
+    let by_step = build("step", "", &format!("{RUN} {TOOL} {step} {install}"));
+    let commit = "PATH=$PATH:/dev/osderive ostree container commit";
+    let by_hand = format!("{RUN} {TOOL} {MAKE_VAR}; {install} && {commit}");
+    let by_hand = build("hand", "", &by_hand);
+    let outside = build("outside", "", &format!("{RUN} {MAKE_VAR}; {install}"));
+    commit_from_outside(setup, &outside);
+
+    let by_frontend = Tree::read(&by_frontend);
+    let by_step = Tree::read(&by_step);
+    assert!(differences(&by_frontend.listing, &by_step.listing).is_empty());
+    assert_eq!(by_frontend.declared, by_step.declared);
+    for (door, root) in [("in a RUN", by_hand), ("from outside", outside)] {
+        expect_the_same(door, &by_frontend, &Tree::read(&root));
+    }
+}
+
+fn commit_from_outside(setup: &Setup, root: &Path) {
+    let tool = product::tool(&setup.places).unwrap();
+    let output = Command::new(tool)
+        .args(["commit", "--rootfs"])
+        .arg(root)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Compares what a step that knows what was there before left with what a commit by hand left.
+fn expect_the_same(door: &str, step: &Tree, by_hand: &Tree) {
+    let mut different = differences(&step.listing, &by_hand.listing);
+    different.retain(|path, [step, by_hand]| {
+        let is_for_later = FOR_LATER_RUNS.iter().any(|top| path.starts_with(top));
+        !(is_for_later && step == "missing" && by_hand.starts_with("directory"))
+    });
+    let lines: Vec<String> = (different.iter())
+        .map(|(path, [step, by_hand])| format!("/{}: {step}; {by_hand}", path.display()))
+        .collect();
+    assert!(
+        lines.is_empty(),
+        "by a commit {door}:\n{}",
+        lines.join("\n")
+    );
+    assert!(step.declared.is_subset(&by_hand.declared), "{door}");
+    // Which accounts the base had is not known by hand: they are declared, too.
+    let name = |line: &String| {
+        line.split_whitespace()
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let of_step: BTreeSet<String> = step.declared.iter().map(name).collect();
+    for line in by_hand.declared.difference(&step.declared) {
+        assert!(!of_step.contains(&name(line)), "{door}: {line}");
+    }
+}

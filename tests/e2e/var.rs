@@ -1,0 +1,187 @@
+//! /var is what boot makes of it: there for a step's command, and not in the layer unless the
+//! command put something there.
+
+use osderive_tests::{saved_image::Layer, scenario::Scenario};
+
+use crate::Setup;
+
+crate::tests![
+    apt_works_on_a_base_whose_var_is_empty,
+    a_step_that_changes_nothing_leaves_an_empty_var_empty,
+    an_upgrade_of_what_an_earlier_step_installed_works,
+    a_step_finds_what_the_images_own_systemd_would_make,
+    services_have_their_var_through_install_upgrade_and_purge,
+];
+
+/// Lines with every kind of quoting and owner, beside those that the base's packages bring.
+const ODD_LINES: &str = r#"
+d "/var/lib/with space" 2750 daemon adm 10d
+d /var/lib/back\\slash - - - -
+d "/var/lib/quo\"te" 0700 1234 4321
+d /var/lib/percent%%/deep/er
+L "/var/lib/a link" - - - - to\x20here and\\there
+f /var/lib/file 0640 root adm - with "content"\n
+C /var/lib/copied - daemon adm - /usr/share/odd
+d /var/lib/nobodys - no-such-user
+"#;
+
+/// Makes /var anew with systemd-tmpfiles and lists both. systemd alone makes what only a running
+/// machine knows (its machine-id), and the special modes and attributes of the journal.
+const COMPARE: &str = r"
+set -e
+mkdir -p /tmp/r/usr/lib /tmp/r/usr/share /tmp/r/var
+cp -a /etc /tmp/r/
+cp -a /usr/lib/tmpfiles.d /tmp/r/usr/lib/
+cp -a /usr/share/odd /tmp/r/usr/share/
+list() { (cd $1/var && find . -mindepth 1 -printf '%p|%y|%m|%U|%G|%l\n' | grep -v ./log/journal | LC_ALL=C sort); }
+list '' > /usr/share/ours
+systemd-tmpfiles --root=/tmp/r --create --boot --prefix=/var 2> /usr/share/complaints || true
+list /tmp/r > /usr/share/theirs
+";
+
+/// The base with nothing at all below /var, as an image of its own; and a scenario from it.
+fn derive_from_empty<'a>(setup: &'a Setup, name: &str, instructions: &str) -> Scenario<'a> {
+    let base = format!("{name}-base");
+    let empty = setup.scenario(&base, "FROM debian-ostree-base\nRUN rm -rf /var/*\n");
+    empty.build(&[]).unwrap().expect_success();
+    assert_eq!(empty.output_of("ls -A /var").unwrap(), "");
+    let from = empty.tag();
+    setup.scenario(
+        name,
+        &format!("{}\nFROM {from}\n{instructions}\n", crate::SYNTAX),
+    )
+}
+
+fn apt_works_on_a_base_whose_var_is_empty(setup: &Setup) {
+    let scenario = derive_from_empty(
+        setup,
+        "var-apt",
+        "RUN apt-get update && apt-get install -y --no-install-recommends hello",
+    );
+    scenario.build(&[]).unwrap().expect_success();
+    assert!(scenario.output_of("hello").unwrap().contains("Hello"));
+    let image = scenario.saved(1).unwrap();
+    // The prelude's own things are not in the layer, what the command wrote is.
+    for made in ["var/lib/dpkg", "var/lib/apt/lists/partial", "var/tmp"] {
+        assert!(!image.top().contains_key(made), "{made}");
+    }
+    assert!(image.top().contains_key("usr/bin/hello"));
+    assert_eq!(below_var(image.top()), NOTHING);
+}
+
+const NOTHING: [&str; 0] = [];
+
+/// What a layer has below /var.
+fn below_var(layer: &Layer) -> Vec<&str> {
+    let paths = layer.keys().map(String::as_str);
+    paths.filter(|path| path.starts_with("var/")).collect()
+}
+
+fn a_step_that_changes_nothing_leaves_an_empty_var_empty(setup: &Setup) {
+    let scenario = derive_from_empty(setup, "var-nothing", "RUN ls /var/lib/apt/lists/partial");
+    scenario.build(&[]).unwrap().expect_success();
+    let image = scenario.saved(1).unwrap();
+    // An engine with a graph driver names /var itself, since it was written to, and /etc always.
+    let is_parent = |path: &str| ["etc", "var"].contains(&path);
+    let others: Vec<_> = image.top().keys().filter(|path| !is_parent(path)).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+fn an_upgrade_of_what_an_earlier_step_installed_works(setup: &Setup) {
+    let scenario = derive_from_empty(
+        setup,
+        "var-upgrade",
+        "RUN apt-get update && apt-get install -y --no-install-recommends hello\n\
+         RUN apt-get update && apt-get install -y --reinstall hello\n\
+         RUN apt-get purge -y hello && dpkg -l > /usr/share/packages",
+    );
+    scenario.build(&[]).unwrap().expect_success();
+    assert!(
+        scenario
+            .output_of("command -v hello || echo none")
+            .unwrap()
+            .contains("none")
+    );
+}
+
+fn a_step_finds_what_the_images_own_systemd_would_make(setup: &Setup) {
+    let scenario = derive_from_empty(
+        setup,
+        "var-systemd",
+        "COPY odd.conf /usr/lib/tmpfiles.d/odd.conf\nCOPY odd /usr/share/odd\n\
+         COPY compare.sh /usr/share/compare.sh\nRUN sh /usr/share/compare.sh",
+    )
+    .file("odd.conf", ODD_LINES)
+    .unwrap()
+    .file("odd/deep/file", "x")
+    .unwrap()
+    .file("compare.sh", COMPARE)
+    .unwrap();
+    scenario.build(&[]).unwrap().expect_success();
+    let image = scenario.saved(1).unwrap();
+    let text = |path: &str| String::from_utf8_lossy(&image.top()[path].content).into_owned();
+    let (ours, theirs) = (text("usr/share/ours"), text("usr/share/theirs"));
+    assert!(ours.contains("./lib/copied/deep/file|f|644|1|4|"), "{ours}");
+    assert_eq!(ours, theirs, "{}", text("usr/share/complaints"));
+}
+
+/// Lists /var in one way: what a package left there, and what a machine makes of the image. Not
+/// listed are logs, caches and what apt and systemd make again.
+const LIST: &str = r"
+list() {
+    (cd $1/var && find . -mindepth 1 -printf '%p|%y|%m|%u|%G|%l\n') | LC_ALL=C sort | grep -Ev \
+        -e '^./(log|cache|lib/apt/lists)/[^|]*[|]f' -e '^./tmp' -e '^./lib/systemd/(catalog|random-seed)' \
+        -e '^./log/(journal|README|private)' -e '^./lib/private'
+}
+";
+
+/// What systemd makes of the image's tmpfiles.d on an empty /var.
+const ANEW: &str = r"
+. /usr/share/list.sh
+mkdir -p /tmp/m/usr/lib /tmp/m/usr/share /tmp/m/var
+cp -a /etc /tmp/m/
+cp -a /usr/lib/tmpfiles.d /tmp/m/usr/lib/
+[ ! -d /usr/share/factory ] || cp -a /usr/share/factory /tmp/m/usr/share/
+systemd-tmpfiles --root=/tmp/m --create --boot --prefix=/var 2>&1 | grep -v ^$ >&2
+list /tmp/m
+";
+
+const SERVICES: &str = "\
+COPY list.sh /usr/share/list.sh
+RUN apt-get update && apt-get install -y --no-install-recommends nginx-light redis-server postgresql \
+    mosquitto && echo one >/var/lib/redis/dump.rdb && . /usr/share/list.sh && list '' >/usr/share/installed
+RUN apt-get update && apt-get install -y --reinstall redis-server mosquitto && \
+    test \"$(cat /var/lib/redis/dump.rdb)\" = one && echo two >/var/lib/redis/dump.rdb && \
+    test -e /var/lib/postgresql/*/main/PG_VERSION && \
+    . /usr/share/list.sh && list '' >/usr/share/upgraded
+RUN apt-get purge -y redis-server redis-tools mosquitto && rm -rf /var/lib/redis && \
+    . /usr/share/list.sh && list '' >/usr/share/purged
+";
+
+fn services_have_their_var_through_install_upgrade_and_purge(setup: &Setup) {
+    let scenario = derive_from_empty(setup, "var-services", SERVICES)
+        .file("list.sh", LIST)
+        .unwrap();
+    let built = scenario.build(&[]).unwrap().expect_success();
+    assert!(built.contains("in /usr/share/factory"), "{built}");
+    let image = scenario.saved(4).unwrap();
+    for layer in &image.layers {
+        assert_eq!(below_var(layer), NOTHING);
+    }
+    let text = |path: &str| scenario.output_of(&format!("cat {path}")).unwrap();
+    let machine = scenario.output_of(ANEW).unwrap();
+    assert_eq!(machine, text("/usr/share/purged"));
+    let installed = text("/usr/share/installed");
+    for service in ["nginx", "redis", "postgresql", "mosquitto"] {
+        assert!(
+            installed.contains(&format!("./lib/{service}|d|")),
+            "{installed}"
+        );
+    }
+    let lines = text("/usr/lib/tmpfiles.d/00-osderive-*");
+    for gone in ["redis", "mosquitto"] {
+        assert!(!lines.contains(gone), "{lines}");
+        let copies = format!("ls /usr/share/factory/var/lib/{gone} 2>&1 || true");
+        assert!(scenario.output_of(&copies).unwrap().contains("No such"));
+    }
+}
