@@ -14,8 +14,9 @@ use osderive_lints::{
 };
 
 use crate::{
-    accounts::{self, Began},
+    accounts,
     apply::{Applied, apply},
+    began::Began,
     error::Result,
     identity, kernel, metadata,
     mounts::Mounts,
@@ -54,8 +55,9 @@ pub(crate) struct Before {
     /// None where /var is no plain directory.
     prelude: Option<Prelude>,
     accounts: accounts::Snapshot,
-    /// The id ledger, and from when on files are the step's.
-    ids: Option<(Ledger, Began)>,
+    /// From when on files are the step's.
+    began: Began,
+    ids: Option<Ledger>,
     identity: identity::Snapshot,
     kernel: kernel::Snapshot,
     metadata: metadata::Snapshot,
@@ -65,8 +67,7 @@ pub(crate) struct Before {
 impl Before {
     /// Makes /var as boot would, and takes down the rest.
     pub(crate) fn take(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
-        let ids = ids.map(|ledger| Ok((ledger, Began::now(rootfs)?)));
-        let ids = ids.transpose()?;
+        let began = Began::now(rootfs)?;
         let stamps = Stamps::take(rootfs);
         // What is looked at is not in /var, and making that takes half of the time.
         thread::scope(|scope| {
@@ -74,15 +75,14 @@ impl Before {
             let prelude = Prelude::make(rootfs);
             let place = Place::of(rootfs);
             Ok(Self {
+                began,
                 ids,
                 stamps,
                 accounts: accounts::Snapshot::take(rootfs)?,
                 identity: identity::Snapshot::take(&place)?,
                 kernel: kernel::Snapshot::take(&place)?,
                 opt: opt::Before::take(rootfs)?,
-                metadata: directories
-                    .join()
-                    .unwrap_or_else(|panic| resume_unwind(panic))?,
+                metadata: joined(directories)?,
                 prelude: prelude?,
             })
         })
@@ -90,12 +90,14 @@ impl Before {
 
     fn keep_ids(&self, rootfs: &Rootfs, tell: Tell<'_>) -> Result<Settled> {
         match &self.ids {
-            Some((ledger, began)) => {
-                accounts::keep_ids(rootfs, ledger, &self.accounts, *began, tell)
-            }
+            Some(ledger) => accounts::keep_ids(rootfs, ledger, &self.accounts, self.began, tell),
             None => Ok(Settled::default()),
         }
     }
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Commits a root file system, after a step's command or by hand.
@@ -112,11 +114,24 @@ pub(crate) fn commit(
         }
     };
     let prelude = before.and_then(|before| before.prelude.as_ref());
-    let left = prelude.map(|prelude| prelude.take_away(rootfs));
-    let left = left.transpose()?;
     let ids = before.map(|before| before.keep_ids(rootfs, &mut tell));
     let ids = ids.transpose()?.unwrap_or_default();
-    let settled = settle(rootfs, before, left.as_ref(), settings, &mut tell)?;
+    // Neither looks at what the other does, and both take long.
+    let (left, owned) = thread::scope(|scope| {
+        let began = before.map(|before| before.began);
+        let owned = scope.spawn(move || metadata::Owned::take(&Place::of(rootfs), began));
+        let left = prelude.map(|prelude| prelude.take_away(rootfs));
+        (left, joined(owned))
+    });
+    let (left, owned) = (left.transpose()?, owned?);
+    let settled = settle(
+        rootfs,
+        before,
+        left.as_ref(),
+        owned.as_ref(),
+        settings,
+        &mut tell,
+    )?;
     for round in 1..=ROUNDS {
         let seen = observe(rootfs, Mounts::read(rootfs))?;
         let plan = plan(&seen);
@@ -152,7 +167,8 @@ pub(crate) fn preview(rootfs: &Rootfs, settings: &opt::Settings) -> Result<Settl
     settled.add(var::preview(rootfs)?);
     settled.add(identity::plan(&place, None)?.preview());
     settled.add(kernel::preview(&place)?);
-    settled.add(metadata::plan(rootfs, &place, None)?.preview());
+    let owned = metadata::Owned::take(&place, None)?;
+    settled.add(metadata::plan(rootfs, &place, None, owned.as_ref())?.preview());
     Ok(settled)
 }
 
@@ -161,6 +177,7 @@ fn settle(
     rootfs: &Rootfs,
     before: Option<&Before>,
     left: Option<&Left<'_>>,
+    owned: Option<&metadata::Owned>,
     settings: &opt::Settings,
     tell: Tell<'_>,
 ) -> Result<Settled> {
@@ -183,7 +200,12 @@ fn settle(
         before.map(|before| &before.kernel),
         tell,
     )?);
-    let metadata = metadata::plan(rootfs, &place, before.map(|before| &before.metadata))?;
+    let metadata = metadata::plan(
+        rootfs,
+        &place,
+        before.map(|before| (&before.metadata, before.began)),
+        owned,
+    )?;
     settled.add(metadata.apply(&place, tell)?);
     Ok(settled)
 }

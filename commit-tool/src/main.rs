@@ -3,6 +3,7 @@
 
 mod accounts;
 mod apply;
+mod began;
 mod cli;
 mod commit;
 mod error;

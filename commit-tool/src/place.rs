@@ -226,6 +226,11 @@ impl<'a> Place<'a> {
         Ok(found)
     }
 
+    /// The entries of a directory that are no links; none when it cannot be listed.
+    pub(crate) fn entries_but_links(&self, path: &Path) -> Result<Vec<(OsString, Meta)>, Errno> {
+        self.entries_where(path, |kind| kind != FileType::Symlink)
+    }
+
     /// The entries of a directory; none when it cannot be listed.
     pub(crate) fn entries(&self, path: &Path) -> Result<Vec<(OsString, Meta)>, Errno> {
         self.entries_where(path, |_| true)

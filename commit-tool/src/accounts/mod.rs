@@ -21,6 +21,7 @@ use osderive_lints::{
 };
 
 use crate::{
+    began::Began,
     error::Result,
     place::Place,
     rootfs::Rootfs,
@@ -28,7 +29,6 @@ use crate::{
 };
 
 pub(crate) use observe::Snapshot;
-pub(crate) use owners::Began;
 pub(crate) use previous::Previous;
 
 fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {

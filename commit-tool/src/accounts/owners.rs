@@ -5,35 +5,26 @@ use std::{
     collections::{BTreeMap, HashSet},
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt as _,
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use osderive_lints::{EntryKind, escape_path};
 use rustix::{
     fd::{AsFd, BorrowedFd},
     fs::{
-        AtFlags, FsWord, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr,
-        fsetxattr, fstat, fstatfs, openat,
+        AtFlags, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, fsetxattr,
+        openat,
     },
     io::Errno,
 };
 
 use crate::{
+    began::Began,
     error::{Error, Result},
-    handle::{Descent, Look, Moment, look, open_child, open_file, sorted_names},
+    handle::{Descent, Look, look, open_child, open_file, sorted_names},
     mounts::{MountNode, Mounts},
     observe::either_says_mount,
     rootfs::Rootfs,
 };
-
-/// `OVERLAYFS_SUPER_MAGIC` (Linux, `uapi/linux/magic.h`).
-const OVERLAYFS: FsWord = 0x794c_7630;
-
-/// File times come from a clock that may be a tick behind (`CLOCK_REALTIME_COARSE`), 10 ms at the most.
-const TICK: Duration = Duration::from_millis(10);
-
-/// The engine makes mount points, and so directories of the layer, between the layer and the step.
-const SET_UP: i64 = 1;
 
 /// Chown takes it away (`security/commoncap.c`); it is put back.
 const CAPABILITY: &str = "security.capability";
@@ -60,63 +51,13 @@ impl Moves {
     }
 }
 
-/// When a step began: what it changes has a ctime from then on, which nobody can set back.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Began {
-    files: Moment,
-    /// A directory of the step's layer may be a little older: the root's was there first.
-    directories: Moment,
-}
-
-impl Began {
-    /// The step begins now.
-    pub(crate) fn now(rootfs: &Rootfs) -> Result<Self> {
-        let root = fstat(rootfs).map_err(|source| failed("/", source))?;
-        let files = clock(TICK);
-        let root = Moment {
-            seconds: root.st_ctime - SET_UP,
-            nanoseconds: 0,
-        };
-        Ok(Self {
-            files,
-            directories: files.min(root),
-        })
-    }
-
-    /// The same, unless the clock was set back meanwhile and tells nothing.
-    fn checked(self) -> Self {
-        if clock(Duration::ZERO) >= self.files {
-            return self;
-        }
-        let ever = Moment {
-            seconds: i64::MIN,
-            nanoseconds: 0,
-        };
-        Self {
-            files: ever,
-            directories: ever,
-        }
-    }
-}
-
-fn clock(back: Duration) -> Moment {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default().saturating_sub(back);
-    Moment {
-        seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-        nanoseconds: now.subsec_nanos(),
-    }
-}
-
 /// Gives what the step made and what belongs to an old id to the new one. Mounts are left alone.
 pub(super) fn change(rootfs: &Rootfs, moves: &Moves, began: Began) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = openat(rootfs, ".", flags, Mode::empty()).map_err(|source| failed("/", source))?;
-    let is_overlay = fstatfs(&top).is_ok_and(|found| found.f_type == OVERLAYFS);
     let mut walk = Walk {
         moves,
         began: began.checked(),
-        is_overlay,
         mounts: Mounts::read(rootfs),
         descent: Descent::from(top).map_err(|source| failed("/", source))?,
         linked: HashSet::new(),
@@ -129,7 +70,6 @@ pub(super) fn change(rootfs: &Rootfs, moves: &Moves, began: Began) -> Result<()>
 struct Walk<'a> {
     moves: &'a Moves,
     began: Began,
-    is_overlay: bool,
     mounts: Option<Mounts>,
     descent: Descent,
     /// Files of several names that are done: ids may change places, and twice would be back again.
@@ -190,11 +130,10 @@ impl Walk<'_> {
     fn visit(&mut self, name: &OsStr, found: &Look) -> Result<Option<Vec<OsString>>, Errno> {
         let is_directory = found.kind == EntryKind::Directory;
         let has_one_name = is_directory || found.links == 1;
-        if found.changed >= self.began.files && (has_one_name || self.linked.insert(found.inode)) {
+        if self.began.has_changed(found) && (has_one_name || self.linked.insert(found.inode)) {
             self.change(name, found)?;
         }
-        let may_hold = !self.is_overlay || found.changed >= self.began.directories;
-        if !is_directory || !may_hold {
+        if !is_directory || !self.began.may_have_changed_in(found) {
             return Ok(None);
         }
         match self.descent.enter(name) {

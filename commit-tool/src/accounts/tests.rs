@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, os::unix::fs::symlink};
 use osderive_lints::Change;
 
 use super::*;
-use crate::files;
+use crate::{began::Began, files};
 
 const PASSWD: &str =
     "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n";

@@ -7,23 +7,35 @@
 mod observe;
 mod plan;
 
-use crate::{error::Result, place::Place, rootfs::Rootfs, settled::Plan};
+use crate::{began::Began, error::Result, place::Place, rootfs::Rootfs, settled::Plan};
 
-pub(crate) use observe::Snapshot;
+pub(crate) use observe::{Owned, Snapshot};
 
-/// What shall be done about what a step changed; without a state of before, only about owners.
-pub(crate) fn plan(rootfs: &Rootfs, place: &Place<'_>, before: Option<&Snapshot>) -> Result<Plan> {
-    let Some(before) = before else {
-        return plan(rootfs, place, Some(&Snapshot::take(place)?));
+/// What shall be done about what a step changed; without a state of before, only about owners. `owned` is what was
+/// owned when the command had ended; none when the step changed nothing in /etc.
+pub(crate) fn plan(
+    rootfs: &Rootfs,
+    place: &Place<'_>,
+    before: Option<(&Snapshot, Began)>,
+    owned: Option<&Owned>,
+) -> Result<Plan> {
+    let (before, began) = match before {
+        Some((before, began)) => (before, Some(began)),
+        None => (&Snapshot::take(place)?, None),
     };
-    let after = before.again(place)?;
-    let accounts = observe::Accounts::read(place);
-    let owned = observe::Owned::take(place, &accounts)?;
-    if *before == after && owned.0.is_empty() {
-        return Ok(Plan::default());
+    let after = before.again(place, began)?;
+    let mut plan = Plan::default();
+    plan.settled.findings.extend(plan::finding(before, &after));
+    if let Some(owned) = owned {
+        let owned = owned.again(place)?;
+        if *before != after || !owned.0.is_empty() {
+            let accounts = observe::Accounts::read(place);
+            let declared = observe::Declared::read(rootfs)?;
+            let lines = plan::lines(before, &after, &owned, &accounts, &declared);
+            plan.actions.extend(lines);
+        }
     }
-    let declared = observe::Declared::read(rootfs)?;
-    Ok(plan::plan(before, &after, &owned, &accounts, &declared))
+    Ok(plan)
 }
 
 #[cfg(test)]

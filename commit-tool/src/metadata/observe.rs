@@ -14,6 +14,7 @@ use osderive_lints::{
 };
 
 use crate::{
+    began::Began,
     error::Result,
     place::{Meta, Place, Told as _},
     rootfs::Rootfs,
@@ -50,15 +51,25 @@ impl Snapshot {
         Ok(seen)
     }
 
-    /// Looks again at those that are still there.
-    pub(super) fn again(&self, place: &Place<'_>) -> Result<Self> {
-        let paths = self.0.keys().map(PathBuf::as_path);
-        let metas = place.metas(paths).told("look at", Path::new(ETC))?;
-        let now = (self.0.keys().cloned().zip(metas)).filter_map(|(path, meta)| {
-            let meta = meta.filter(Meta::is_open_directory)?;
-            Some((path, metadata(&meta)))
-        });
-        Ok(Self(now.collect()))
+    /// Looks again at those that are still there, where the step that `began` may have changed something.
+    pub(super) fn again(&self, place: &Place<'_>, began: Option<Began>) -> Result<Self> {
+        let mut now = Self::default();
+        for top in [ETC, USR].map(Path::new) {
+            let of_top = self.0.iter().filter(|(path, _)| path.starts_with(top));
+            if is_as_before(place.meta(top).told("look at", top)?.as_ref(), began) {
+                now.0
+                    .extend(of_top.map(|(path, meta)| (path.clone(), *meta)));
+                continue;
+            }
+            let paths = of_top.clone().map(|(path, _)| path.as_path());
+            let metas = place.metas(paths).told("look at", top)?;
+            let there = of_top.zip(metas).filter_map(|((path, _), meta)| {
+                let meta = meta.filter(Meta::is_open_directory)?;
+                Some((path.clone(), metadata(&meta)))
+            });
+            now.0.extend(there);
+        }
+        Ok(now)
     }
 
     /// Adds the directories below `top`; `counts` is what [`Place::counts_directories`] says.
@@ -83,25 +94,67 @@ impl Snapshot {
 
 /// The files and directories of /etc with an owner or a group of [`DYNAMIC`] ids.
 #[derive(Debug, Default)]
-pub(super) struct Owned(pub(super) BTreeMap<PathBuf, Metadata>);
+pub(crate) struct Owned(pub(super) BTreeMap<PathBuf, Metadata>);
 
 impl Owned {
-    /// Looks at all of /etc, unless there is no such account.
-    pub(super) fn take(place: &Place<'_>, accounts: &Accounts) -> Result<Self> {
-        if !accounts.has_dynamic() {
-            return Ok(Self::default());
+    /// Looks at all of /etc but its links, unless there is no such account; none when nothing in /etc may be the
+    /// step's that `began`.
+    pub(crate) fn take(place: &Place<'_>, began: Option<Began>) -> Result<Option<Self>> {
+        let etc = place.meta(Path::new(ETC));
+        let etc = etc.told("look at", Path::new(ETC))?;
+        if is_as_before(etc.as_ref(), began) {
+            return Ok(None);
         }
-        let entries = place.walk(Path::new(ETC)).told("look at", Path::new(ETC))?;
-        let is_owned = |meta: &Meta| {
-            let is_kind = matches!(meta.look.kind, EntryKind::Directory | EntryKind::File);
-            let ids = [meta.look.uid, meta.look.gid];
-            is_kind && !meta.is_mount && ids.iter().any(|id| DYNAMIC.contains(id))
-        };
-        let owned = entries.into_iter().filter(|(_, meta)| is_owned(meta));
-        Ok(Self(
-            owned.map(|(path, meta)| (path, metadata(&meta))).collect(),
-        ))
+        let mut owned = Self::default();
+        if !Accounts::read(place).has_dynamic() {
+            return Ok(Some(owned));
+        }
+        owned.add(Path::new(ETC), etc);
+        let mut open = vec![PathBuf::from(ETC)];
+        while let Some(path) = open.pop() {
+            // Half of what is in /etc are links, and a first look at an entry of an overlay is expensive.
+            let entries = place.entries_but_links(&path).told("look at", &path)?;
+            for (name, meta) in entries {
+                let path = path.join(name);
+                if meta.is_open_directory() {
+                    open.push(path.clone());
+                }
+                owned.add(&path, Some(meta));
+            }
+        }
+        Ok(Some(owned))
     }
+
+    /// Looks again at those that are still there.
+    pub(super) fn again(&self, place: &Place<'_>) -> Result<Self> {
+        let mut now = Self::default();
+        let paths = self.0.keys().map(PathBuf::as_path);
+        let metas = place.metas(paths).told("look at", Path::new(ETC))?;
+        for (path, meta) in self.0.keys().zip(metas) {
+            now.add(path, meta);
+        }
+        Ok(now)
+    }
+
+    fn add(&mut self, path: &Path, meta: Option<Meta>) {
+        let is_kind =
+            |meta: &Meta| matches!(meta.look.kind, EntryKind::Directory | EntryKind::File);
+        let is_dynamic = |meta: &Meta| {
+            let ids = [meta.look.uid, meta.look.gid];
+            ids.iter().any(|id| DYNAMIC.contains(id))
+        };
+        let owned = meta.filter(|meta| is_kind(meta) && !meta.is_mount && is_dynamic(meta));
+        self.0
+            .extend(owned.map(|meta| (path.to_owned(), metadata(&meta))));
+    }
+}
+
+/// Whether nothing in a directory can be of the step that `began`.
+fn is_as_before(directory: Option<&Meta>, began: Option<Began>) -> bool {
+    let (Some(directory), Some(began)) = (directory, began.map(Began::checked)) else {
+        return false;
+    };
+    !began.may_have_changed_in(&directory.look)
 }
 
 fn metadata(meta: &Meta) -> Metadata {

@@ -9,39 +9,50 @@ use std::{
 };
 
 use osderive_lints::{
+    Finding,
     model::tmpfiles::{Line, Mode, Owner},
     rules::directory_metadata,
 };
 
 use super::observe::{Accounts, DYNAMIC, Declared, ETC, Metadata, Owned, Snapshot};
-use crate::{files::shown, settled::Plan, snippets::TMPFILES_D, var::pattern_of};
+use crate::{
+    files::{Action, shown},
+    snippets::TMPFILES_D,
+    var::pattern_of,
+};
 
-/// Makes the plan.
-pub(super) fn plan(
+/// What cannot be repaired: the changed directories of /usr.
+pub(super) fn finding(before: &Snapshot, after: &Snapshot) -> Option<Finding> {
+    let lost = changed(before, after).filter(|(path, _)| !path.starts_with(ETC));
+    let lost: Vec<String> = lost.map(|(path, _)| shown(path)).collect();
+    directory_metadata::finding(&lost)
+}
+
+fn changed<'a>(
+    before: &'a Snapshot,
+    after: &'a Snapshot,
+) -> impl Iterator<Item = (&'a PathBuf, Metadata)> {
+    let is_changed = |(path, now): &(&PathBuf, &Metadata)| {
+        let before = before.0.get(*path);
+        before.is_some_and(|old| old != *now)
+    };
+    let changed = after.0.iter().filter(is_changed);
+    changed.map(|(path, now)| (path, *now))
+}
+
+/// The lines about /etc.
+pub(super) fn lines(
     before: &Snapshot,
     after: &Snapshot,
     owned: &Owned,
     accounts: &Accounts,
     declared: &Declared,
-) -> Plan {
-    let mut plan = Plan::default();
-    let changed: Vec<(&PathBuf, Metadata)> = (after.0.iter())
-        .filter(|(path, now)| before.0.get(*path).is_some_and(|old| old != *now))
-        .map(|(path, now)| (path, *now))
-        .collect();
-    let in_etc = |(path, _): &&(&PathBuf, Metadata)| path.starts_with(ETC);
-    let lost: Vec<String> = (changed.iter())
-        .filter(|change| !in_etc(change))
-        .map(|(path, _)| shown(path))
-        .collect();
-    plan.settled
-        .findings
-        .extend(directory_metadata::finding(&lost));
-
+) -> Vec<Action> {
     let text = |(path, now): (&PathBuf, Metadata)| line(path, now, accounts);
     let known: BTreeSet<&[u8]> = declared.tmpfiles.own_lines().collect();
-    let changed: BTreeMap<&PathBuf, Vec<u8>> = (changed.iter().filter(in_etc))
-        .filter_map(|change| Some((change.0, text(*change)?)))
+    let changed: BTreeMap<&PathBuf, Vec<u8>> = changed(before, after)
+        .filter(|(path, _)| path.starts_with(ETC))
+        .filter_map(|change| Some((change.0, text(change)?)))
         .collect();
     let mut all: BTreeSet<Vec<u8>> = (after.0.iter())
         .filter_map(|(path, now)| text((path, *now)))
@@ -76,11 +87,9 @@ pub(super) fn plan(
     let is_true = |line: &[u8]| !is_ours(line) || (all.contains(line) && !again(line));
     let reason = "an import keeps the mode and owner that a lower layer gives a directory, and a machine may \
                   have given an account's id to another one";
-    let files = declared
+    declared
         .tmpfiles
-        .plan(&TMPFILES_D, &wanted, reason, is_true);
-    plan.actions.extend(files);
-    plan
+        .plan(&TMPFILES_D, &wanted, reason, is_true)
 }
 
 /// None when systemd cannot be told, which is so for a line break in the path.

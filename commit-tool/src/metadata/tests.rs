@@ -34,8 +34,10 @@ impl Root {
         let rootfs = Rootfs::open(self.0.path()).expect("opens");
         let place = Place::of(&rootfs);
         let before = Snapshot::take(&place).expect("looks");
+        let began = Began::now(&rootfs).expect("looks");
         command();
-        let plan = plan(&rootfs, &place, Some(&before)).expect("a plan");
+        let owned = Owned::take(&place, Some(began)).expect("looks");
+        let plan = plan(&rootfs, &place, Some((&before, began)), owned.as_ref()).expect("a plan");
         plan.apply(&place, &mut |_| ()).expect("applies")
     }
 
@@ -43,7 +45,8 @@ impl Root {
     fn by_hand(&self) -> Settled {
         let rootfs = Rootfs::open(self.0.path()).expect("opens");
         let place = Place::of(&rootfs);
-        let plan = plan(&rootfs, &place, None).expect("a plan");
+        let owned = Owned::take(&place, None).expect("looks");
+        let plan = plan(&rootfs, &place, None, owned.as_ref()).expect("a plan");
         plan.apply(&place, &mut |_| ()).expect("applies")
     }
 
