@@ -13,7 +13,8 @@ use crate::error::{Error, Result, io_error};
 const POLL: Duration = Duration::from_millis(50);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 const TAIL_LINES: usize = 30;
-const ATTEMPTS: usize = 3;
+/// How often something is tried that an engine does not do when it has more to do than it can.
+pub(crate) const ATTEMPTS: usize = 3;
 
 /// Runs `command` to its end; `action` reads after "failed to" and is shown while it runs.
 ///

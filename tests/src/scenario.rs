@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
-use crate::process::{capture, engine_output};
+use crate::process::{ATTEMPTS, capture, engine_output};
 use crate::roots;
 use crate::saved_image::SavedImage;
 
@@ -98,6 +99,17 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When docker cannot be run; a failed build is no error here.
     pub fn build(&self, options: &[&str]) -> Result<Built> {
+        let mut built = self.build_once(options)?;
+        if is_cut_off(&built.log) {
+            eprintln!("» once more, since the client lost its last words");
+            // All is in the cache, and what is told at the end comes from there too.
+            let again = self.build_once(options)?;
+            built.log.push_str(listing(&again.log));
+        }
+        Ok(built)
+    }
+
+    fn build_once(&self, options: &[&str]) -> Result<Built> {
         let mut command = self.command();
         command.args(options).arg(".");
         let output = engine_output(&mut command).map_err(|error| refused("build", &error))?;
@@ -166,45 +178,68 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When the image or tar fails.
     pub fn unpack(&self, paths: &[&str], directory: &Path) -> Result<()> {
+        let archive = self.pack(paths)?;
+        let mut tar = Command::new("tar");
+        tar.args(["--extract", "--numeric-owner", "--same-permissions"])
+            .args(["--xattrs", "--xattrs-include=*"])
+            .arg("--directory")
+            .arg(directory)
+            .arg("--file")
+            .arg(archive.path());
+        capture(&format!("unpack {}", self.tag), &mut tar).map(drop)
+    }
+
+    /// An archive of what the image has of `paths`.
+    fn pack(&self, paths: &[&str]) -> Result<NamedTempFile> {
         const PACK: &str = "cd / && ls -d \"$@\" 2>/dev/null | \
             tar --create --numeric-owner --xattrs --xattrs-include='*' --files-from=-";
-        let mut docker = self.engine.docker();
-        docker.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
-        docker.args([&self.tag, "-c", PACK, "sh"]).args(paths);
-        let mut client = docker
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| refused("run a container", &error))?;
-        let archive = client.stdout.take().map_or_else(Stdio::null, Stdio::from);
-        let unpacked = Command::new("tar")
-            .args([
-                "--extract",
-                "--numeric-owner",
-                "--same-permissions",
-                "--directory",
-            ])
-            .arg(directory)
-            .args(["--xattrs", "--xattrs-include=*"])
-            .stdin(archive)
-            .status();
-        let packed = client.wait();
-        let success = |status: &ExitStatus| status.success();
-        if packed.as_ref().is_ok_and(success) && unpacked.as_ref().is_ok_and(success) {
-            return Ok(());
+        let mut attempts = 0;
+        loop {
+            let archive = NamedTempFile::new().map_err(|error| refused("make a file", &error))?;
+            let output = archive.reopen();
+            let output = output.map_err(|error| refused("open a file", &error))?;
+            let mut docker = self.engine.docker();
+            docker.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
+            docker.args([&self.tag, "-c", PACK, "sh"]).args(paths);
+            docker.stdin(Stdio::null()).stdout(output);
+            let packed = docker.status();
+            let packed = packed.map_err(|error| refused("run a container", &error))?;
+            if !packed.success() {
+                return Err(Error::Engine {
+                    action: format!("pack {}", self.tag),
+                    message: packed.to_string(),
+                });
+            }
+            // An archive of nothing has bytes too. An engine that has more to do than it can sometimes hands out
+            // nothing of what a short container printed, and says that all went well (seen with Docker 26.1).
+            let bytes = archive.as_file().metadata().map_or(0, |file| file.len());
+            attempts += 1;
+            if bytes > 0 || attempts == ATTEMPTS {
+                return Ok(archive);
+            }
+            eprintln!("» once more, since the engine lost what the container printed");
         }
-        Err(Error::Engine {
-            action: format!("unpack {}", self.tag),
-            message: format!("docker: {packed:?}, tar: {unpacked:?}"),
-        })
     }
+}
+
+/// Whether a client wrote only the beginning of the head of its list of warnings, and ended with success (seen once,
+/// with Docker 26.1's).
+fn is_cut_off(log: &str) -> bool {
+    log.ends_with("\n ")
+}
+
+/// The list of warnings, with its head.
+fn listing(log: &str) -> &str {
+    let is_head = |line: &&str| line.contains(" found (use ") && line.contains("--debug to expand");
+    let head = log.lines().find(is_head);
+    let start = head.and_then(|head| log.find(head));
+    start.map_or("", |start| &log[start..])
 }
 
 /// The findings that a build's log ends with, sorted: each rule with its message. The client lists them by the
 /// steps that they are about, which an engine reports in any order.
 pub fn findings(log: &str) -> Vec<(&str, &str)> {
-    let is_head = |line: &&str| line.contains(" found (use ") && line.contains("--debug to expand");
-    let listed = log.lines().skip_while(|line| !is_head(line)).skip(1);
+    let listed = listing(log).lines().skip(1);
     let mut found: Vec<(&str, &str)> = listed.map_while(finding).collect();
     found.sort_unstable();
     found
@@ -291,5 +326,7 @@ mod tests {
                    expand):\n\x1b[0m - rule-a: x - y: z (line 3)\n - rule-b: w (line 4)\nERROR: no - b: c\n";
         let found = [("rule-a", "x - y: z (line 3)"), ("rule-b", "w (line 4)")];
         assert_eq!(findings(log), found);
+        assert!(!is_cut_off(log) && is_cut_off(&log[..log.find('\x1b').unwrap()]));
+        assert_eq!(findings(&format!("#1 DONE\n\n {}", listing(log))), found);
     }
 }
