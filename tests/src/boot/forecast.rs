@@ -1,6 +1,7 @@
 //! What the lints say beforehand of an image's first boot, and whether it came so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use osderive_lints::Image;
 use osderive_lints::predict::{Certainty, Prediction};
@@ -98,20 +99,25 @@ impl Forecast {
         {
             reasons.entry(&expected.unit).or_default().push(expected);
         }
+        let told = |unit: &str, why| Told {
+            way,
+            unit: unit.to_owned(),
+            why,
+        };
         let mut hits = Hits::default();
         for (unit, expected) in &reasons {
-            let told: Vec<&str> = expected.iter().map(|one| one.reason.as_str()).collect();
-            let line = format!("{way}: {unit}: {}", told.join(", "));
+            let reasons: Vec<&str> = expected.iter().map(|one| one.reason.as_str()).collect();
+            let told = told(unit, reasons.join(", "));
             if failed(unit) {
-                hits.true_positives.push(line);
+                hits.true_positives.push(told);
             } else if expected.iter().any(|one| one.is_at_boot) || is_active(unit) {
-                hits.false_positives.push(line);
+                hits.false_positives.push(told);
             }
         }
         for unit in &lost {
             let is_expected = reasons.contains_key(unit.as_str());
             if !is_expected && !self.required_by(unit).iter().any(|needed| failed(needed)) {
-                hits.false_negatives.push(format!("{way}: {unit}"));
+                hits.false_negatives.push(told(unit, String::new()));
             }
         }
         hits
@@ -132,15 +138,32 @@ impl Forecast {
     }
 }
 
-/// What came as the lints said, and what did not. Each line names the way and the unit.
+/// What was said of a unit, or came of it unsaid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// How the machine came to the image.
+    pub way: Way,
+    /// The unit.
+    pub unit: String,
+    /// What was said; empty where nothing was.
+    pub why: String,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {} {}", self.way, self.unit, self.why)
+    }
+}
+
+/// What came as the lints said, and what did not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hits {
     /// Failed as said.
-    pub true_positives: Vec<String>,
+    pub true_positives: Vec<Told>,
     /// Said to fail, and did not.
-    pub false_positives: Vec<String>,
+    pub false_positives: Vec<Told>,
     /// Failed or missing, and nothing said so. Units that miss only others that failed are none.
-    pub false_negatives: Vec<String>,
+    pub false_negatives: Vec<Told>,
 }
 
 impl Hits {
@@ -163,6 +186,20 @@ impl Hits {
     pub fn false_alarm_rate(&self) -> Option<f64> {
         let [foreseen, alarms, _] = self.counts();
         part(alarms, foreseen + alarms)
+    }
+
+    /// What is about some of the units.
+    #[must_use]
+    pub fn about(&self, is_one: impl Fn(&str) -> bool) -> Self {
+        let some = |all: &[Told]| {
+            let some = all.iter().filter(|told| is_one(&told.unit));
+            some.cloned().collect()
+        };
+        Self {
+            true_positives: some(&self.true_positives),
+            false_positives: some(&self.false_positives),
+            false_negatives: some(&self.false_negatives),
+        }
     }
 
     /// Takes in others.
@@ -234,7 +271,11 @@ mod tests {
         }
     }
 
-    fn hits(expected: &[Expected], way: Way, machine: &[(&str, &str)]) -> [Vec<String>; 3] {
+    fn units_of(told: &[Told]) -> Vec<&str> {
+        told.iter().map(|told| told.unit.as_str()).collect()
+    }
+
+    fn hits(expected: &[Expected], way: Way, machine: &[(&str, &str)]) -> Hits {
         let reference = Report {
             units: units(&[("a.service", "active"), ("b.service", "active")]),
             ..Report::default()
@@ -244,30 +285,26 @@ mod tests {
             expected: expected.iter().cloned().collect(),
             required: BTreeMap::from([("b.service".to_owned(), needs)]),
         };
-        let hits = forecast.compare(way, &reference, &units(machine));
-        [
-            hits.true_positives,
-            hits.false_positives,
-            hits.false_negatives,
-        ]
+        forecast.compare(way, &reference, &units(machine))
     }
-
-    const NONE: Vec<String> = Vec::new();
 
     #[test]
     fn what_fails_as_said_is_a_hit_and_what_needs_it_is_none() {
         let machine = [("a.service", "failed"), ("b.service", "inactive")];
-        let hit = vec!["fresh: a.service: why".to_owned()];
         let said = [expected("a.service", true)];
-        assert_eq!(hits(&said, Way::Fresh, &machine), [hit, NONE, NONE]);
+        let hits = hits(&said, Way::Fresh, &machine);
+        assert_eq!(hits.counts(), [1, 0, 0]);
+        assert_eq!(hits.true_positives[0].to_string(), "fresh: a.service why");
     }
 
     #[test]
     fn what_was_said_of_another_machine_counts_not() {
         let machine = [("a.service", "failed"), ("b.service", "active")];
-        let missed = vec!["upgraded: a.service".to_owned()];
         let said = [expected("a.service", true)];
-        assert_eq!(hits(&said, Way::Upgraded, &machine), [NONE, NONE, missed]);
+        let hits = hits(&said, Way::Upgraded, &machine);
+        assert_eq!(hits.counts(), [0, 0, 1]);
+        assert_eq!(units_of(&hits.false_negatives), ["a.service"]);
+        assert_eq!(hits.about(|unit| unit != "a.service"), Hits::default());
     }
 
     #[test]
@@ -279,11 +316,10 @@ mod tests {
             expected("not-started.service", false),
             expected("gone.service", true),
         ];
-        let alarms = ["a", "b", "gone"].map(|unit| format!("fresh: {unit}.service: why"));
-        assert_eq!(
-            hits(&said, Way::Fresh, &machine),
-            [NONE, alarms.to_vec(), NONE]
-        );
+        let hits = hits(&said, Way::Fresh, &machine);
+        assert_eq!(hits.counts(), [0, 3, 0]);
+        let alarms = ["a.service", "b.service", "gone.service"];
+        assert_eq!(units_of(&hits.false_positives), alarms);
     }
 
     #[test]
@@ -297,17 +333,20 @@ mod tests {
             ..Forecast::default()
         };
         let hits = forecast.compare(Way::Fresh, &reference, &units(&[("a.service", "failed")]));
-        assert_eq!(hits.true_positives.len(), 1);
-        assert_eq!(hits.false_positives, NONE);
+        assert_eq!(hits.counts(), [1, 0, 0]);
     }
 
     #[test]
     fn the_figures_are_parts_of_what_failed_and_of_what_was_said() {
-        let lines = |count: usize| vec![String::new(); count];
+        let told = Told {
+            way: Way::Fresh,
+            unit: "a.service".to_owned(),
+            why: String::new(),
+        };
         let hits = Hits {
-            true_positives: lines(3),
-            false_positives: lines(1),
-            false_negatives: lines(2),
+            true_positives: vec![told.clone(); 3],
+            false_positives: vec![told.clone(); 1],
+            false_negatives: vec![told; 2],
         };
         assert_eq!(
             (hits.recall(), hits.false_alarm_rate()),

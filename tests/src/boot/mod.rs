@@ -13,6 +13,7 @@ mod forecast;
 mod harness;
 mod importer;
 mod layout;
+mod owners;
 mod pins;
 mod probe;
 mod qemu;
@@ -22,6 +23,6 @@ mod workshop;
 
 pub use base::BASE;
 pub use compare::{Loss, kept, losses};
-pub use forecast::{Expected, Forecast, Hits};
+pub use forecast::{Expected, Forecast, Hits, Told};
 pub use harness::{Boots, Harness, Machine, Saved, Way};
 pub use report::{Report, UnitState};

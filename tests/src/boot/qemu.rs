@@ -25,7 +25,7 @@ const MACHINE: &[&str] = &[
     "-machine",
     "q35",
     "-m",
-    "1024",
+    "2048",
     "-nodefaults",
     "-no-user-config",
     "-no-reboot",

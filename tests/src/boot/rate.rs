@@ -1,5 +1,6 @@
-//! The boot rate: packages installed in one line on the bootable base, built in three ways, and whether each boots.
-//! What was found out is kept, so that a run that was ended goes on where it was.
+//! The boot rate: packages installed on the bootable base, built in three ways, and whether each boots. Those of a line
+//! share an image; what becomes of a unit is its package's ([`owners`](super::owners)). What was found out is kept, so
+//! that a run that was ended goes on where it was.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use super::base::BASE;
 use super::compare::{kept, losses};
 use super::forecast::{Forecast, Hits};
 use super::harness::{Harness, Saved, Way};
+use super::owners::Owners;
 use super::report::{Report, UnitState};
 use crate::base::Base;
 use crate::engine::{Engine, Kind};
@@ -69,19 +71,30 @@ impl Build {
     }
 }
 
-/// What became of packages.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Row {
+/// What became of the packages of a line, which share an image.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Line {
     /// The packages, as the list has them.
     pub packages: String,
-    /// Why there is no reference to compare with, where there is none.
-    pub without_reference: Option<String>,
-    /// What is worse than in the reference, by the way of building. Nothing is: it boots.
-    pub builds: BTreeMap<Build, Vec<String>>,
+    /// One for each package.
+    pub rows: Vec<Row>,
     /// Whether the first boots came as the lints say of the image.
     pub predictions: BTreeMap<Build, Hits>,
     /// How long things took when they were done.
     pub seconds: BTreeMap<Build, Seconds>,
+}
+
+/// What became of a package.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub package: String,
+    /// Why there is no reference to compare with, where there is none.
+    pub without_reference: Option<String>,
+    /// What is worse than in the reference, by the way of building. Nothing is: it boots.
+    pub builds: BTreeMap<Build, Vec<String>>,
+    /// Whether its units came up at the first boots as the lints say of the image.
+    pub predictions: BTreeMap<Build, Hits>,
 }
 
 /// How long the parts of a build's trial took, in seconds.
@@ -97,10 +110,25 @@ pub struct Seconds {
     pub boot: BTreeMap<Way, Vec<f64>>,
 }
 
+/// The packages of a line on an ordinary mutable system.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Reference {
+    report: Report,
+    owners: Owners,
+}
+
+/// Something that is worse than in the reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Wrong {
+    /// The unit that it is about; none when it is the machine.
+    unit: Option<String>,
+    text: String,
+}
+
 /// The trial of a build, as it is kept.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Trial {
-    wrong: Vec<String>,
+    wrong: Vec<Wrong>,
     /// What became of the units at the first boot, by way.
     units: BTreeMap<Way, BTreeMap<String, UnitState>>,
     seconds: Seconds,
@@ -126,18 +154,19 @@ pub fn packages(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The part of `rows` whose packages boot, of those that have a reference; `None` without any.
-pub fn rate(rows: &[Row], build: Build) -> Option<f64> {
-    let known: Vec<bool> = rows.iter().filter_map(|row| row.boots(build)).collect();
+/// The part of the packages that boot, of those that have a reference; `None` without any.
+pub fn rate(lines: &[Line], build: Build) -> Option<f64> {
+    let rows = lines.iter().flat_map(|line| &line.rows);
+    let known: Vec<bool> = rows.filter_map(|row| row.boots(build)).collect();
     let boots = u32::try_from(known.iter().filter(|boots| **boots).count()).ok()?;
     let all = u32::try_from(known.len()).ok()?;
     (all > 0).then(|| f64::from(boots) / f64::from(all))
 }
 
 /// What came as the lints say and what did not, of all plain builds and ours that were booted.
-pub fn hits(rows: &[Row]) -> Hits {
+pub fn hits(lines: &[Line]) -> Hits {
     let mut all = Hits::default();
-    for hits in rows.iter().flat_map(|row| row.predictions.values()) {
+    for hits in lines.iter().flat_map(|line| line.predictions.values()) {
         all.add(hits.clone());
     }
     all
@@ -243,24 +272,27 @@ impl<'a> Rate<'a> {
         })
     }
 
-    /// A row for each line of `lists`. What fails is told in its row and stops nothing. `each` gets every row when it is there.
+    /// What becomes of each line of `lists`. What fails is told in its rows and stops nothing. `each` gets all that is
+    /// there whenever a line is.
     ///
     /// # Errors
     /// When a job cannot begin.
-    pub fn run(&self, lists: &[String], each: impl Fn(&[Row]) + Sync) -> Result<Vec<Row>> {
+    pub fn run(&self, lists: &[String], each: impl Fn(&[Line]) + Sync) -> Result<Vec<Line>> {
         let next = AtomicUsize::new(0);
-        let rows: Mutex<BTreeMap<usize, Row>> = Mutex::default();
+        let lines: Mutex<BTreeMap<usize, Line>> = Mutex::default();
         let work = |job: usize| -> Result<()> {
             let harness = self.harness.beside(&format!("job-{job}"))?;
             while let Some((index, packages)) = {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 lists.get(index).map(|packages| (index, packages))
             } {
-                let row = self.row(&harness, packages, job);
-                eprintln!("» {packages}: {}", summary(&row));
-                if let Ok(mut rows) = rows.lock() {
-                    rows.insert(index, row);
-                    each(&rows.values().cloned().collect::<Vec<_>>());
+                let line = self.line(&harness, packages, job);
+                for row in &line.rows {
+                    eprintln!("» {}: {}", row.package, summary(row));
+                }
+                if let Ok(mut lines) = lines.lock() {
+                    lines.insert(index, line);
+                    each(&lines.values().cloned().collect::<Vec<_>>());
                 }
             }
             Ok(())
@@ -276,17 +308,23 @@ impl<'a> Rate<'a> {
             }
             Ok::<(), Error>(())
         })?;
-        Ok(rows
+        Ok(lines
             .into_inner()
             .unwrap_or_default()
             .into_values()
             .collect())
     }
 
-    fn row(&self, harness: &Harness<'_>, packages: &str, job: usize) -> Row {
-        let mut row = Row {
-            packages: packages.to_owned(),
+    fn line(&self, harness: &Harness<'_>, packages: &str, job: usize) -> Line {
+        let names = packages.split_whitespace().map(str::to_owned);
+        let row = |package| Row {
+            package,
             ..Row::default()
+        };
+        let mut line = Line {
+            packages: packages.to_owned(),
+            rows: names.map(row).collect(),
+            ..Line::default()
         };
         let images = Build::ALL.map(|build| {
             let image = Image {
@@ -302,10 +340,14 @@ impl<'a> Rate<'a> {
         });
         let images = BTreeMap::from(images);
         match self.reference(harness, &images[&Build::Plain]) {
-            Err(error) => row.without_reference = Some(error.to_string()),
+            Err(error) => {
+                for row in &mut line.rows {
+                    row.without_reference = Some(error.to_string());
+                }
+            }
             Ok(reference) => {
                 for build in &self.builds {
-                    self.build(&images[build], &reference, &mut row);
+                    self.build(&images[build], &reference, &mut line);
                 }
             }
         }
@@ -314,42 +356,62 @@ impl<'a> Rate<'a> {
         if was_built {
             self.tidy(packages, job);
         }
-        row
+        line
     }
 
-    fn reference(&self, harness: &Harness<'_>, image: &Image<'_>) -> Result<Report> {
+    fn reference(&self, harness: &Harness<'_>, image: &Image<'_>) -> Result<Reference> {
         let file = self.store.reference(image.packages);
-        if let Some(report) = Store::known(&file) {
-            return Ok(report);
+        if let Some(reference) = Store::known(&file) {
+            return Ok(reference);
         }
-        let report = harness.boot_mutable(&image.built()?.0)?;
-        Store::keep(&file, &report)?;
-        Ok(report)
+        let name = &image.built()?.0;
+        let reference = Reference {
+            report: harness.boot_mutable(name)?,
+            owners: Owners::of(self.engine, name, image.packages)?,
+        };
+        Store::keep(&file, &reference)?;
+        Ok(reference)
     }
 
-    /// Adds to a row what became of a build and of what the lints say of it.
-    fn build(&self, image: &Image<'_>, reference: &Report, row: &mut Row) {
+    /// Adds what became of a build and of what the lints say of it.
+    fn build(&self, image: &Image<'_>, reference: &Reference, line: &mut Line) {
         let build = image.build;
-        let trial = match self.trial(image, reference) {
+        let trial = match self.trial(image, &reference.report) {
             Ok(trial) => trial,
             Err(error) => {
-                row.builds.insert(build, vec![error.to_string()]);
+                for row in &mut line.rows {
+                    row.builds.insert(build, vec![error.to_string()]);
+                }
                 return;
             }
         };
+        let owners = &reference.owners;
+        for row in &mut line.rows {
+            let is_its = |wrong: &&Wrong| {
+                let unit = wrong.unit.as_ref();
+                unit.is_none_or(|unit| owners.is_of(unit, &row.package))
+            };
+            let wrong = trial.wrong.iter().filter(is_its);
+            let wrong = wrong.map(|wrong| wrong.text.clone()).collect();
+            row.builds.insert(build, wrong);
+        }
         if build != Build::Peer {
             match self.forecast(image) {
                 Ok(forecast) => {
-                    let hits = row.predictions.entry(build).or_default();
+                    let mut hits = Hits::default();
                     for (way, units) in &trial.units {
-                        hits.add(forecast.compare(*way, reference, units));
+                        hits.add(forecast.compare(*way, &reference.report, units));
                     }
+                    for row in &mut line.rows {
+                        let its = hits.about(|unit| owners.is_of(unit, &row.package));
+                        row.predictions.insert(build, its);
+                    }
+                    line.predictions.insert(build, hits);
                 }
-                Err(error) => eprintln!("warning: {} ({}): {error}", row.packages, build.name()),
+                Err(error) => eprintln!("warning: {} ({}): {error}", line.packages, build.name()),
             }
         }
-        row.builds.insert(build, trial.wrong);
-        row.seconds.insert(build, trial.seconds);
+        line.seconds.insert(build, trial.seconds);
     }
 
     fn trial(&self, image: &Image<'_>, reference: &Report) -> Result<Trial> {
@@ -367,7 +429,10 @@ impl<'a> Rate<'a> {
                 Ok(()) => {}
                 // That a machine does not come up, or an image is refused, is a result.
                 Err(error @ (Error::NoReport { .. } | Error::Command { .. })) => {
-                    trial.wrong.push(format!("{way}: {error}"));
+                    trial.wrong.push(Wrong {
+                        unit: None,
+                        text: format!("{way}: {error}"),
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -482,18 +547,24 @@ impl Trial {
         for boot in ["first", "second"] {
             let (report, seconds) = timed(|| machine.boot())?;
             self.seconds.boot.entry(way).or_default().push(seconds);
-            let lost = losses(reference, &report);
-            let mut wrong: Vec<String> = lost.iter().map(ToString::to_string).collect();
-            if let Some(before) = &machine.before {
-                wrong.extend(kept(before, &report));
+            let place = format!("{way}, {boot} boot");
+            for loss in losses(reference, &report) {
+                let mut text = vec![format!("{place}: {loss}")];
+                let why = report.status(&loss.unit);
+                text.extend(why.iter().map(|line| format!("  | {line}")));
+                self.wrong.push(Wrong {
+                    unit: Some(loss.unit),
+                    text: text.join("\n"),
+                });
             }
-            if !wrong.is_empty() {
-                let why = report.failures.iter().map(|line| format!("  | {line}"));
-                let of_boot = wrong
-                    .iter()
-                    .map(|wrong| format!("{way}, {boot} boot: {wrong}"));
-                self.wrong.extend(of_boot.chain(why));
-            }
+            let changed = machine
+                .before
+                .iter()
+                .flat_map(|before| kept(before, &report));
+            self.wrong.extend(changed.map(|changed| Wrong {
+                unit: None,
+                text: format!("{place}: {changed}"),
+            }));
             self.units.entry(way).or_insert(report.units);
             if !self.wrong.is_empty() {
                 break;
@@ -549,13 +620,17 @@ fn summary(row: &Row) -> String {
 mod tests {
     use super::*;
 
-    fn row(ours: Option<&str>, reference: bool) -> Row {
+    fn line(ours: Option<&str>, reference: bool) -> Line {
         let wrong = ours.map(str::to_owned).into_iter().collect();
-        Row {
-            packages: "a".to_owned(),
+        let row = Row {
+            package: "a".to_owned(),
             without_reference: (!reference).then(|| "no build".to_owned()),
             builds: BTreeMap::from([(Build::Ours, wrong)]),
             ..Row::default()
+        };
+        Line {
+            rows: vec![row],
+            ..Line::default()
         }
     }
 
@@ -567,10 +642,14 @@ mod tests {
 
     #[test]
     fn the_rate_counts_what_has_a_reference() {
-        let rows = [row(None, true), row(Some("lost"), true), row(None, false)];
-        assert_eq!(rate(&rows, Build::Ours), Some(0.5));
-        assert_eq!(rate(&rows, Build::Plain), None);
-        assert_eq!(rate(&[row(None, false)], Build::Ours), None);
+        let lines = [
+            line(None, true),
+            line(Some("lost"), true),
+            line(None, false),
+        ];
+        assert_eq!(rate(&lines, Build::Ours), Some(0.5));
+        assert_eq!(rate(&lines, Build::Plain), None);
+        assert_eq!(rate(&[line(None, false)], Build::Ours), None);
     }
 
     #[test]

@@ -73,11 +73,29 @@ impl Report {
         })
     }
 
+    /// The status of a unit that failed, restarts or still starts; no lines of any other.
+    pub fn status(&self, unit: &str) -> &[String] {
+        // Each begins with a mark and the name: `× a.service - A`.
+        let named = |line: &String| line.split(' ').nth(1) == Some(unit);
+        let Some(start) = self.failures.iter().position(named) else {
+            return &[];
+        };
+        let rest = &self.failures[start..];
+        let more = rest.iter().skip(1);
+        let end = more.take_while(|line| line.is_empty() || line.starts_with(' ') || is_log(line));
+        &rest[..=end.count()]
+    }
+
     /// The names of units that failed, in order.
     pub fn failed(&self) -> impl Iterator<Item = &str> {
         let failed = self.units.iter().filter(|(_, state)| state.has_failed());
         failed.map(|(name, _)| name.as_str())
     }
+}
+
+/// Whether a line of a status is one of the journal, which begins with the month.
+fn is_log(line: &str) -> bool {
+    line.starts_with(|letter: char| letter.is_ascii_alphabetic())
 }
 
 fn unit(line: &str) -> Option<(String, UnitState)> {
@@ -104,6 +122,17 @@ mod tests {
         assert_eq!(report.units["c.service"].load, "not-found");
         assert_eq!(report.failed().collect::<Vec<_>>(), ["b.service"]);
         assert_eq!(report.users, ["root:x:0:0::/root:/bin/sh"]);
+    }
+
+    #[test]
+    fn a_status_is_its_units_alone() {
+        let text = "@@failures\n\
+            × a.service - A\n     Active: failed\n\nNov 27 10:00:00 localhost a[9]: no user\n\
+            ● b.service - B\n     Active: activating\n@@end\n";
+        let report = Report::read(text).unwrap();
+        assert_eq!(report.status("a.service").len(), 4);
+        assert_eq!(report.status("b.service").len(), 2);
+        assert!(report.status("c.service").is_empty());
     }
 
     #[test]

@@ -1,29 +1,30 @@
 //! `cargo xtask boot-rate`: which of a list of packages boot, built with osderive and without, as a table and as
 //! figures.
 
+use std::collections::BTreeMap;
 use std::iter;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use osderive_tests::Places;
 use osderive_tests::boot::Hits;
-use osderive_tests::boot::rate::{Build, Rate, Row, Seconds, hits, packages, rate};
+use osderive_tests::boot::rate::{Build, Line, Rate, Seconds, hits, packages, rate};
 use serde_json::json;
 
 use crate::EngineChoice;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The list: lines of one package or several that belong together [default: tests/fixtures/packages.txt].
+    /// The list: lines of one package, or of several for one image [default: tests/fixtures/packages.txt].
     #[arg(long)]
     packages: Option<PathBuf>,
-    /// How many packages to boot side by side; each takes a gigabyte of memory.
+    /// How many machines to boot side by side; each takes up to two gigabytes of memory.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
     /// Only this way of building: `ours`, `plain` or `peer`.
     #[arg(long, value_parser = build)]
     build: Option<Build>,
-    /// Also write the figures to this file, with a row for each line of the list.
+    /// Also write the figures to this file, with a row for each package.
     #[arg(long)]
     json: Option<PathBuf>,
     #[command(flatten)]
@@ -46,43 +47,49 @@ pub(crate) fn run(arguments: &Arguments, places: &Places) -> Result<()> {
         .build
         .map_or_else(|| Build::ALL.to_vec(), |build| vec![build]);
     let engine = arguments.engine.start(places)?;
-    let keep = |rows: &[Row]| match &arguments.json {
-        Some(file) => std::fs::write(file, figures(rows, &builds))
+    let keep = |lines: &[Line]| match &arguments.json {
+        Some(file) => std::fs::write(file, figures(lines, &builds))
             .with_context(|| format!("writing {}", file.display())),
         None => Ok(()),
     };
-    let each = |rows: &[Row]| {
-        if let Err(error) = keep(rows) {
+    let each = |lines: &[Line]| {
+        if let Err(error) = keep(lines) {
             eprintln!("warning: {error:#}");
         }
     };
     let rate = Rate::new(&engine, places, &builds, arguments.jobs)?;
-    let rows = rate.run(&packages(&text), each)?;
-    show(&rows, &builds);
-    keep(&rows)
+    let lines = rate.run(&packages(&text), each)?;
+    show(&lines, &builds);
+    keep(&lines)
 }
 
-fn figures(rows: &[Row], builds: &[Build]) -> String {
-    let told = hits(rows);
+fn figures(lines: &[Line], builds: &[Build]) -> String {
+    let told = hits(lines);
+    let rows: Vec<_> = lines.iter().flat_map(|line| &line.rows).collect();
+    let seconds: BTreeMap<_, _> = lines
+        .iter()
+        .map(|line| (&line.packages, &line.seconds))
+        .collect();
     let mut figures = json!({
         "packages": rows,
+        "seconds": seconds,
         "prediction_recall": told.recall(),
         "prediction_false_alarm_rate": told.false_alarm_rate(),
     });
     for build in builds {
-        figures[format!("boot_rate_{}", build.name())] = rate(rows, *build).into();
+        figures[format!("boot_rate_{}", build.name())] = rate(lines, *build).into();
     }
     format!("{figures:#}\n")
 }
 
-fn show(rows: &[Row], builds: &[Build]) {
-    print!("\n{:40}", "packages");
+fn show(lines: &[Line], builds: &[Build]) {
+    print!("\n{:40}", "package");
     for build in builds {
         print!("{:>8}", build.name());
     }
     println!();
-    for row in rows {
-        print!("{:40}", row.packages);
+    for row in lines.iter().flat_map(|line| &line.rows) {
+        print!("{:40}", row.package);
         for build in builds {
             let verdict = match row.boots(*build) {
                 Some(true) => "boots",
@@ -93,28 +100,36 @@ fn show(rows: &[Row], builds: &[Build]) {
         }
         println!();
         let reference = row.without_reference.iter();
-        for line in reference.chain(row.builds.get(&Build::Ours).into_iter().flatten()) {
+        let wrong = reference.chain(row.builds.get(&Build::Ours).into_iter().flatten());
+        for line in wrong.flat_map(|text| text.lines()) {
             println!("    {line}");
         }
         for (build, hits) in &row.predictions {
             show_hits(*build, hits);
         }
-        for (build, seconds) in &row.seconds {
-            println!("    {} took {}", build.name(), phases(seconds));
-        }
     }
     print!("{:40}", "boot rate");
     for build in builds {
-        print!("{:>8}", percent(rate(rows, *build)));
+        print!("{:>8}", percent(rate(lines, *build)));
     }
     println!();
-    let told = hits(rows);
+    let told = hits(lines);
     let [foreseen, alarms, missed] = told.counts();
     println!(
         "predictions: {foreseen} came, {alarms} did not, {missed} were missed: recall {}, false alarms {}",
         percent(told.recall()),
         percent(told.false_alarm_rate()),
     );
+    for line in lines {
+        for (build, seconds) in &line.seconds {
+            println!(
+                "{} took {}: {}",
+                build.name(),
+                phases(seconds),
+                line.packages
+            );
+        }
+    }
 }
 
 fn show_hits(build: Build, hits: &Hits) {

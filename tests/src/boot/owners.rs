@@ -1,0 +1,143 @@
+//! Which of the packages that share an image a unit belongs to: those that brought it, themselves or by what they
+//! depend on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::process::capture;
+
+/// Prints what dpkg knows, in the image: packages with what they provide and what they ask for, then the files that
+/// units are made of.
+const ASK: &str = r"
+dpkg-query --show --showformat='${Package};${Provides};${Pre-Depends}, ${Depends}, ${Recommends}\n'
+echo ---
+cd /var/lib/dpkg/info
+grep -E '/systemd/system/[^/]*[.]|^/etc/init.d/.' -- *.list
+";
+
+/// The owners of units among some packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owners {
+    /// The packages by unit; of one that is not here nobody knows.
+    by_unit: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Owners {
+    /// Those in an image that was built without osderive.
+    ///
+    /// # Errors
+    /// When the engine does not run it.
+    pub(super) fn of(engine: &Engine, image: &str, packages: &str) -> Result<Self> {
+        let mut run = engine.docker();
+        run.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"])
+            .args([image, "-c", ASK]);
+        let known = capture(&format!("ask dpkg in {image}"), &mut run)?;
+        Ok(Self::read(&known, packages))
+    }
+
+    fn read(known: &str, packages: &str) -> Self {
+        let (installed, files) = known.split_once("---\n").unwrap_or((known, ""));
+        let mut providers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for line in installed.lines() {
+            let mut fields = line.splitn(3, ';');
+            let name = fields.next().unwrap_or_default();
+            let mut field = || names(fields.next().unwrap_or_default());
+            for provided in field() {
+                providers.entry(provided).or_default().push(name);
+            }
+            wanted.insert(name, field());
+        }
+        let mut brings: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for package in packages.split_whitespace() {
+            let mut queue = vec![package];
+            while let Some(name) = queue.pop() {
+                queue.extend(providers.get(name).into_iter().flatten());
+                let Some(more) = wanted.get(name) else {
+                    continue;
+                };
+                if brings.entry(name).or_default().insert(package) {
+                    queue.extend(more);
+                }
+            }
+        }
+        let mut by_unit: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for line in files.lines() {
+            let Some((list, path)) = line.split_once(":/") else {
+                continue;
+            };
+            let owner = list.strip_suffix(".list").unwrap_or(list);
+            let owner = owner.split(':').next().unwrap_or(owner);
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let unit = match path.strip_prefix("etc/init.d/") {
+                Some(script) => format!("{script}.service"),
+                None => name.to_owned(),
+            };
+            let packages = brings.get(owner).into_iter().flatten();
+            let owners = by_unit.entry(unit).or_default();
+            owners.extend(packages.map(|&package| package.to_owned()));
+        }
+        Self { by_unit }
+    }
+
+    /// Whether a unit is a package's. One that nobody brought, or only the base, is everybody's.
+    pub(super) fn is_of(&self, unit: &str, package: &str) -> bool {
+        let owners = self.by_unit.get(unit).or_else(|| {
+            let (name, instance) = unit.split_once('@')?;
+            let (_, kind) = instance.rsplit_once('.')?;
+            self.by_unit.get(&format!("{name}@.{kind}"))
+        });
+        owners.is_none_or(|owners| owners.is_empty() || owners.contains(package))
+    }
+}
+
+/// The names in a list of dependencies, alternatives too, without versions and architectures.
+fn names(list: &str) -> Vec<&str> {
+    let words = list.split([',', '|']).map(str::trim_start);
+    let names = words.filter_map(|word| word.split([' ', ':', '(']).next());
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &str = "\
+base;;\n\
+web;;, base (>= 1), web-daemon:any (= 2) | other, mta\n\
+web-daemon;;, , \n\
+mail;mta (= 1);, base, \n\
+sql;;, base, sql-common\n\
+sql-common;;, , \n\
+---\n\
+base.list:/usr/lib/systemd/system/base.service\n\
+web-daemon.list:/usr/lib/systemd/system/web.service\n\
+mail.list:/etc/init.d/mail\n\
+sql-common:amd64.list:/usr/lib/systemd/system/sql@.service\n";
+
+    fn owners(unit: &str) -> Vec<&'static str> {
+        let owners = Owners::read(KNOWN, "web sql");
+        let all = ["web", "sql"].into_iter();
+        all.filter(|package| owners.is_of(unit, package)).collect()
+    }
+
+    #[test]
+    fn a_unit_is_of_the_package_that_depends_on_its_owner() {
+        assert_eq!(owners("web.service"), ["web"]);
+        assert_eq!(owners("sql@17-main.service"), ["sql"]);
+    }
+
+    #[test]
+    fn a_provided_package_is_depended_on_and_init_scripts_are_units() {
+        assert_eq!(owners("mail.service"), ["web"]);
+    }
+
+    #[test]
+    fn what_both_brought_or_nobody_is_of_both() {
+        assert_eq!(owners("base.service"), ["web", "sql"]);
+        assert_eq!(owners("unknown.service"), ["web", "sql"]);
+    }
+}
