@@ -81,18 +81,20 @@ fn read_by_us(content: &[u8]) -> Read {
         let key = format!("{}.{}", text(&one.section), text(&one.key));
         (one.line, key)
     });
-    // A mutation may have made a key one that systemd knows.
-    let is_told = |(_, key): &(u32, String)| {
-        let is_known = ["Unit.", "Service.", "Install."]
-            .iter()
-            .any(|known| key.starts_with(known));
-        is_known && ["Zz", "Zq", "zq"].iter().any(|part| key.contains(part))
-    };
-    let mut read: Read = assignments.filter(is_told).collect();
+    let mut read: Read = assignments.filter(|(_, key)| is_told(key)).collect();
     let problems = parsed.problems.iter();
     read.extend(problems.map(|problem| (problem.line, format!("! {}", problem.message))));
     read.sort();
     read
+}
+
+/// Whether systemd surely says something of a key, by its section: a mutation may have made it one that it knows, or
+/// one of what was a comment.
+fn is_told(key: &str) -> bool {
+    let is_known = ["Unit.", "Service.", "Install."]
+        .iter()
+        .any(|known| key.starts_with(known));
+    is_known && ["Zz", "Zq", "zq"].iter().any(|part| key.contains(part))
 }
 
 /// The same by what systemd says, by the file.
@@ -113,7 +115,11 @@ fn read_by_systemd(said: &[String]) -> BTreeMap<String, Read> {
         let what = match (key, problem) {
             (Some((key, rest)), _) => {
                 let section = rest.split(']').next().unwrap_or_default();
-                format!("{section}.{key}")
+                let key = format!("{section}.{key}");
+                if !is_told(&key) {
+                    continue;
+                }
+                key
             }
             (None, Some((_, what))) => (*what).to_owned(),
             (None, None) => continue,

@@ -55,12 +55,9 @@ impl Owners {
         for package in packages.split_whitespace() {
             let mut queue = vec![package];
             while let Some(name) = queue.pop() {
-                queue.extend(providers.get(name).into_iter().flatten());
-                let Some(more) = wanted.get(name) else {
-                    continue;
-                };
                 if brings.entry(name).or_default().insert(package) {
-                    queue.extend(more);
+                    queue.extend(providers.get(name).into_iter().flatten());
+                    queue.extend(wanted.get(name).into_iter().flatten());
                 }
             }
         }
@@ -109,7 +106,7 @@ mod tests {
 base;;\n\
 web;;, base (>= 1), web-daemon:any (= 2) | other, mta\n\
 web-daemon;;, , \n\
-mail;mta (= 1);, base, \n\
+mail;mta (= 1), mail;, base, \n\
 sql;;, base, sql-common\n\
 sql-common;;, , \n\
 ---\n\
