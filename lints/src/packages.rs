@@ -37,6 +37,22 @@ const SHARED: [&[u8]; 12] = [
 /// Entries of /var that are no state: content to serve, and logs of another init system.
 const NO_STATE: [&[u8]; 3] = [b"/var/www", b"/var/log/runit", b"/var/lib/supervise"];
 
+/// What in /etc is no configuration of a package's own programs.
+const OF_OTHERS: [&[u8]; 6] = [
+    b"/etc/apparmor.d/",
+    b"/etc/apt/",
+    b"/etc/cron.",
+    b"/etc/init.d/",
+    b"/etc/logrotate.d/",
+    b"/etc/rsyslog.d/",
+];
+
+/// What is configured and done without, as boots have shown.
+const DISPENSABLE: [(&str, &[u8]); 2] = [
+    ("rsyslog", b"/var/spool/rsyslog"),
+    ("sysstat", b"/var/log/sysstat"),
+];
+
 /// Bytes of a script or a configuration file at most.
 const MAX_TEXT_BYTES: u64 = 256 << 10;
 
@@ -70,8 +86,12 @@ impl Package {
         users.filter(|user| words.contains(user.name)).collect()
     }
 
-    /// Whether a configuration file of it names a directory itself, not merely something in it.
+    /// Whether its programs are told to use a directory: a configuration file names it or, of logs, something in
+    /// it, which is opened at the start.
     pub(crate) fn configures(&self, image: &Image<'_>, directory: &[u8]) -> bool {
+        if DISPENSABLE.contains(&(self.name.as_str(), directory)) {
+            return false;
+        }
         let lines = self.configuration.get_or_init(|| {
             let mut lines = Vec::new();
             for path in &self.etc {
@@ -83,8 +103,52 @@ impl Package {
             }
             lines
         });
-        lines.iter().any(|line| names_directory(line, directory))
+        let is_of_logs = directory.starts_with(b"/var/log/");
+        let inside = [directory, b"/"].concat();
+        let is_told = |line: &Vec<u8>| {
+            names_directory(line, directory)
+                || (is_of_logs && line.windows(inside.len()).any(|part| part == inside))
+        };
+        lines.iter().any(is_told)
     }
+}
+
+/// The directories of /var that a script names, but those that it makes.
+pub(crate) fn named_by_script(script: &[u8]) -> BTreeSet<Vec<u8>> {
+    let (mut named, mut made) = (BTreeSet::new(), BTreeSet::new());
+    for line in uncommented(script) {
+        let makes = [&b"mkdir"[..], b"install "].iter().any(|maker| {
+            let mut windows = line.windows(maker.len());
+            windows.any(|word| word == *maker)
+        });
+        for (start, _) in line
+            .windows(5)
+            .enumerate()
+            .filter(|(_, part)| part == b"/var/")
+        {
+            // `/run/x/var/y` is another directory.
+            let before = start.checked_sub(1).map(|before| line[before]);
+            if before.is_some_and(|byte| is_of_name(byte) || byte == b'}') {
+                continue;
+            }
+            let path = line[start..]
+                .split(|byte| *byte != b'/' && !is_of_name(*byte))
+                .next();
+            let path = path.unwrap_or_default();
+            let path = path.strip_suffix(b"/").unwrap_or(path).to_vec();
+            if makes {
+                made.insert(path)
+            } else {
+                named.insert(path)
+            };
+        }
+    }
+    named.retain(|path| !made.contains(path) && !is_shared(path));
+    named
+}
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.+@".contains(&byte)
 }
 
 /// The content of a small file; nothing of a directory or anything else.
@@ -103,7 +167,10 @@ fn names_directory(line: &[u8], directory: &[u8]) -> bool {
     windows.any(|(start, window)| {
         let mut after = &line[start + window.len()..];
         after = after.strip_prefix(b"/").unwrap_or(after);
-        window == directory && after.first().is_none_or(|byte| b" \t\"';,)".contains(byte))
+        window == directory
+            && after
+                .first()
+                .is_none_or(|byte| b" \t\"';,)$".contains(byte))
     })
 }
 
@@ -133,7 +200,8 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
                     package.var.push(line.to_vec());
                 }
             } else if line.starts_with(b"/etc/") {
-                if package.etc.len() < MAX_ENTRIES {
+                let is_own = !OF_OTHERS.iter().any(|top| line.starts_with(top));
+                if is_own && package.etc.len() < MAX_ENTRIES {
                     package.etc.push(line.to_vec());
                 }
             } else if let Some(unit) = unit_of(line) {

@@ -9,7 +9,7 @@ use crate::machine::{History, Machine, Place};
 use crate::model::unit_name::{UnitName, expand};
 use crate::model::units::{Command, boolean, commands};
 use crate::packages::{self, Package};
-use crate::tree::PROGRAM_START;
+use crate::tree::{Kind, PROGRAM_START};
 use crate::units::{Dependency, Setting, Start, State, Unit};
 
 /// Where systemd and shells look for a program without a path.
@@ -21,6 +21,9 @@ const PROGRAM_PATH: [&str; 6] = [
     "/sbin",
     "/bin",
 ];
+
+/// Bytes of a script at most; what has more is a program with a script before it.
+const MAX_SCRIPT_BYTES: u64 = 256 << 10;
 
 /// One unit that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,8 +122,8 @@ pub enum Reason {
         path: String,
         /// The package; empty where the unit itself names the path.
         package: String,
-        /// Whether that is more than possible: the unit or its package's configuration names the
-        /// directory itself, or it is one of logs, of a spool or of a cache.
+        /// Whether that is more than possible: the unit, a script of it or its package's configuration
+        /// names the directory.
         is_likely: bool,
     },
 }
@@ -465,6 +468,7 @@ impl Trial<'_> {
                 failures.push((reason, self.at(setting)));
             }
         }
+        failures.extend(self.named_by_scripts(commands));
         let Some(package) = package.filter(|_| !is_dummy(commands)) else {
             return failures;
         };
@@ -477,9 +481,7 @@ impl Trial<'_> {
         }
         for path in &package.var {
             if self.machine.lacks(path) && !made(path) {
-                let kinds = [&b"/var/log/"[..], b"/var/spool/", b"/var/cache/"];
-                let is_likely = kinds.iter().any(|kind| path.starts_with(kind))
-                    || package.configures(self.image, path);
+                let is_likely = package.configures(self.image, path);
                 let (path, package) = (text(path), package.name.clone());
                 let reason = Reason::State {
                     path,
@@ -490,6 +492,39 @@ impl Trial<'_> {
             }
         }
         failures
+    }
+
+    /// The directories of the image's /var that scripts of the unit name, and that are missing.
+    fn named_by_scripts(&self, commands: &[(&Setting, Command)]) -> Failures {
+        let mut failures = Vec::new();
+        for (setting, command) in commands.iter().filter(|(_, command)| !command.may_fail) {
+            let Some(script) = self.script(&command.program) else {
+                continue;
+            };
+            for path in packages::named_by_script(&script) {
+                let of_image = self.image.gathered.var.get(&path[1..]);
+                let is_directory = of_image.is_some_and(|meta| meta.kind == Kind::Directory);
+                if is_directory && self.machine.lacks(&path) && !is_made_by(commands, &path) {
+                    let reason = Reason::State {
+                        path: text(&path),
+                        package: String::new(),
+                        is_likely: true,
+                    };
+                    failures.push((reason, self.at(setting)));
+                }
+            }
+        }
+        failures
+    }
+
+    /// The content of a program, if it is a script.
+    fn script(&self, program: &[u8]) -> Option<Vec<u8>> {
+        let program = expand(program, &self.unit.name)?;
+        let Place::File(Some((at, _))) = self.machine.place(&program) else {
+            return None;
+        };
+        let script = self.image.tree.read(&at, MAX_SCRIPT_BYTES).ok()??;
+        script.starts_with(b"#!").then_some(script)
     }
 
     /// Whether a condition keeps the unit from starting, as far as files decide it: such a unit

@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0].message,
-            "nginx.service probably fails on every machine: nothing makes /var/lib/nginx of \
+            "nginx.service may fail on every machine: nothing makes /var/lib/nginx of \
              package nginx and 1 more"
         );
         assert_eq!(found[0].paths, ["/var/lib/nginx", "/var/log/nginx"]);
@@ -146,6 +146,37 @@ mod tests {
             severity("# chroot /var/lib/nginx\ndb /var/lib/nginx/x"),
             Severity::Info
         );
+    }
+
+    #[test]
+    fn logs_are_opened_at_the_start() {
+        let list = "/var/log/nginx\n/etc/nginx/nginx.conf\n/etc/logrotate.d/nginx\n\
+                    /lib/systemd/system/nginx.service\n";
+        let severity = |path: &str| {
+            let fixture = packaged(list).file(path, "error_log /var/log/nginx/error.log;");
+            fixture.findings_of(&RULE)[0].severity
+        };
+        assert_eq!(severity("etc/nginx/nginx.conf"), Severity::Warning);
+        assert_eq!(severity("etc/logrotate.d/nginx"), Severity::Info);
+    }
+
+    #[test]
+    fn what_a_script_of_the_unit_names_is_missed() {
+        let script = "#!/bin/sh\n# /var/lib/none\nmkdir -p /var/lib/made\n\
+                      [ -d /var/lib/exim4 ] || exit 1\nls /var/lib/made /run/x/var/lib/other /var/lib/gone\n";
+        let text = "[Service]\nExecStart=/usr/sbin/exim\n";
+        let mut fixture = Fixture::new()
+            .program("bin/sh")
+            .file("usr/sbin/exim", script)
+            .mode("usr/sbin/exim", 0o755)
+            .service("exim", text);
+        for name in ["exim4", "made", "none", "other"] {
+            fixture = fixture.directory(&format!("var/lib/{name}"));
+        }
+        let found = fixture.findings_of(&RULE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].paths, ["/var/lib/exim4"]);
+        assert_eq!(found[0].severity, Severity::Warning);
     }
 
     #[test]
