@@ -4,6 +4,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 
+use crate::lost_access::{LostAccess, lost_access};
 use crate::machine::{Accounts, History};
 use crate::model::group::{Group, groups};
 use crate::model::initramfs::{Ostree, ostree};
@@ -57,6 +58,7 @@ pub struct Image<'a> {
     sysusers: Vec<(File, sysusers::Parsed)>,
     tmpfiles: tmpfiles::Config,
     pub(crate) var_makers: OnceCell<Makers>,
+    lost_access: OnceCell<Vec<LostAccess>>,
     fresh_accounts: OnceCell<Accounts>,
     upgraded_accounts: OnceCell<Accounts>,
     initramfs: OnceCell<Vec<(String, Ostree)>>,
@@ -77,6 +79,7 @@ impl<'a> Image<'a> {
             sysusers: Vec::new(),
             tmpfiles: tmpfiles::Config::default(),
             var_makers: OnceCell::new(),
+            lost_access: OnceCell::new(),
             fresh_accounts: OnceCell::new(),
             upgraded_accounts: OnceCell::new(),
             initramfs: OnceCell::new(),
@@ -233,6 +236,11 @@ impl<'a> Image<'a> {
     /// The units that would fail at the first boot.
     pub fn predictions(&self) -> &[Prediction] {
         self.predictions.get_or_init(|| predict::predict(self))
+    }
+
+    /// The directories whose mode or owner an import loses.
+    pub(crate) fn lost_access(&self) -> &[LostAccess] {
+        self.lost_access.get_or_init(|| lost_access(self))
     }
 
     /// Notes that a file is not what it should be.

@@ -10,6 +10,7 @@ mod finding;
 mod image;
 mod input;
 mod lint;
+mod lost_access;
 pub mod machine;
 pub mod model;
 mod oci;

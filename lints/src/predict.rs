@@ -6,6 +6,7 @@ use std::io::Read as _;
 
 use crate::Image;
 use crate::machine::{History, Machine, Place};
+use crate::model::passwd::User;
 use crate::model::unit_name::{UnitName, expand};
 use crate::model::units::{Command, boolean, commands};
 use crate::packages::{self, Package};
@@ -115,6 +116,13 @@ pub enum Reason {
         /// The package.
         package: String,
     },
+    /// A user of the unit may not look into a directory, whose mode or owner the import loses.
+    Unreachable {
+        /// The directory.
+        directory: String,
+        /// The user's name.
+        user: String,
+    },
     /// Something in /var is missing that the unit's package brings, or that the unit says it needs:
     /// some programs fail without, some make it.
     State {
@@ -143,7 +151,7 @@ impl Reason {
     /// How sure the unit fails.
     pub fn certainty(&self) -> Certainty {
         match self {
-            Self::PackageUser { .. } => Certainty::Likely,
+            Self::PackageUser { .. } | Self::Unreachable { .. } => Certainty::Likely,
             Self::State { is_likely, .. } if *is_likely => Certainty::Likely,
             Self::State { .. } => Certainty::Possible,
             _ => Certainty::Certain,
@@ -165,6 +173,7 @@ impl Reason {
             Self::Environment(_)
             | Self::Requires { .. }
             | Self::PackageUser { .. }
+            | Self::Unreachable { .. }
             | Self::State { .. } => None,
         }
     }
@@ -473,7 +482,9 @@ impl Trial<'_> {
             return failures;
         };
         for user in package.users(self.image) {
-            if !self.machine.accounts.users.contains(user.name) {
+            if self.machine.accounts.users.contains(user.name) {
+                failures.extend(self.unreachable_by(&user));
+            } else {
                 let (user, package) = (text(user.name), package.name.clone());
                 let reason = Reason::PackageUser { user, package };
                 failures.push((reason, self.as_a_whole()));
@@ -488,6 +499,25 @@ impl Trial<'_> {
                     package,
                     is_likely,
                 };
+                failures.push((reason, self.as_a_whole()));
+            }
+        }
+        failures
+    }
+
+    /// The directories that a user may look into in the image, by a group that was given to it for that, and may
+    /// not on a machine.
+    fn unreachable_by(&self, user: &User<'_>) -> Failures {
+        let mut failures = Vec::new();
+        for changed in self.image.lost_access() {
+            let groups = self.image.groups().map(|(_, group)| group);
+            let groups = groups.filter(|group| group.members.contains(&user.name));
+            let gids: Vec<u32> = groups.map(|group| group.gid).collect();
+            let [is, becomes] = [changed.is, changed.becomes];
+            let is_for_members = gids.contains(&is.gid) && is.may_enter(user.uid, &gids);
+            if is_for_members && !becomes.may_enter(user.uid, &gids) {
+                let (directory, user) = (changed.path(), text(user.name));
+                let reason = Reason::Unreachable { directory, user };
                 failures.push((reason, self.as_a_whole()));
             }
         }

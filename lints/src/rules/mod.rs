@@ -36,6 +36,7 @@ pub mod identity_host_keys;
 pub mod identity_machine_id;
 pub mod identity_random_seed;
 pub mod identity_shared;
+pub mod import_directory_metadata;
 pub mod import_hard_link;
 pub mod import_link_across_layers;
 pub mod import_name_too_long;
@@ -213,6 +214,7 @@ pub const RULES: &[Rule] = &[
     identity_machine_id::RULE,
     identity_random_seed::RULE,
     identity_shared::RULE,
+    import_directory_metadata::RULE,
     import_hard_link::RULE,
     import_link_across_layers::RULE,
     import_name_too_long::RULE,

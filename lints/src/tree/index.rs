@@ -184,6 +184,11 @@ impl Index {
             inode: self.next_inode,
             device: put.device,
         };
+        if meta.kind == Kind::Directory {
+            let before = self.nodes.get(path.as_slice());
+            let before = before.map(|node| &node.meta);
+            self.stack.add_directory(&path, before, &meta);
+        }
         let node = Node {
             meta,
             layer,

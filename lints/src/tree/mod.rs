@@ -14,7 +14,7 @@ use std::io::{self, Read};
 
 pub use layered::Layered;
 pub use rootfs::Rootfs;
-pub use stack::{Buried, BuriedFiles, FarLink, Layer, Stack};
+pub use stack::{Access, Buried, BuriedFiles, FarLink, Layer, Stack};
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -32,12 +32,12 @@ impl LayerTar {
         } else {
             0o644
         };
-        self.entry_of_mode(mode, kind, path, link, content)
+        self.entry_of((mode, 0), kind, path, link, content)
     }
 
-    fn entry_of_mode(
+    fn entry_of(
         mut self,
-        mode: u32,
+        (mode, gid): (u32, u64),
         kind: EntryType,
         path: &[u8],
         link: &[u8],
@@ -47,7 +47,7 @@ impl LayerTar {
         header.set_entry_type(kind);
         header.set_mode(mode);
         header.set_uid(0);
-        header.set_gid(0);
+        header.set_gid(gid);
         header.set_size(content.len() as u64);
         let long = [(b'L', path), (b'K', link)];
         for (kind, name) in long.into_iter().filter(|(_, name)| name.len() > 100) {
@@ -74,11 +74,16 @@ impl LayerTar {
 
     pub(crate) fn program(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         let (path, content) = (path.as_bytes(), content.as_ref());
-        self.entry_of_mode(0o755, EntryType::Regular, path, b"", content)
+        self.entry_of((0o755, 0), EntryType::Regular, path, b"", content)
     }
 
     pub(crate) fn directory(self, path: &str) -> Self {
         self.entry(EntryType::Directory, path.as_bytes(), b"", b"")
+    }
+
+    /// A directory with permission bits and a group.
+    pub(crate) fn directory_of(self, path: &str, mode: u32, gid: u64) -> Self {
+        self.entry_of((mode, gid), EntryType::Directory, path.as_bytes(), b"", b"")
     }
 
     pub(crate) fn symlink(self, path: &str, target: &str) -> Self {
