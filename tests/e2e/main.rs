@@ -134,10 +134,13 @@ const GROUPS: &[(&str, &[Test])] = &[
     ("step", step::TESTS),
 ];
 
+/// What the check of the finished image tells. One kind is enough, the last: with another image store it could be
+/// asked less.
+const CHECKS: &[(&str, &[Test])] = &[("check", check::TESTS)];
+
 /// What becomes of a step's work, in minutes: the tool does the same on every engine, so one kind is
-/// enough. It is the last, the newest; the first has those of [`ONCE`].
+/// enough. It is the one that users of `cargo xtask` get; the first has those of [`ONCE`].
 const SYNTHESIS: &[(&str, &[Test])] = &[
-    ("check", check::TESTS),
     ("ids", ids::TESTS),
     ("identity", identity::TESTS),
     ("kernel", kernel::TESTS),
@@ -158,6 +161,7 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     if arguments.list {
         let mut all = trials(GROUPS, "any", None);
+        all.extend(trials(CHECKS, "any", None));
         all.extend(trials(SYNTHESIS, "any", None));
         all.extend(trials(&ALONE, "any", None));
         all.extend(trials(&ONCE, "any", None));
@@ -167,6 +171,8 @@ fn main() -> Result<ExitCode> {
     let mut failed = false;
     let kinds = kinds()?;
     let last = kinds.len() - 1;
+    let default = kinds.iter().position(|kind| *kind == Some(Kind::DEFAULT));
+    let of_synthesis = default.unwrap_or(last);
     for (index, kind) in kinds.into_iter().enumerate() {
         let engine = match kind {
             Some(kind) => Engine::start(kind, &places)?,
@@ -177,6 +183,9 @@ fn main() -> Result<ExitCode> {
         let setup = Arc::new(Setup::new(engine, &places)?);
         let mut together = trials(GROUPS, name, Some(&setup));
         if index == last {
+            together.extend(trials(CHECKS, name, Some(&setup)));
+        }
+        if index == of_synthesis {
             together.extend(trials(SYNTHESIS, name, Some(&setup)));
         }
         failed |= libtest_mimic::run(&arguments, together).has_failed();

@@ -139,6 +139,7 @@ fn measure(file: Option<&Path>, engine: &Engine, places: &Places) -> Result<()> 
         figures[format!("commit_10kfiles_ms_{size}")] = round(steps.many_files_ms).into();
         if size == "100k" {
             figures["wrapper_ms_100k"] = round(steps.noop_ms).into();
+            figures["wrapper_on_disk_ms_100k"] = round(steps.noop_on_disk_ms).into();
         }
     }
     println!("{} engine: {}", engine.kind(), engine.version());
