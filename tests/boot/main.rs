@@ -49,19 +49,25 @@ RUN --mount=type=bind,from=vendor,target=/acme \\
     && mv acme-agent.service bravo-agent.service \\
     && find . -type f -exec sed -i 's/acme/bravo/g; s/Acme/Bravo/g; s/461/462/g' {} + \\
     && sh /acme/build.sh /packages && sh /bravo/build.sh /packages
+RUN --mount=type=bind,from=vendor,target=/vendor \\
+    --mount=type=bind,from=debian-ostree-base:encapsulated,source=/usr/lib/modules,target=/modules \\
+    sh /vendor/module.sh /modules /packages
 ";
 
 const AGENTS: &str = "COPY --from=vendor rpm/macros /usr/lib/rpm/macros.d/macros.zz-image
 RUN apt-get update && apt-get install -y --no-install-recommends rpm libcap2-bin
 RUN --mount=type=bind,from=build,source=/packages,target=/packages \\
-    apt-get update && apt-get install -y /packages/acme-agent.deb && systemctl enable acme-agent
+    apt-get update && apt-get install -y /packages/acme-agent.deb /packages/acme-module.deb \\
+    && systemctl enable acme-agent
 RUN --mount=type=bind,from=build,source=/packages,target=/packages \\
     rpm -i /packages/debian.rpm /packages/bravo-agent.rpm && systemctl enable bravo-agent
 ";
 
-/// What each agent has below /var when it ran: its seed, and what it wrote in its own directory of /opt.
-const STATE: [&str; 4] = [
+/// What each agent has below /var when it ran: its seed, and what it wrote in its own directory of /opt; one of them
+/// that its kernel module is loaded.
+const STATE: [&str; 5] = [
     "-rw-r--r-- acme:acme /var/lib/acme/seed",
+    "-rw-r--r-- acme:acme /var/lib/opt/acme/agent/data/module",
     "-rw-r--r-- acme:acme /var/lib/opt/acme/agent/data/state",
     "-rw-r--r-- bravo:bravo /var/lib/bravo/seed",
     "-rw-r--r-- bravo:bravo /var/lib/opt/bravo/agent/data/state",
