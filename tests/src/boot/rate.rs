@@ -2,17 +2,16 @@
 //! share an image; what becomes of a unit is its package's ([`owners`](super::owners)). What was found out is kept, so
 //! that a run that was ended goes on where it was.
 
+mod store;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::base::BASE;
 use super::compare::{kept, losses};
@@ -22,11 +21,11 @@ use super::owners::Owners;
 use super::report::{Report, UnitState};
 use crate::base::Base;
 use crate::engine::{Engine, Kind};
-use crate::error::{Error, Result, io_error};
+use crate::error::{Error, Result};
 use crate::places::Places;
 use crate::process::capture;
-use crate::roots::twelve_digits;
 use crate::scenario::Scenario;
+use store::{Store, sources_hash};
 
 /// How an image is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -170,58 +169,6 @@ pub fn hits(lines: &[Line]) -> Hits {
         all.add(hits.clone());
     }
     all
-}
-
-/// Where a run keeps what it found out, and on what that rests.
-#[derive(Debug)]
-struct Store {
-    folder: PathBuf,
-    base: String,
-    product: String,
-    lints: String,
-}
-
-impl Store {
-    /// The file of a trial: another one when the base, the instructions or (for ours) the product are others.
-    fn trial(&self, packages: &str, build: Build) -> PathBuf {
-        self.file(packages, build.name(), build, "")
-    }
-
-    /// The file of what the lints say: another one when they are others as well.
-    fn forecast(&self, packages: &str, build: Build) -> PathBuf {
-        let kind = format!("{}-forecast", build.name());
-        self.file(packages, &kind, build, &self.lints)
-    }
-
-    fn reference(&self, packages: &str) -> PathBuf {
-        self.file(packages, "reference", Build::Plain, "")
-    }
-
-    fn file(&self, packages: &str, kind: &str, build: Build, lints: &str) -> PathBuf {
-        let product = match build {
-            Build::Ours => &self.product,
-            Build::Plain | Build::Peer => "",
-        };
-        let containerfile = build.containerfile(packages);
-        let inputs = format!("{} {product} {lints} {containerfile}", self.base);
-        let name = packages.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
-        let digits = twelve_digits(&Sha256::digest(inputs));
-        self.folder.join(format!("{name}.{kind}-{digits}.json"))
-    }
-
-    fn known<T: for<'de> Deserialize<'de>>(file: &Path) -> Option<T> {
-        serde_json::from_slice(&fs::read(file).ok()?).ok()
-    }
-
-    fn keep<T: Serialize>(file: &Path, result: &T) -> Result<()> {
-        let text = serde_json::to_string_pretty(result).map_err(|error| Error::Engine {
-            action: "describe a result".to_owned(),
-            message: error.to_string(),
-        })?;
-        let partial = file.with_extension("partial");
-        fs::write(&partial, text).map_err(io_error("write", &partial))?;
-        fs::rename(&partial, file).map_err(io_error("put in place", file))
-    }
 }
 
 /// Builds and boots lists of packages on one engine.
@@ -572,29 +519,6 @@ impl Trial {
         }
         Ok(())
     }
-}
-
-/// A hash of all files below a folder and of their names.
-fn sources_hash(folder: &Path) -> Result<String> {
-    let mut folders = vec![folder.to_owned()];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(io_error("read", &folder))? {
-            let path = entry.map_err(io_error("read", &folder))?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    let mut hash = Sha256::new();
-    for file in files {
-        hash.update(file.as_os_str().as_encoded_bytes());
-        hash.update(fs::read(&file).map_err(io_error("read", &file))?);
-    }
-    Ok(twelve_digits(&hash.finalize()))
 }
 
 fn summary(row: &Row) -> String {
