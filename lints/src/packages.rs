@@ -76,14 +76,46 @@ pub(crate) struct Package {
 impl Package {
     /// The users of /etc/passwd that its installation makes: whom its script names.
     pub(crate) fn users<'a>(&self, image: &'a Image<'_>) -> Vec<User<'a>> {
-        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
-        let words = self.words.get_or_init(|| {
-            let script = text_of(image, &self.script);
-            let words = uncommented(&script).flat_map(|line| line.split(|byte| !is_name(byte)));
-            words.map(<[u8]>::to_vec).collect()
-        });
+        let words = self.words(image);
         let users = image.users().map(|(_, user)| user);
         users.filter(|user| words.contains(user.name)).collect()
+    }
+
+    /// The groups of /etc/group that its installation makes and its configuration names, but those of its users.
+    pub(crate) fn configured_groups<'a>(&self, image: &'a Image<'_>) -> Vec<&'a [u8]> {
+        let words = self.words(image);
+        let names = image.groups().map(|(_, group)| group.name);
+        let is_users = |name: &[u8]| image.users().any(|(_, user)| user.name == name);
+        let made: Vec<&[u8]> = names
+            .filter(|name| words.contains(*name) && !is_users(name))
+            .collect();
+        if made.is_empty() {
+            return made;
+        }
+        let mut configured = BTreeSet::new();
+        for path in &self.etc {
+            let path = String::from_utf8_lossy(path);
+            let text = text_of(image, path.trim_start_matches('/'));
+            for line in uncommented(&text) {
+                configured.extend(
+                    words_of(line)
+                        .filter(|word| made.contains(word))
+                        .map(<[u8]>::to_vec),
+                );
+            }
+        }
+        made.into_iter()
+            .filter(|name| configured.contains(*name))
+            .collect()
+    }
+
+    /// The words of the script that runs after its installation.
+    fn words(&self, image: &Image<'_>) -> &BTreeSet<Vec<u8>> {
+        self.words.get_or_init(|| {
+            let script = text_of(image, &self.script);
+            let words = uncommented(&script).flat_map(words_of);
+            words.map(<[u8]>::to_vec).collect()
+        })
     }
 
     /// Whether its programs are told to use a directory: a configuration file names it or, of logs, something in
@@ -149,6 +181,11 @@ pub(crate) fn named_by_script(script: &[u8]) -> BTreeSet<Vec<u8>> {
 
 fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.+@".contains(&byte)
+}
+
+fn words_of(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+    line.split(move |byte| !is_name(byte))
 }
 
 /// The content of a small file; nothing of a directory or anything else.

@@ -116,6 +116,13 @@ pub enum Reason {
         /// The package.
         package: String,
     },
+    /// A group is missing that the installation of the unit's package has made and its configuration names.
+    PackageGroup {
+        /// The group's name.
+        group: String,
+        /// The package.
+        package: String,
+    },
     /// A user of the unit may not look into a directory, whose mode or owner the import loses.
     Unreachable {
         /// The directory.
@@ -151,7 +158,9 @@ impl Reason {
     /// How sure the unit fails.
     pub fn certainty(&self) -> Certainty {
         match self {
-            Self::PackageUser { .. } | Self::Unreachable { .. } => Certainty::Likely,
+            Self::PackageUser { .. } | Self::PackageGroup { .. } | Self::Unreachable { .. } => {
+                Certainty::Likely
+            }
             Self::State { is_likely, .. } if *is_likely => Certainty::Likely,
             Self::State { .. } => Certainty::Possible,
             _ => Certainty::Certain,
@@ -173,6 +182,7 @@ impl Reason {
             Self::Environment(_)
             | Self::Requires { .. }
             | Self::PackageUser { .. }
+            | Self::PackageGroup { .. }
             | Self::Unreachable { .. }
             | Self::State { .. } => None,
         }
@@ -490,6 +500,13 @@ impl Trial<'_> {
                 failures.push((reason, self.as_a_whole()));
             }
         }
+        for group in package.configured_groups(self.image) {
+            if !self.machine.accounts.groups.contains(group) {
+                let (group, package) = (text(group), package.name.clone());
+                let reason = Reason::PackageGroup { group, package };
+                failures.push((reason, self.as_a_whole()));
+            }
+        }
         for path in &package.var {
             if self.machine.lacks(path) && !made(path) {
                 let is_likely = package.configures(self.image, path);
@@ -608,6 +625,14 @@ impl Trial<'_> {
             | (Place::Directory, "FileIsExecutable" | "FileNotEmpty")
             | (Place::File(_), "PathIsDirectory" | "DirectoryNotEmpty") => Some(false),
             (_, "PathExists") | (Place::Directory, "PathIsDirectory") => Some(true),
+            // What is in /etc is the image's, but for what people put there.
+            (Place::Directory, "DirectoryNotEmpty") if path.starts_with(b"/etc/") => {
+                let names = self
+                    .image
+                    .tree
+                    .names(path.strip_prefix(b"/").unwrap_or(&path));
+                names.ok().map(|names| !names.is_empty())
+            }
             (Place::File(Some((_, meta))), "FileIsExecutable") => Some(meta.is_executable()),
             (Place::File(Some((_, meta))), "FileNotEmpty") => Some(meta.size > 0),
             _ => None,

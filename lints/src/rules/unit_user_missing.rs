@@ -48,15 +48,19 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         Some((message, help))
     });
     findings.extend(image.predictions().iter().filter_map(|prediction| {
-        let Reason::PackageUser { user, package } = &prediction.reason else {
-            return None;
+        let (what, name, package, letter) = match &prediction.reason {
+            Reason::PackageUser { user, package } => ("user", user, package, 'u'),
+            Reason::PackageGroup { group, package } => ("group", group, package, 'g'),
+            _ => return None,
         };
         let (unit, on) = (&prediction.unit, prediction.fails_on.text());
         let finding = RULE.finding(
             format!(
-                "{unit} probably fails {on}: there is no user {user}, made by package {package}"
+                "{unit} probably fails {on}: there is no {what} {name}, made by package {package}"
             ),
-            format!("declare it in sysusers.d, with the id that the image has: `u {user} ID`"),
+            format!(
+                "declare it in sysusers.d, with the id that the image has: `{letter} {name} ID`"
+            ),
             vec![prediction.place.file.clone()],
         );
         let severity = Severity::Warning;
@@ -130,6 +134,36 @@ mod tests {
              local, made by package acme"
         );
         assert_eq!((found.len(), found[0].severity), (1, Severity::Warning));
+    }
+
+    #[test]
+    fn a_group_that_the_package_has_made_and_configured_is_missed_too() {
+        let list = "/etc/acme.conf\n/usr/lib/systemd/system/acme.service\n";
+        let found = |conf: &str| {
+            service("ExecStart=\nExecStart=/bin/sh")
+                .file("etc/group", "local:x:950:\nadmins:x:951:\n")
+                .file("etc/acme.conf", conf)
+                .file("var/lib/dpkg/info/acme.list", list)
+                .file(
+                    "var/lib/dpkg/info/acme.postinst",
+                    "addgroup --system admins\n",
+                )
+                .messages_of(&RULE)
+        };
+        let message = "acme.service probably fails on machines upgraded to the image: there is no group admins, \
+                       made by package acme";
+        assert_eq!(found("SystemGroup admins"), [message]);
+        assert_eq!(found("# SystemGroup admins"), [""; 0]);
+    }
+
+    #[test]
+    fn a_unit_that_waits_for_configuration_does_not_fail() {
+        let text = "User=gone\n[Unit]\nConditionPathExists=|/etc/acme.conf\n\
+                    ConditionDirectoryNotEmpty=|/etc/acme.d\n";
+        let skipped = service(text).directory("etc/acme.d");
+        assert_eq!(skipped.messages_of(&RULE), [""; 0]);
+        let started = service(text).file("etc/acme.d/a", "");
+        assert_eq!(started.messages_of(&RULE).len(), 1);
     }
 
     #[test]

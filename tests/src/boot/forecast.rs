@@ -115,7 +115,10 @@ impl Forecast {
             }
         }
         for unit in &lost {
-            let is_expected = reasons.contains_key(unit.as_str());
+            // What a socket or a path starts again and again takes it down.
+            let started = started_by(unit).filter(|service| failed(service));
+            let is_expected = reasons.contains_key(unit.as_str())
+                || started.is_some_and(|service| reasons.contains_key(service.as_str()));
             if !is_expected && !self.required_by(unit).iter().any(|needed| failed(needed)) {
                 hits.false_negatives.push(told(unit, String::new()));
             }
@@ -136,6 +139,14 @@ impl Forecast {
         }
         found
     }
+}
+
+/// The service that a socket or a path starts, as far as their names tell.
+fn started_by(unit: &str) -> Option<String> {
+    let (name, kind) = unit.rsplit_once('.')?;
+    ["socket", "path"]
+        .contains(&kind)
+        .then(|| format!("{name}.service"))
 }
 
 /// What was said of a unit, or came of it unsaid.
@@ -295,6 +306,24 @@ mod tests {
         let hits = hits(&said, Way::Fresh, &machine);
         assert_eq!(hits.counts(), [1, 0, 0]);
         assert_eq!(hits.true_positives[0].to_string(), "fresh: a.service why");
+    }
+
+    #[test]
+    fn a_socket_that_its_failing_service_takes_down_is_none() {
+        let reference = Report {
+            units: units(&[("a.service", "active"), ("a.socket", "active")]),
+            ..Report::default()
+        };
+        let machine = units(&[("a.service", "inactive"), ("a.socket", "failed")]);
+        let said = |said: &[Expected]| {
+            let forecast = Forecast {
+                expected: said.iter().cloned().collect(),
+                ..Forecast::default()
+            };
+            forecast.compare(Way::Fresh, &reference, &machine).counts()
+        };
+        assert_eq!(said(&[expected("a.service", true)]), [1, 0, 0]);
+        assert_eq!(said(&[]), [0, 0, 2]);
     }
 
     #[test]

@@ -9,12 +9,14 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::process::capture;
 
-/// Prints what dpkg knows, in the image: packages with what they provide and what they ask for, then the files that
-/// units are made of.
+/// Prints what dpkg knows, in an image: packages with what they provide and what they ask for, then the files that
+/// units are made of. The base image's /var is empty.
 const ASK: &str = r"
-dpkg-query --show --showformat='${Package};${Provides};${Pre-Depends}, ${Depends}, ${Recommends}\n'
+cd /usr/lib/sysimage/dpkg
+dpkg-query --admindir=. --show \
+    --showformat='${Package};${Provides};${Pre-Depends}, ${Depends}, ${Recommends}\n'
 echo ---
-cd /var/lib/dpkg/info
+cd info
 grep -E '/systemd/system/[^/]*[.]|^/etc/init.d/.' -- *.list
 ";
 
@@ -26,20 +28,26 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Those in an image that was built without osderive.
+    /// Those in an image that was built on a base image.
     ///
     /// # Errors
-    /// When the engine does not run it.
-    pub(super) fn of(engine: &Engine, image: &str, packages: &str) -> Result<Self> {
-        let mut run = engine.docker();
-        run.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"])
-            .args([image, "-c", ASK]);
-        let known = capture(&format!("ask dpkg in {image}"), &mut run)?;
-        Ok(Self::read(&known, packages))
+    /// When the engine does not run them.
+    pub(super) fn of(engine: &Engine, image: &str, base: &str, packages: &str) -> Result<Self> {
+        let ask = |image: &str| {
+            let mut run = engine.docker();
+            run.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"])
+                .args([image, "-c", ASK]);
+            capture(&format!("ask dpkg in {image}"), &mut run)
+        };
+        Ok(Self::read(&ask(image)?, &ask(base)?, packages))
     }
 
-    fn read(known: &str, packages: &str) -> Self {
-        let (installed, files) = known.split_once("---\n").unwrap_or((known, ""));
+    fn read(known: &str, base: &str, packages: &str) -> Self {
+        let parts = |known| str::split_once(known, "---\n").unwrap_or((known, ""));
+        let name = |line: &'_ str| line.split(';').next().unwrap_or_default().to_owned();
+        // What the base has nobody brought, and what it would like to have neither.
+        let of_base: BTreeSet<String> = parts(base).0.lines().map(name).collect();
+        let (installed, files) = parts(known);
         let mut providers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for line in installed.lines() {
@@ -55,7 +63,7 @@ impl Owners {
         for package in packages.split_whitespace() {
             let mut queue = vec![package];
             while let Some(name) = queue.pop() {
-                if brings.entry(name).or_default().insert(package) {
+                if !of_base.contains(name) && brings.entry(name).or_default().insert(package) {
                     queue.extend(providers.get(name).into_iter().flatten());
                     queue.extend(wanted.get(name).into_iter().flatten());
                 }
@@ -102,22 +110,26 @@ fn names(list: &str) -> Vec<&str> {
 mod tests {
     use super::*;
 
+    const BASE: &str = "base;;, daemon\n---\n";
+
     const KNOWN: &str = "\
-base;;\n\
+base;;, daemon\n\
 web;;, base (>= 1), web-daemon:any (= 2) | other, mta\n\
 web-daemon;;, , \n\
 mail;mta (= 1), mail;, base, \n\
 sql;;, base, sql-common\n\
 sql-common;;, , \n\
+time;daemon;, , \n\
 ---\n\
 base.list:/usr/lib/systemd/system/base.service\n\
 web-daemon.list:/usr/lib/systemd/system/web.service\n\
 mail.list:/etc/init.d/mail\n\
+time.list:/usr/lib/systemd/system/time.service\n\
 sql-common:amd64.list:/usr/lib/systemd/system/sql@.service\n";
 
     fn owners(unit: &str) -> Vec<&'static str> {
-        let owners = Owners::read(KNOWN, "web sql");
-        let all = ["web", "sql"].into_iter();
+        let owners = Owners::read(KNOWN, BASE, "web sql time");
+        let all = ["web", "sql", "time"].into_iter();
         all.filter(|package| owners.is_of(unit, package)).collect()
     }
 
@@ -133,8 +145,13 @@ sql-common:amd64.list:/usr/lib/systemd/system/sql@.service\n";
     }
 
     #[test]
-    fn what_both_brought_or_nobody_is_of_both() {
-        assert_eq!(owners("base.service"), ["web", "sql"]);
-        assert_eq!(owners("unknown.service"), ["web", "sql"]);
+    fn what_nobody_brought_is_everybodys() {
+        assert_eq!(owners("base.service"), ["web", "sql", "time"]);
+        assert_eq!(owners("unknown.service"), ["web", "sql", "time"]);
+    }
+
+    #[test]
+    fn what_the_base_would_like_to_have_is_not_of_all_who_need_the_base() {
+        assert_eq!(owners("time.service"), ["time"]);
     }
 }

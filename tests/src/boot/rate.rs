@@ -314,7 +314,7 @@ impl<'a> Rate<'a> {
         let name = &image.built()?.0;
         let reference = Reference {
             report: harness.boot_mutable(name)?,
-            owners: Owners::of(self.engine, name, image.packages)?,
+            owners: Owners::of(self.engine, name, BASE, image.packages)?,
         };
         Store::keep(&file, &reference)?;
         Ok(reference)

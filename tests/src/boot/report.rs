@@ -75,7 +75,7 @@ impl Report {
 
     /// The status of a unit that failed, restarts or still starts; no lines of any other.
     pub fn status(&self, unit: &str) -> &[String] {
-        // Each begins with a mark and the name: `× a.service - A`.
+        // Each begins with a mark and the name: `x a.service - A`.
         let named = |line: &String| line.split(' ').nth(1) == Some(unit);
         let Some(start) = self.failures.iter().position(named) else {
             return &[];
@@ -93,9 +93,10 @@ impl Report {
     }
 }
 
-/// Whether a line of a status is one of the journal, which begins with the month.
+/// Whether a line of a status is one of the journal, which begins with the month; a mark may be a letter, too.
 fn is_log(line: &str) -> bool {
-    line.starts_with(|letter: char| letter.is_ascii_alphabetic())
+    let mut letters = line.chars().take(2);
+    letters.all(|letter| letter.is_ascii_alphabetic())
 }
 
 fn unit(line: &str) -> Option<(String, UnitState)> {
@@ -127,8 +128,8 @@ mod tests {
     #[test]
     fn a_status_is_its_units_alone() {
         let text = "@@failures\n\
-            × a.service - A\n     Active: failed\n\nNov 27 10:00:00 localhost a[9]: no user\n\
-            ● b.service - B\n     Active: activating\n@@end\n";
+            x a.service - A\n     Active: failed\n\nNov 27 10:00:00 localhost a[9]: no user\n\
+            * b.service - B\n     Active: activating\n@@end\n";
         let report = Report::read(text).unwrap();
         assert_eq!(report.status("a.service").len(), 4);
         assert_eq!(report.status("b.service").len(), 2);
