@@ -17,8 +17,9 @@ const OVERLAYFS: FsWord = 0x794c_7630;
 /// File times come from a clock that may be a tick behind (`CLOCK_REALTIME_COARSE`), 10 ms at the most.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The engine makes mount points, and so directories of the layer, between the layer and the step.
-const SET_UP: i64 = 1;
+/// The engine makes mount points, and so directories of the layer, between the layer and the step: in milliseconds
+/// mostly, in seconds where the disk is busy.
+const SET_UP: i64 = 10;
 
 /// The moment at which a step began.
 #[derive(Clone, Copy, Debug)]
