@@ -10,7 +10,7 @@ use crate::model::passwd::User;
 use crate::model::unit_name::{UnitName, expand};
 use crate::model::units::{Command, boolean, commands};
 use crate::packages::{self, Package};
-use crate::tree::{Kind, PROGRAM_START};
+use crate::tree::{Kind, MAX_SCRIPT, PROGRAM_START};
 use crate::units::{Dependency, Setting, Start, State, Unit};
 
 /// Where systemd and shells look for a program without a path.
@@ -22,9 +22,6 @@ const PROGRAM_PATH: [&str; 6] = [
     "/sbin",
     "/bin",
 ];
-
-/// Bytes of a script at most; what has more is a program with a script before it.
-const MAX_SCRIPT_BYTES: u64 = 256 << 10;
 
 /// One unit that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -567,11 +564,19 @@ impl Trial<'_> {
     /// The content of a program, if it is a script.
     fn script(&self, program: &[u8]) -> Option<Vec<u8>> {
         let program = expand(program, &self.unit.name)?;
-        let Place::File(Some((at, _))) = self.machine.place(&program) else {
+        let Place::File(Some((at, meta))) = self.machine.place(&program) else {
             return None;
         };
-        let script = self.image.tree.read(&at, MAX_SCRIPT_BYTES).ok()??;
-        script.starts_with(b"#!").then_some(script)
+        let mut file = self.image.tree.open(&at).ok()??;
+        let mut script = Vec::new();
+        // Most programs are none, and of these no more is read.
+        let mut start = file.by_ref().take(PROGRAM_START);
+        start.read_to_end(&mut script).ok()?;
+        if !script.starts_with(b"#!") || meta.size > MAX_SCRIPT {
+            return None;
+        }
+        file.read_to_end(&mut script).ok()?;
+        Some(script)
     }
 
     /// Whether a condition keeps the unit from starting, as far as files decide it: such a unit

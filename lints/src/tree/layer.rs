@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tar::EntryType;
 
-use super::{Kind, LARGE, PROGRAM_START};
+use super::{Kind, LARGE, MAX_SCRIPT, PROGRAM_START};
 use crate::oci::{Blob, Headers, Member};
 
 /// Bytes of a file that is kept at most.
@@ -18,6 +18,9 @@ const BEGINNING: u64 = 4096;
 
 /// Bytes of all files that are kept at most.
 const MAX_KEPT: u64 = 32 << 20;
+
+/// The same of scripts, of which some are of units and none is told from the others here.
+const MAX_KEPT_SCRIPTS: u64 = 8 << 20;
 
 /// Entries of an image at most, and bytes of their names: what an index of them takes in memory has
 /// a limit, whatever a layer holds.
@@ -108,6 +111,7 @@ pub(super) enum Place {
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     kept: AtomicU64,
+    scripts: AtomicU64,
     entries: AtomicU64,
     names: AtomicU64,
 }
@@ -115,6 +119,11 @@ pub(super) struct Budget {
 impl Budget {
     fn keeps(&self, size: u64) -> bool {
         self.kept.fetch_add(size, Ordering::Relaxed) + size <= MAX_KEPT
+    }
+
+    fn keeps_script(&self, size: u64) -> bool {
+        size <= MAX_SCRIPT
+            && self.scripts.fetch_add(size, Ordering::Relaxed) + size <= MAX_KEPT_SCRIPTS
     }
 
     fn count(&self, member: &Member) -> io::Result<()> {
@@ -153,14 +162,19 @@ pub(super) fn changes(blob: &Blob, budget: &Budget) -> io::Result<Vec<Change>> {
             Place::Kept(headers.content(member.size)?.into())
         } else {
             let known = beginning(&member);
-            let begin = if known > 0 && budget.keeps(known) {
+            let mut begin = if known > 0 && budget.keeps(known) {
                 headers.content(known)?
             } else {
                 Vec::new()
             };
-            Place::At {
-                offset: member.offset,
-                begin: begin.into(),
+            if begin.starts_with(b"#!") && budget.keeps_script(member.size) {
+                begin.extend(headers.content(member.size - known)?);
+                Place::Kept(begin.into())
+            } else {
+                Place::At {
+                    offset: member.offset,
+                    begin: begin.into(),
+                }
             }
         };
         changes.extend(change(path, member, place));

@@ -195,6 +195,9 @@ pub const MAX_PATHS: usize = 10_000;
 /// (`BINPRM_BUF_SIZE`).
 pub const PROGRAM_START: u64 = 256;
 
+/// Bytes of a script that is read at most; what has more is a program with a script before it.
+pub const MAX_SCRIPT: u64 = 64 << 10;
+
 /// Bytes from which on a file is worth a look for duplicates.
 pub const LARGE: u64 = 1 << 20;
 

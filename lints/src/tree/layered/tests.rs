@@ -248,23 +248,28 @@ fn a_large_file_is_read_from_its_layer_again() {
 }
 
 #[test]
-fn what_runs_a_program_is_known_without_reading_its_layer_again() {
+fn scripts_and_what_runs_a_program_are_known_without_reading_their_layer_again() {
     let script = [b"#!/bin/sh\n", &[b'x'; 1000][..]].concat();
+    let large = [script.clone(), vec![b'x'; 1 << 17]].concat();
     let layer = LayerTar::new()
         .program("usr/bin/script", &script)
+        .program("usr/bin/large", &large)
+        .program("usr/bin/program", [b'x'; 1000])
         .program("usr/bin/short", "#!/bin/sh")
         .file("usr/bin/data", &script);
     let tree = TestImage::new().layer(layer).read().expect("an image");
     let known = |path: &str| match &tree.index.at(path.as_bytes()).expect("a file").place {
         Place::At { begin, .. } => begin.len(),
-        other => panic!("{path}: {other:?}"),
+        Place::Kept(content) => content.len(),
+        other @ Place::Sparse => panic!("{path}: {other:?}"),
     };
-    let names = ["usr/bin/script", "usr/bin/short", "usr/bin/data"];
-    assert_eq!(names.map(known), [256, 9, 0]);
-    assert_eq!(
-        text(&tree, "usr/bin/script").map(String::into_bytes),
-        Some(script)
-    );
+    let names = ["script", "large", "program", "short", "data"];
+    let names = names.map(|name| format!("usr/bin/{name}"));
+    assert_eq!(names.map(|name| known(&name)), [1010, 256, 256, 9, 0]);
+    for (name, content) in [("usr/bin/script", script), ("usr/bin/large", large)] {
+        let read = text(&tree, name).map(String::into_bytes);
+        assert!(read == Some(content), "{name}");
+    }
 }
 
 #[test]
