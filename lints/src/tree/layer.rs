@@ -55,6 +55,9 @@ const KEPT: [&str; 20] = [
     "var/roothome",
 ];
 
+/// What programs begin with that are no scripts.
+const ELF: &[u8] = b"\x7fELF";
+
 /// A whiteout's name begins so (image-spec `layer.md`, "Whiteouts"), one for all that lower layers have
 /// in a directory is named [`OPAQUE`]; what else begins with two is AUFS's own.
 const WHITEOUT: &[u8] = b".wh.";
@@ -156,19 +159,19 @@ pub(super) fn changes(blob: &Blob, budget: &Budget) -> io::Result<Vec<Change>> {
                 continue;
             }
         };
-        let place = if !member.is_whole {
-            Place::Sparse
-        } else if is_read_by_rules(&path, member.size) && budget.keeps(member.size) {
-            Place::Kept(headers.content(member.size)?.into())
-        } else {
-            let known = beginning(&member);
+        let place = if member.is_whole {
+            let is_read = is_read_by_rules(&path, member.size);
+            let known = beginning(&member, is_read);
             let mut begin = if known > 0 && budget.keeps(known) {
                 headers.content(known)?
             } else {
                 Vec::new()
             };
-            if begin.starts_with(b"#!") && budget.keeps_script(member.size) {
-                begin.extend(headers.content(member.size - known)?);
+            let rest = member.size - begin.len() as u64;
+            // Rules read no more of a program than what runs it, wherever it is.
+            let is_kept = is_read && !begin.starts_with(ELF) && budget.keeps(rest);
+            if is_kept || (begin.starts_with(b"#!") && budget.keeps_script(member.size)) {
+                begin.extend(headers.content(rest)?);
                 Place::Kept(begin.into())
             } else {
                 Place::At {
@@ -176,6 +179,8 @@ pub(super) fn changes(blob: &Blob, budget: &Budget) -> io::Result<Vec<Change>> {
                     begin: begin.into(),
                 }
             }
+        } else {
+            Place::Sparse
         };
         changes.extend(change(path, member, place));
     }
@@ -275,10 +280,10 @@ fn clean(path: &[u8]) -> Result<Vec<u8>, &'static str> {
 }
 
 /// How much of a file's beginning is kept.
-fn beginning(member: &Member) -> u64 {
+fn beginning(member: &Member, is_read: bool) -> u64 {
     if member.size >= LARGE {
         BEGINNING
-    } else if member.mode & 0o111 != 0 {
+    } else if is_read || member.mode & 0o111 != 0 {
         PROGRAM_START.min(member.size)
     } else {
         0
