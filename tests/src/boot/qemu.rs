@@ -37,8 +37,8 @@ const MACHINE: &[&str] = &[
 ];
 
 /// An emulated processor is ten times slower than those that systemd's limits are made for, and slower
-/// still beside another one (kernel-command-line(7)).
-const SLOW: &str = "systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600";
+/// still beside another one (kernel-command-line(7)). What does not start at all must have failed before [`PATIENCE`] ends.
+const SLOW: &str = "systemd.default_timeout_start_sec=300 systemd.default_device_timeout_sec=300";
 
 /// What runs the machine's processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
