@@ -82,7 +82,7 @@ impl Before {
                 identity: identity::Snapshot::take(&place)?,
                 kernel: kernel::Snapshot::take(&place)?,
                 opt: opt::Before::take(rootfs)?,
-                metadata: joined(directories)?,
+                metadata: directories.join().unwrap_or_else(|panic| resume_unwind(panic))?,
                 prelude: prelude?,
             })
         })
@@ -94,10 +94,6 @@ impl Before {
             None => Ok(Settled::default()),
         }
     }
-}
-
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Commits a root file system, after a step's command or by hand.
@@ -116,14 +112,10 @@ pub(crate) fn commit(
     let prelude = before.and_then(|before| before.prelude.as_ref());
     let ids = before.map(|before| before.keep_ids(rootfs, &mut tell));
     let ids = ids.transpose()?.unwrap_or_default();
-    // Neither looks at what the other does, and both take long.
-    let (left, owned) = thread::scope(|scope| {
-        let began = before.map(|before| before.began);
-        let owned = scope.spawn(move || metadata::Owned::take(&Place::of(rootfs), began));
-        let left = prelude.map(|prelude| prelude.take_away(rootfs));
-        (left, joined(owned))
-    });
-    let (left, owned) = (left.transpose()?, owned?);
+    let left = prelude.map(|prelude| prelude.take_away(rootfs));
+    let left = left.transpose()?;
+    let began = before.map(|before| before.began);
+    let owned = metadata::Owned::take(&Place::of(rootfs), began)?;
     let settled = settle(
         rootfs,
         before,
@@ -182,7 +174,11 @@ fn settle(
     tell: Tell<'_>,
 ) -> Result<Settled> {
     let place = Place::of(rootfs);
-    let mut settled = accounts::settle(rootfs, before.map(|before| &before.accounts), tell)?;
+    // All account files are in /etc.
+    let mut settled = match (before, owned) {
+        (Some(_), None) => Settled::default(),
+        _ => accounts::settle(rootfs, before.map(|before| &before.accounts), tell)?,
+    };
     let nothing = Entries::new();
     let opt_before = before.map(|before| {
         let lower = before.prelude.as_ref().map_or(&nothing, Prelude::lower);

@@ -100,6 +100,8 @@ fn rustflags(workspace: &Path) -> String {
     );
     [
         "-Ctarget-feature=+crt-static".to_owned(),
+        // Without relocations to do at each start, of which a build has many.
+        "-Crelocation-model=static".to_owned(),
         format!("--remap-path-prefix={}=/osderive", workspace.display()),
         format!("--remap-path-prefix={}=/cargo", home.display()),
     ]

@@ -73,27 +73,32 @@ impl Snapshot {
             machine_id: read(place, &machine_id, MAX_ID_BYTES)?,
             files: BTreeMap::new(),
         };
-        for path in own_files(etc) {
-            seen.add(place, path)?;
-        }
-        for (path, _) in secret_places(place, etc) {
-            seen.add(place, path.clone())?;
-            for name in place.names(&path).unwrap_or_default() {
-                seen.add(place, path.join(name))?;
-            }
-        }
+        let secrets = secret_places(place, etc);
+        let secrets = secrets.into_iter().map(|(path, _)| path);
+        let directories = seen.add(place, own_files(etc).chain(secrets).collect())?;
+        let in_directories = directories.into_iter().flat_map(|path| {
+            let names = place.names(&path).unwrap_or_default().into_iter();
+            names.map(move |name| path.join(name))
+        });
+        seen.add(place, in_directories.collect())?;
         Ok(seen)
     }
 
-    fn add(&mut self, place: &Place<'_>, path: PathBuf) -> Result<()> {
-        let found = unless_hidden(place.meta(&path)).told("look at", &path)?;
-        if let Some(found) = found.flatten()
-            && found.look.kind == EntryKind::File
-            && !found.is_mount
-        {
-            self.files.insert(path, found);
+    /// Takes in the regular files among what stands at the paths; answers with the directories.
+    fn add(&mut self, place: &Place<'_>, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+        let metas = place.metas(paths.iter().map(PathBuf::as_path));
+        let metas = metas.told("look at", Path::new(self.etc))?;
+        let mut directories = Vec::new();
+        for (path, meta) in paths.into_iter().zip(metas) {
+            match meta.filter(|meta| !meta.is_mount) {
+                Some(meta) if meta.look.kind == EntryKind::File => {
+                    self.files.insert(path, meta);
+                }
+                Some(meta) if meta.look.kind == EntryKind::Directory => directories.push(path),
+                _ => {}
+            }
         }
-        Ok(())
+        Ok(directories)
     }
 }
 

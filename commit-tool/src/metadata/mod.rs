@@ -23,15 +23,15 @@ pub(crate) fn plan(
         Some((before, began)) => (before, Some(began)),
         None => (&Snapshot::take(place)?, None),
     };
-    let after = before.again(place, began)?;
+    let (before, after) = before.again(place, began)?;
     let mut plan = Plan::default();
-    plan.settled.findings.extend(plan::finding(before, &after));
+    plan.settled.findings.extend(plan::finding(&before, &after));
     if let Some(owned) = owned {
         let owned = owned.again(place)?;
-        if *before != after || !owned.0.is_empty() {
+        if before != after || !owned.0.is_empty() {
             let accounts = observe::Accounts::read(place);
             let declared = observe::Declared::read(rootfs)?;
-            let lines = plan::lines(before, &after, &owned, &accounts, &declared);
+            let lines = plan::lines(&before, &after, &owned, &accounts, &declared);
             plan.actions.extend(lines);
         }
     }

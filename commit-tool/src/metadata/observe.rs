@@ -37,9 +37,12 @@ pub(super) const DYNAMIC: RangeInclusive<u32> = 100..=999;
 /// The twelve permission bits, the uid and the gid.
 pub(super) type Metadata = (u32, u32, u32);
 
-/// Directories with their metadata at one moment.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Snapshot(pub(super) BTreeMap<PathBuf, Metadata>);
+/// Directories with their metadata at one moment. Sorting hundreds of paths takes time, and most steps change none.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot(Vec<(PathBuf, Metadata)>);
+
+/// Sorted.
+pub(super) type Directories = BTreeMap<PathBuf, Metadata>;
 
 impl Snapshot {
     /// Looks at them.
@@ -51,37 +54,42 @@ impl Snapshot {
         Ok(seen)
     }
 
-    /// Looks again at those that are still there, where the step that `began` may have changed something.
-    pub(super) fn again(&self, place: &Place<'_>, began: Option<Began>) -> Result<Self> {
-        let mut now = Self::default();
+    /// Those of /etc and /usr in which the step that `began` may have changed something, and what those that are still
+    /// there are now.
+    pub(super) fn again(
+        &self,
+        place: &Place<'_>,
+        began: Option<Began>,
+    ) -> Result<(Directories, Directories)> {
+        let (mut before, mut now) = (Directories::new(), Directories::new());
         for top in [ETC, USR].map(Path::new) {
-            let of_top = self.0.iter().filter(|(path, _)| path.starts_with(top));
             if is_as_before(place.meta(top).told("look at", top)?.as_ref(), began) {
-                now.0
-                    .extend(of_top.map(|(path, meta)| (path.clone(), *meta)));
                 continue;
             }
-            let paths = of_top.clone().map(|(path, _)| path.as_path());
+            let of_top = self.0.iter().filter(|(path, _)| path.starts_with(top));
+            let of_top: Directories = of_top.cloned().collect();
+            let paths = of_top.keys().map(PathBuf::as_path);
             let metas = place.metas(paths).told("look at", top)?;
-            let there = of_top.zip(metas).filter_map(|((path, _), meta)| {
+            let there = of_top.keys().zip(metas).filter_map(|(path, meta)| {
                 let meta = meta.filter(Meta::is_open_directory)?;
                 Some((path.clone(), metadata(&meta)))
             });
-            now.0.extend(there);
+            now.extend(there);
+            before.extend(of_top);
         }
-        Ok(now)
+        Ok((before, now))
     }
 
     /// Adds the directories below `top`; `counts` is what [`Place::counts_directories`] says.
     fn add(&mut self, place: &Place<'_>, top: &Path, depth: usize, counts: bool) -> Result<()> {
         let mut open = vec![(top.to_owned(), depth)];
         if let Ok(Some(meta)) = place.meta(top) {
-            self.0.insert(top.to_owned(), metadata(&meta));
+            self.0.push((top.to_owned(), metadata(&meta)));
         }
         while let Some((path, depth)) = open.pop() {
             for (name, meta) in place.directories(&path).told("look at", &path)? {
                 let path = path.join(name);
-                self.0.insert(path.clone(), metadata(&meta));
+                self.0.push((path.clone(), metadata(&meta)));
                 let has_none = counts && meta.look.links == NAMES_OF_A_LEAF;
                 if depth > 1 && !has_none {
                     open.push((path, depth - 1));

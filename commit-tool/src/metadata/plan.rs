@@ -14,7 +14,7 @@ use osderive_lints::{
     rules::directory_metadata,
 };
 
-use super::observe::{Accounts, DYNAMIC, Declared, ETC, Metadata, Owned, Snapshot};
+use super::observe::{Accounts, DYNAMIC, Declared, Directories, ETC, Metadata, Owned};
 use crate::{
     files::{Action, shown},
     snippets::TMPFILES_D,
@@ -22,28 +22,28 @@ use crate::{
 };
 
 /// What cannot be repaired: the changed directories of /usr.
-pub(super) fn finding(before: &Snapshot, after: &Snapshot) -> Option<Finding> {
+pub(super) fn finding(before: &Directories, after: &Directories) -> Option<Finding> {
     let lost = changed(before, after).filter(|(path, _)| !path.starts_with(ETC));
     let lost: Vec<String> = lost.map(|(path, _)| shown(path)).collect();
     directory_metadata::finding(&lost)
 }
 
 fn changed<'a>(
-    before: &'a Snapshot,
-    after: &'a Snapshot,
+    before: &'a Directories,
+    after: &'a Directories,
 ) -> impl Iterator<Item = (&'a PathBuf, Metadata)> {
     let is_changed = |(path, now): &(&PathBuf, &Metadata)| {
-        let before = before.0.get(*path);
+        let before = before.get(*path);
         before.is_some_and(|old| old != *now)
     };
-    let changed = after.0.iter().filter(is_changed);
+    let changed = after.iter().filter(is_changed);
     changed.map(|(path, now)| (path, *now))
 }
 
 /// The lines about /etc.
 pub(super) fn lines(
-    before: &Snapshot,
-    after: &Snapshot,
+    before: &Directories,
+    after: &Directories,
     owned: &Owned,
     accounts: &Accounts,
     declared: &Declared,
@@ -54,12 +54,12 @@ pub(super) fn lines(
         .filter(|(path, _)| path.starts_with(ETC))
         .filter_map(|change| Some((change.0, text(change)?)))
         .collect();
-    let mut all: BTreeSet<Vec<u8>> = (after.0.iter())
+    let mut all: BTreeSet<Vec<u8>> = (after.iter())
         .filter_map(|(path, now)| text((path, *now)))
         .collect();
     // One line is enough for a path.
     let is_told = |path: &PathBuf| {
-        let now = after.0.get(path).and_then(|now| text((path, *now)));
+        let now = after.get(path).and_then(|now| text((path, *now)));
         changed.contains_key(path) || now.is_some_and(|line| known.contains(line.as_slice()))
     };
     // Deepest first: below a directory that has its owner already, systemd changes no others.

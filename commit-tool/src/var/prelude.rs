@@ -7,7 +7,7 @@
 //! only a running machine knows (`%m`, `%b`, `%v` …).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -181,9 +181,9 @@ struct Work<'a> {
     handles: Handles<'a>,
     boot: &'a Boot,
     /// Who owns what is there, by path.
-    owners: BTreeMap<PathBuf, u32>,
+    owners: HashMap<PathBuf, u32>,
     /// Directories that hand their group and their setgid bit down.
-    setgid: BTreeSet<PathBuf>,
+    setgid: HashSet<PathBuf>,
     /// What was made, of directories with the mode that they shall have.
     made: BTreeMap<PathBuf, Option<Wanted>>,
 }
