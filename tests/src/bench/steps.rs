@@ -8,7 +8,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::median;
 use crate::base::Base;
@@ -19,6 +20,10 @@ use crate::product;
 
 /// How many files the root file system has, by the names that figures have.
 const SIZES: [(&str, usize); 3] = [("10k", 10_000), ("100k", 100_000), ("1m", 1_000_000)];
+
+/// How old a base image is at least: in what changed seconds before a step, the tool looks for the step's own changes,
+/// since engines take a while between a layer and its step.
+const AGE: Duration = Duration::from_secs(12);
 
 /// How many files a directory of those has that are there for their number only.
 const FILES_IN_DIRECTORY: usize = 1000;
@@ -112,6 +117,7 @@ pub fn steps(places: &Places) -> Result<Vec<Steps>> {
         files = files.max(wanted);
         // What is still on its way to the disk would be measured with the steps.
         capture("wait for the disk", &mut Command::new("sync"))?;
+        thread::sleep(AGE);
         figures.push(Steps {
             size,
             noop_ms: bench.added_by_tool(&NOOP, Storage::Memory)?,
