@@ -38,7 +38,7 @@ const MACHINE: &[&str] = &[
 
 /// An emulated processor is ten times slower than those that systemd's limits are made for, and slower
 /// still beside another one (kernel-command-line(7)). What does not start at all must have failed before [`PATIENCE`] ends.
-const SLOW: &str = "systemd.default_timeout_start_sec=300 systemd.default_device_timeout_sec=300";
+const SLOW: &str = "systemd.default_timeout_start_sec=180 systemd.default_device_timeout_sec=180";
 
 /// What runs the machine's processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
