@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use osderive_tests::base::Base;
 use osderive_tests::engine::{Engine, Kind};
 use osderive_tests::{Places, bench};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 /// Builds, shows and tests osderive.
 #[derive(Parser)]
@@ -43,9 +43,9 @@ enum Task {
     },
     /// Measure what osderive costs.
     Bench {
-        /// Only what a lint costs, for which no engine is needed.
-        #[arg(long)]
-        lint: bool,
+        /// Only these figures; those of steps and of lints need no engine.
+        #[arg(long, value_enum)]
+        only: Option<Figures>,
         /// Also write the figures to this file, as one flat JSON object.
         #[arg(long)]
         json: Option<PathBuf>,
@@ -70,6 +70,17 @@ enum Task {
     CaptureDefinitions,
 }
 
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Figures {
+    /// A rebuild in which nothing changed.
+    Rebuild,
+    /// What the tool adds to a step.
+    Steps,
+    /// What a lint costs.
+    Lint,
+}
+
 #[derive(clap::Args)]
 struct EngineChoice {
     /// The engine to use: `reachable`, or a private one such as `sid-graphdriver`
@@ -89,12 +100,7 @@ fn main() -> Result<ExitCode> {
     match Arguments::parse().task {
         Task::Demo { engine } => demo::run(&engine.start(&places)?, &places)?,
         Task::Test { filters, boot } => return test::run(&filters, boot, &places),
-        Task::Bench {
-            lint: true, json, ..
-        } => publish(&lint_figures(&places)?, json.as_deref())?,
-        Task::Bench { json, engine, .. } => {
-            measure(json.as_deref(), &engine.start(&places)?, &places)?;
-        }
+        Task::Bench { only, json, engine } => measure(only, json.as_deref(), &engine, &places)?,
         Task::Rules => write_rules(&places)?,
         Task::Engine { engine } => serve(&engine.start(&places)?, &places)?,
         Task::Boot(arguments) => return boot::run(&arguments, &places),
@@ -125,42 +131,46 @@ fn build_bases(places: &Places) -> Result<()> {
     Ok(())
 }
 
-fn measure(file: Option<&Path>, engine: &Engine, places: &Places) -> Result<()> {
-    let rebuild = bench::rebuild(engine, places)?;
-    let round = |figure: f64| (figure * 100.0).round() / 100.0;
-    let mut figures = json!({
-        "noop_overhead_ms": round(rebuild.overhead_ms),
-        "noop_engine_part_ms": round(rebuild.engine_part_ms),
-    });
-    for steps in bench::steps(places)? {
-        let size = steps.size;
-        figures[format!("commit_noop_ms_{size}")] = round(steps.noop_ms).into();
-        figures[format!("commit_package_ms_{size}")] = round(steps.package_ms).into();
-        figures[format!("commit_10kfiles_ms_{size}")] = round(steps.many_files_ms).into();
-        if size == "100k" {
-            figures["wrapper_ms_100k"] = round(steps.noop_ms).into();
-            figures["wrapper_on_disk_ms_100k"] = round(steps.noop_on_disk_ms).into();
+fn measure(
+    only: Option<Figures>,
+    file: Option<&Path>,
+    engine: &EngineChoice,
+    places: &Places,
+) -> Result<()> {
+    let is_wanted = |part| only.is_none_or(|only| only == part);
+    let mut figures = Map::new();
+    let mut add = |name: &str, figure: f64| {
+        // What has been measured is not lost when the rest fails.
+        eprintln!("  {name}: {figure:.2}");
+        figures.insert(name.to_owned(), ((figure * 100.0).round() / 100.0).into());
+    };
+    if is_wanted(Figures::Rebuild) {
+        let engine = engine.start(places)?;
+        println!("{} engine: {}", engine.kind(), engine.version());
+        let rebuild = bench::rebuild(&engine, places)?;
+        add("noop_overhead_ms", rebuild.overhead_ms);
+        add("noop_engine_part_ms", rebuild.engine_part_ms);
+    }
+    if is_wanted(Figures::Steps) {
+        for steps in bench::steps(places)? {
+            let size = steps.size;
+            add(&format!("commit_noop_ms_{size}"), steps.noop_ms);
+            add(&format!("commit_package_ms_{size}"), steps.package_ms);
+            add(&format!("commit_10kfiles_ms_{size}"), steps.many_files_ms);
+            if size == "100k" {
+                add("wrapper_ms_100k", steps.noop_ms);
+                add("wrapper_on_disk_ms_100k", steps.noop_on_disk_ms);
+            }
         }
     }
-    println!("{} engine: {}", engine.kind(), engine.version());
-    // What has been measured is not lost when the rest fails.
-    eprintln!("so far: {figures:#}");
-    let lint = lint_figures(places)?;
-    for (name, figure) in lint.as_object().into_iter().flatten() {
-        figures[name] = figure.clone();
+    if is_wanted(Figures::Lint) {
+        let lint = bench::lint(places)?;
+        add("lint_vs_find_ratio_100k", lint.vs_find_100k);
+        add("lint_peak_mib_100k", lint.peak_mib_100k);
+        add("lint_peak_mib_1m", lint.peak_mib_1m);
+        add("archive_vs_hash_ratio", lint.archive_vs_hash);
     }
-    publish(&figures, file)
-}
-
-fn lint_figures(places: &Places) -> Result<Value> {
-    let lint = bench::lint(places)?;
-    let round = |figure: f64| (figure * 100.0).round() / 100.0;
-    Ok(json!({
-        "lint_vs_find_ratio_100k": round(lint.vs_find_100k),
-        "lint_peak_mib_100k": round(lint.peak_mib_100k),
-        "lint_peak_mib_1m": round(lint.peak_mib_1m),
-        "archive_vs_hash_ratio": round(lint.archive_vs_hash),
-    }))
+    publish(&figures.into(), file)
 }
 
 fn publish(figures: &Value, file: Option<&Path>) -> Result<()> {
