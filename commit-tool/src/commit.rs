@@ -82,7 +82,9 @@ impl Before {
                 identity: identity::Snapshot::take(&place)?,
                 kernel: kernel::Snapshot::take(&place)?,
                 opt: opt::Before::take(rootfs)?,
-                metadata: directories.join().unwrap_or_else(|panic| resume_unwind(panic))?,
+                metadata: directories
+                    .join()
+                    .unwrap_or_else(|panic| resume_unwind(panic))?,
                 prelude: prelude?,
             })
         })

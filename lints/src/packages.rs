@@ -53,6 +53,9 @@ const DISPENSABLE: [(&str, &[u8]); 2] = [
     ("sysstat", b"/var/log/sysstat"),
 ];
 
+/// Users that a package makes for what its service may be set up to do, and starts without.
+const OPTIONAL_USERS: [(&str, &[u8]); 2] = [("vsftpd", b"ftp"), ("xrdp", b"xrdp")];
+
 /// Bytes of a script or a configuration file at most.
 const MAX_TEXT_BYTES: u64 = 256 << 10;
 
@@ -74,11 +77,15 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// The users of /etc/passwd that its installation makes: whom its script names.
+    /// The users of /etc/passwd that its installation makes and its services need: whom its script names.
     pub(crate) fn users<'a>(&self, image: &'a Image<'_>) -> Vec<User<'a>> {
         let words = self.words(image);
         let users = image.users().map(|(_, user)| user);
-        users.filter(|user| words.contains(user.name)).collect()
+        let is_optional =
+            |user: &User<'_>| OPTIONAL_USERS.contains(&(self.name.as_str(), user.name));
+        users
+            .filter(|user| words.contains(user.name) && !is_optional(user))
+            .collect()
     }
 
     /// The groups of /etc/group that its installation makes and its configuration names, but those of its users.

@@ -137,6 +137,19 @@ mod tests {
     }
 
     #[test]
+    fn a_user_that_a_service_starts_without_is_not_missed() {
+        let found = |package: &str| {
+            let info = |kind| format!("var/lib/dpkg/info/{package}.{kind}");
+            service("ExecStart=\nExecStart=/bin/sh")
+                .file("etc/passwd", "ftp:x:950:950::/:/bin/sh\n")
+                .file(&info("list"), "/usr/lib/systemd/system/acme.service\n")
+                .file(&info("postinst"), "adduser --system ftp\n")
+                .messages_of(&RULE)
+        };
+        assert_eq!((found("acme").len(), found("vsftpd").len()), (1, 0));
+    }
+
+    #[test]
     fn a_group_that_the_package_has_made_and_configured_is_missed_too() {
         let list = "/etc/acme.conf\n/usr/lib/systemd/system/acme.service\n";
         let found = |conf: &str| {
