@@ -1,8 +1,6 @@
 //! A commit: observe, plan, apply, until the tree is what the plan says, and the account of it.
 //! Killed anywhere and run again it ends in the same place, since each run starts by looking.
 
-use std::{panic::resume_unwind, thread};
-
 use osderive_lints::{
     ChangedFile, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, RemovedEntry,
     StepReport,
@@ -69,24 +67,17 @@ impl Before {
     pub(crate) fn take(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
         let began = Began::now(rootfs)?;
         let stamps = Stamps::take(rootfs);
-        // What is looked at is not in /var, and making that takes half of the time.
-        thread::scope(|scope| {
-            let directories = scope.spawn(|| metadata::Snapshot::take(&Place::of(rootfs)));
-            let prelude = Prelude::make(rootfs);
-            let place = Place::of(rootfs);
-            Ok(Self {
-                began,
-                ids,
-                stamps,
-                accounts: accounts::Snapshot::take(rootfs)?,
-                identity: identity::Snapshot::take(&place)?,
-                kernel: kernel::Snapshot::take(&place)?,
-                opt: opt::Before::take(rootfs)?,
-                metadata: directories
-                    .join()
-                    .unwrap_or_else(|panic| resume_unwind(panic))?,
-                prelude: prelude?,
-            })
+        let place = Place::of(rootfs);
+        Ok(Self {
+            began,
+            ids,
+            stamps,
+            metadata: metadata::Snapshot::take(&place)?,
+            prelude: Prelude::make(rootfs)?,
+            accounts: accounts::Snapshot::take(rootfs)?,
+            identity: identity::Snapshot::take(&place)?,
+            kernel: kernel::Snapshot::take(&place)?,
+            opt: opt::Before::take(rootfs)?,
         })
     }
 
