@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use osderive_lints::Severity;
 use osderive_lints::model::ledger::{Ledger, LedgerError};
 
-use crate::opt::Settings;
+use crate::settings::Settings;
 
 /// Runs one step of an image build and commits it
 #[derive(Debug, Parser)]
@@ -78,7 +78,7 @@ pub(crate) struct StepArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) previous: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) opt: OptArgs,
+    pub(crate) opt: PathArgs,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -103,7 +103,7 @@ pub(crate) struct CommitArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) previous: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) opt: OptArgs,
+    pub(crate) opt: PathArgs,
 }
 
 #[derive(Debug, Args)]
@@ -174,22 +174,26 @@ fn severity(name: &str) -> Result<Severity, String> {
     Severity::named(name).ok_or_else(|| "there are: error, warning, info".to_owned())
 }
 
-/// Where software in /opt and /usr/local writes at run time, if its look misleads.
+/// What a path's look does not tell.
 #[derive(Debug, Args)]
-pub(crate) struct OptArgs {
+pub(crate) struct PathArgs {
     /// Keeps this directory of /opt or /usr/local in /var: it is written at run time
     #[arg(long, value_name = "PATH")]
     writable: Vec<PathBuf>,
     /// Keeps this path of /opt or /usr/local in the image: it is not written at run time
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
+    /// Keeps nothing of what is in this directory of /var, or of this file: a service makes it at its first start
+    #[arg(long, value_name = "PATH")]
+    first_start: Vec<PathBuf>,
 }
 
-impl OptArgs {
+impl PathArgs {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             writable: self.writable.clone(),
             read_only: self.read_only.clone(),
+            first_start: self.first_start.clone(),
         }
     }
 }

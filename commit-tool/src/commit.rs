@@ -23,6 +23,7 @@ use crate::{
     place::{Entries, Place},
     plan::{Action, MOUNT_POINT, Plan, plan},
     rootfs::Rootfs,
+    settings::Settings,
     settled::{Settled, Tell},
     stamps::Stamps,
     var::{self, Left, Prelude},
@@ -93,7 +94,7 @@ impl Before {
 pub(crate) fn commit(
     rootfs: &Rootfs,
     before: Option<&Before>,
-    settings: &opt::Settings,
+    settings: &Settings,
     mut listener: Option<Listener<'_>>,
 ) -> Result<Committed> {
     let mut account = Account::new();
@@ -145,11 +146,11 @@ pub(crate) fn commit(
 }
 
 /// What a commit by hand would do besides emptying the areas.
-pub(crate) fn preview(rootfs: &Rootfs, settings: &opt::Settings) -> Result<Settled> {
+pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
     let place = Place::of(rootfs);
     let mut settled = accounts::preview(rootfs)?;
     settled.add(opt::preview(rootfs, settings)?);
-    settled.add(var::preview(rootfs)?);
+    settled.add(var::preview(rootfs, settings)?);
     settled.add(identity::plan(&place, None)?.preview());
     settled.add(kernel::preview(&place)?);
     let owned = metadata::Owned::take(&place, None)?;
@@ -163,7 +164,7 @@ fn settle(
     before: Option<&Before>,
     left: Option<&Left<'_>>,
     owned: Option<&metadata::Owned>,
-    settings: &opt::Settings,
+    settings: &Settings,
     tell: Tell<'_>,
 ) -> Result<Settled> {
     let place = Place::of(rootfs);
@@ -180,7 +181,7 @@ fn settle(
     settled.add(opt::settle(rootfs, opt_before, settings, tell)?);
     // Where /var was no plain directory before, nothing in it is the step's.
     if before.is_none() || left.is_some() {
-        settled.add(var::settle(rootfs, left, tell)?);
+        settled.add(var::settle(rootfs, left, settings, tell)?);
     }
     let identity = identity::plan(&place, before.map(|before| &before.identity))?;
     settled.add(identity.apply(&place, tell)?);

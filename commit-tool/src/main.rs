@@ -21,6 +21,7 @@ mod opt;
 mod place;
 mod plan;
 mod rootfs;
+mod settings;
 mod settled;
 mod snippets;
 mod stamps;

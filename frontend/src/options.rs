@@ -61,6 +61,8 @@ pub(crate) struct Options {
     /// From which severity on a finding that the base image does not have fails the build; none if
     /// `osderive.toml` may say it.
     pub(crate) fail_on: Option<FailOn>,
+    /// Directories and files of /var that a service makes at its first start.
+    pub(crate) first_start: Vec<String>,
     /// The id ledger's path in the build context.
     pub(crate) ids: Option<String>,
     /// The previous image, whose ids are compared.
@@ -79,7 +81,7 @@ pub(crate) struct Options {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum OptionError {
     #[error(
-        "osderive: unknown option `{option}` in the `# syntax=` line; known are --bootable=auto|on|off, --dockerfile-frontend=IMAGE, --fail-on=error|warning|never, --ids=PATH, --previous=IMAGE, --read-only=PATH, --verbose and --writable=PATH"
+        "osderive: unknown option `{option}` in the `# syntax=` line; known are --bootable=auto|on|off, --dockerfile-frontend=IMAGE, --fail-on=error|warning|never, --first-start=PATH, --ids=PATH, --previous=IMAGE, --read-only=PATH, --verbose and --writable=PATH"
     )]
     Unknown { option: String },
     #[error("osderive: {name} is `{value}`; it takes {takes}")]
@@ -99,7 +101,7 @@ struct Setting {
     set: fn(&mut Options, &'static str, &str) -> Result<(), OptionError>,
 }
 
-const SETTINGS: [Setting; 8] = [
+const SETTINGS: [Setting; 9] = [
     Setting {
         flag: "--bootable",
         build_arg: "OSDERIVE_BOOTABLE",
@@ -114,6 +116,11 @@ const SETTINGS: [Setting; 8] = [
         flag: "--fail-on",
         build_arg: "OSDERIVE_FAIL_ON",
         set: set_fail_on,
+    },
+    Setting {
+        flag: "--first-start",
+        build_arg: "OSDERIVE_FIRST_START",
+        set: add_first_start,
     },
     Setting {
         flag: "--ids",
@@ -326,8 +333,17 @@ fn set_verbose(options: &mut Options, name: &'static str, value: &str) -> Result
     Ok(())
 }
 
+fn add_first_start(
+    options: &mut Options,
+    name: &'static str,
+    value: &str,
+) -> Result<(), OptionError> {
+    options.first_start.extend(paths(name, value, &IN_VAR)?);
+    Ok(())
+}
+
 fn add_writable(options: &mut Options, name: &'static str, value: &str) -> Result<(), OptionError> {
-    options.writable.extend(paths(name, value)?);
+    options.writable.extend(paths(name, value, &IN_OPT)?);
     Ok(())
 }
 
@@ -336,23 +352,46 @@ fn add_read_only(
     name: &'static str,
     value: &str,
 ) -> Result<(), OptionError> {
-    options.read_only.extend(paths(name, value)?);
+    options.read_only.extend(paths(name, value, &IN_OPT)?);
     Ok(())
 }
 
-/// Paths below /opt and /usr/local, with commas between them.
-fn paths(name: &'static str, value: &str) -> Result<Vec<String>, OptionError> {
-    let is_path = |path: &&str| path.starts_with("/opt/") || path.starts_with("/usr/local/");
-    let all: Vec<&str> = value.split(',').collect();
-    if !all.iter().all(is_path) {
+/// Where the paths of an option are.
+struct Where {
+    tops: &'static [&'static str],
+    takes: &'static str,
+}
+
+const IN_OPT: Where = Where {
+    tops: &["/opt/", "/usr/local/"],
+    takes: "paths below /opt or /usr/local with commas between them",
+};
+
+/// Nothing of all of `/var/lib` can be left to one service.
+const IN_VAR: Where = Where {
+    tops: &[
+        "/var/cache/",
+        "/var/lib/",
+        "/var/log/",
+        "/var/spool/",
+        "/var/www/",
+    ],
+    takes: "paths below /var/lib, /var/cache, /var/log, /var/spool or /var/www with commas between them",
+};
+
+/// Absolute paths with commas between them.
+fn paths(name: &'static str, value: &str, place: &Where) -> Result<Vec<String>, OptionError> {
+    let plain = value.split(',').map(|path| path.trim_end_matches('/'));
+    let is_there = |path: &&str| place.tops.iter().any(|top| path.starts_with(top));
+    let all: Vec<&str> = plain.collect();
+    if !all.iter().all(is_there) {
         return Err(OptionError::Value {
             name,
             value: value.to_owned(),
-            takes: "paths below /opt or /usr/local with commas between them",
+            takes: place.takes,
         });
     }
-    let plain = |path: &str| path.trim_end_matches('/').to_owned();
-    Ok(all.into_iter().map(plain).collect())
+    Ok(all.into_iter().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -473,6 +512,12 @@ mod tests {
         assert_eq!(options.read_only, ["/usr/local/app/data"]);
         let elsewhere = parse(&[("cmdline", "osderive --writable=/srv/x")]).unwrap_err();
         assert!(elsewhere.to_string().contains("/srv/x"), "{elsewhere}");
+        let first = |value: &str| parse(&[("build-arg:OSDERIVE_FIRST_START", value)]);
+        let left = first("/var/lib/sql/main/").unwrap().first_start;
+        assert_eq!(left, ["/var/lib/sql/main"]);
+        for all in ["/var/lib/", "/var", "/var/run/x", ""] {
+            assert!(first(all).is_err(), "{all}");
+        }
     }
 
     #[test]

@@ -90,6 +90,7 @@ fn tool_args(
         args.extend(["--ids".to_owned(), ledger.to_string()]);
     }
     for (flag, paths) in [
+        ("--first-start", &options.first_start),
         ("--writable", &options.writable),
         ("--read-only", &options.read_only),
     ] {
@@ -197,12 +198,14 @@ mod tests {
     #[test]
     fn what_is_written_at_run_time_is_passed_on() {
         let options = Options {
+            first_start: vec!["/var/lib/d".to_owned()],
             writable: vec!["/opt/a/x".to_owned(), "/opt/b/y".to_owned()],
             read_only: vec!["/opt/c".to_owned()],
             ..Options::default()
         };
         let args = args(&run("", &[]), Decision::Commit, &options);
-        let paths = "--writable=/opt/a/x --writable=/opt/b/y --read-only=/opt/c";
+        let paths =
+            "--first-start=/var/lib/d --writable=/opt/a/x --writable=/opt/b/y --read-only=/opt/c";
         assert_eq!(args, format!("{paths} --report /dev/.osderive-out --"));
     }
 

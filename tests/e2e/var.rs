@@ -11,6 +11,7 @@ crate::tests![
     an_upgrade_of_what_an_earlier_step_installed_works,
     a_step_finds_what_the_images_own_systemd_would_make,
     services_have_their_var_through_install_upgrade_and_purge,
+    what_a_first_start_makes_is_left_to_it,
 ];
 
 /// Lines with every kind of quoting and owner, beside those that the base's packages bring.
@@ -184,4 +185,25 @@ fn services_have_their_var_through_install_upgrade_and_purge(setup: &Setup) {
         let copies = format!("ls /usr/share/factory/var/lib/{gone} 2>&1 || true");
         assert!(scenario.output_of(&copies).unwrap().contains("No such"));
     }
+}
+
+fn what_a_first_start_makes_is_left_to_it(setup: &Setup) {
+    let syntax = crate::SYNTAX;
+    let steps = "\
+RUN install -d -o daemon -m 700 /var/lib/sql/main /var/lib/sql/main/tables && \
+    echo build >/var/lib/sql/main/tables/1 && echo build >/var/lib/sql/main/id && echo 1 >/var/lib/sql/conf
+RUN echo build >/var/lib/sql/main/id && echo 2 >/var/lib/sql/conf";
+    let scenario = setup.scenario(
+        "first-start",
+        &format!("{syntax} --first-start=/var/lib/sql/main\nFROM debian-ostree-base\n{steps}\n"),
+    );
+    scenario.build(&[]).unwrap().expect_success();
+    let image = scenario.saved(2).unwrap();
+    for layer in &image.layers {
+        assert_eq!(crate::below(layer, "var/lib/sql"), [""; 0]);
+    }
+    let at_boot = "systemd-tmpfiles --create --prefix=/var; cat /var/lib/sql/conf; \
+                   find /var/lib/sql/main -printf '%y %m %u %p'";
+    let made = scenario.output_of(at_boot).unwrap();
+    assert_eq!(made, "2\nd 700 daemon /var/lib/sql/main");
 }

@@ -211,7 +211,7 @@ fn a_commit_tells_what_it_removed() {
     let committed = commit(
         &rootfs,
         None,
-        &opt::Settings::default(),
+        &Settings::default(),
         Some(&mut |done: &str, _: &str| heard.push(done.to_owned())),
     )
     .expect("commits");
@@ -244,6 +244,33 @@ fn a_commit_tells_what_it_removed() {
 }
 
 #[test]
+fn what_a_first_start_makes_is_not_kept() {
+    let root = tempfile::tempdir().expect("a directory");
+    let in_root = |path: &str| root.path().join(path);
+    for path in ["var/lib/sql/main/deep", "var/lib/sql/other", "var/lib/app"] {
+        std::fs::create_dir_all(in_root(path)).expect("directories");
+    }
+    for path in ["sql/main/deep/data", "sql/other/data", "app/id", "app/kept"] {
+        std::fs::write(in_root("var/lib").join(path), "x").expect("a file");
+    }
+    let settings = Settings {
+        first_start: vec!["/var/lib/sql/main".into(), "/var/lib/app/id".into()],
+        ..Settings::default()
+    };
+    let rootfs = Rootfs::open(root.path()).expect("opens");
+    let committed = commit(&rootfs, None, &settings, None).expect("commits");
+    let removed = committed.report.changed.iter();
+    let removed = removed.filter(|file| file.reason.contains("--first-start"));
+    let mut removed: Vec<&str> = removed.map(|file| file.path.as_str()).collect();
+    removed.sort_unstable();
+    assert_eq!(removed, ["/var/lib/app/id", "/var/lib/sql/main/deep/data"]);
+    let factory = |path: &str| in_root("usr/share/factory/var/lib").join(path);
+    assert!(factory("app/kept").exists() && factory("sql/other/data").exists());
+    assert!(factory("sql/main").is_dir() && !factory("sql/main/deep").exists());
+    assert!(!factory("app/id").exists() && !in_root("var/lib/sql").exists());
+}
+
+#[test]
 fn the_report_of_a_huge_step_stays_small_enough_to_be_read() {
     let root = tempfile::tempdir().expect("a directory");
     for index in 0..MAX_LISTED_ENTRIES + 100 {
@@ -256,7 +283,7 @@ fn the_report_of_a_huge_step_stays_small_enough_to_be_read() {
         .make_in(root.path());
     }
     let rootfs = Rootfs::open(root.path()).expect("opens");
-    let report = commit(&rootfs, None, &opt::Settings::default(), None)
+    let report = commit(&rootfs, None, &Settings::default(), None)
         .expect("commits")
         .report;
     assert_eq!(report.removed.len(), MAX_LISTED_ENTRIES);
@@ -269,6 +296,6 @@ fn the_report_of_a_huge_step_stays_small_enough_to_be_read() {
 fn nothing_removed_and_found_is_nothing_said() {
     let root = tempfile::tempdir().expect("a directory");
     let rootfs = Rootfs::open(root.path()).expect("opens");
-    let committed = commit(&rootfs, None, &opt::Settings::default(), None).expect("commits");
+    let committed = commit(&rootfs, None, &Settings::default(), None).expect("commits");
     assert_eq!(crate::summary::summary(&committed), "");
 }

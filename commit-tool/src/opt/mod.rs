@@ -7,12 +7,11 @@ mod apply;
 mod observe;
 mod plan;
 
-use std::path::PathBuf;
-
 use crate::{
     error::Result,
     place::{Entries, Place},
     rootfs::Rootfs,
+    settings::Settings,
     settled::{Settled, Tell},
 };
 
@@ -49,15 +48,6 @@ const AREAS: [Area; 2] = [
         ],
     },
 ];
-
-/// What users say of single directories, by absolute paths as they know them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// Written at run time, whatever it looks like.
-    pub(crate) writable: Vec<PathBuf>,
-    /// Part of the image, whatever it looks like.
-    pub(crate) read_only: Vec<PathBuf>,
-}
 
 /// What a commit would do without knowing what a step did.
 pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {

@@ -15,13 +15,14 @@ use osderive_lints::{
 };
 
 use super::{
-    AREAS, Area, Settings,
+    AREAS, Area,
     observe::{Layout, Seen, SeenArea, may_hold_state, moved_to, relative},
 };
 use crate::{
     files::{self, shown},
     place::{BESIDE, Entries, Meta, moved},
     plan::MOUNT_POINT,
+    settings::Settings,
     settled::Settled,
     snippets::TMPFILES_D,
 };

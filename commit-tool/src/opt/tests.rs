@@ -304,6 +304,7 @@ fn what_is_written_at_run_time_goes_to_var() {
     let settings = Settings {
         writable: vec!["/opt/acme/lib/uploads".into(), "/opt/acme/odd".into()],
         read_only: vec!["/opt/acme/data".into()],
+        ..Settings::default()
     };
     let settled = step(root.path(), &settings, |root| {
         for path in [

@@ -10,6 +10,7 @@ use crate::{
     error::Result,
     place::Place,
     rootfs::Rootfs,
+    settings::Settings,
     settled::{Settled, Tell},
 };
 
@@ -32,19 +33,25 @@ fn is_open(place: &Place<'_>) -> bool {
         .is_ok_and(|found| found.is_some_and(|meta| meta.is_open_directory()))
 }
 
-fn plan(place: &Place<'_>, rootfs: &Rootfs, left: Option<&Left<'_>>) -> Result<Plan> {
+fn plan(
+    place: &Place<'_>,
+    rootfs: &Rootfs,
+    left: Option<&Left<'_>>,
+    settings: &Settings,
+) -> Result<Plan> {
     if !is_open(place) {
         return Ok(Plan::default());
     }
     let seen = observe::observe(place, rootfs, left)?;
-    Ok(seen.as_ref().map(plan::plan).unwrap_or_default())
+    let plan = |seen| plan::plan(seen, settings);
+    Ok(seen.as_ref().map(plan).unwrap_or_default())
 }
 
 /// What would be done about all that is below /var.
-pub(crate) fn preview(rootfs: &Rootfs) -> Result<Settled> {
+pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
     let Plan {
         actions, findings, ..
-    } = plan(&Place::of(rootfs), rootfs, None)?;
+    } = plan(&Place::of(rootfs), rootfs, None, settings)?;
     Ok(Settled {
         changed: actions.iter().map(plan::Action::as_changed_file).collect(),
         findings,
@@ -54,9 +61,14 @@ pub(crate) fn preview(rootfs: &Rootfs) -> Result<Settled> {
 
 /// Declares what a step's command left below /var and takes it away there; without a state of
 /// before, all that is there.
-pub(crate) fn settle(rootfs: &Rootfs, left: Option<&Left<'_>>, tell: Tell<'_>) -> Result<Settled> {
+pub(crate) fn settle(
+    rootfs: &Rootfs,
+    left: Option<&Left<'_>>,
+    settings: &Settings,
+    tell: Tell<'_>,
+) -> Result<Settled> {
     let place = Place::of(rootfs);
-    let plan = plan(&place, rootfs, left)?;
+    let plan = plan(&place, rootfs, left, settings)?;
     let mut settled = Settled {
         summaries: plan.summaries(),
         ..Settled::default()

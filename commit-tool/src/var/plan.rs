@@ -21,6 +21,7 @@ use super::{
 use crate::{
     files::{self, shown},
     handle::Look,
+    settings::Settings,
     snippets::TMPFILES_D,
 };
 
@@ -29,6 +30,7 @@ const MADE_AT_BOOT: &str = "made at boot";
 /// For users whose next RUN begins with nothing that makes /var.
 const EMPTIED: &str = "/var: took away what boot makes; a later RUN has it again as \
      `ostree-container step -- COMMAND`, or after `systemd-tmpfiles --create --prefix=/var`";
+const FIRST_START: &str = "a service makes it at its first start, as --first-start says";
 const LINE_BREAK: &str = "its path has a line break";
 const UNSAFE: &str = "boot makes nothing in a directory that is one user's below another's";
 
@@ -118,8 +120,8 @@ enum Fate {
 }
 
 /// Makes the plan.
-pub(super) fn plan(seen: &Observed) -> Plan {
-    let mut planner = Planner::new(seen);
+pub(super) fn plan(seen: &Observed, settings: &Settings) -> Plan {
+    let mut planner = Planner::new(seen, settings);
     planner.look_at_tops();
     for (path, entry) in &seen.entries {
         planner.visit(path, entry);
@@ -130,6 +132,7 @@ pub(super) fn plan(seen: &Observed) -> Plan {
 
 struct Planner<'a> {
     seen: &'a Observed,
+    settings: &'a Settings,
     /// What stays, and all above it, besides what the observation says.
     fixed: BTreeSet<PathBuf>,
     /// What our own lines copy already.
@@ -146,6 +149,8 @@ struct Planner<'a> {
     /// Lines that make something, one for each path.
     wanted: BTreeMap<PathBuf, Line>,
     removes: Vec<Action>,
+    /// Directories that a first start makes; they go before what is around them moves.
+    left: Vec<Action>,
     moves: Vec<Action>,
     /// What is taken away last: what has its line now.
     emptied: Vec<Action>,
@@ -156,11 +161,12 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(seen: &'a Observed) -> Self {
+    fn new(seen: &'a Observed, settings: &'a Settings) -> Self {
         let stuck = seen.entries.iter();
         let stuck = stuck.filter(|(path, entry)| obstacle(seen, path, entry).is_some());
         Self {
             seen,
+            settings,
             fixed: stuck
                 .flat_map(|(path, _)| path.ancestors().map(Path::to_owned))
                 .collect(),
@@ -177,6 +183,7 @@ impl<'a> Planner<'a> {
             tops: BTreeSet::new(),
             wanted: BTreeMap::new(),
             removes: Vec::new(),
+            left: Vec::new(),
             moves: Vec::new(),
             emptied: Vec::new(),
             stuck: Vec::new(),
@@ -217,6 +224,10 @@ impl<'a> Planner<'a> {
             && let Some(reason) = leftover_reason(path)
         {
             return Fate::Goes(reason);
+        }
+        let is_directory = entry.kind == Kind::Directory;
+        if entry.made == Made::No && self.settings.leaves_to_first_start(path, is_directory) {
+            return Fate::Goes(FIRST_START);
         }
         if entry.kind == Kind::File && path.starts_with(LOG) {
             let is_made = self.seen.boot.line_of_others(path).is_some();
@@ -380,7 +391,9 @@ impl<'a> Planner<'a> {
             kind: look.kind,
             reason,
         };
-        if look.kind == EntryKind::Directory
+        if look.kind == EntryKind::Directory && reason == FIRST_START {
+            self.left.push(action);
+        } else if look.kind == EntryKind::Directory
             || reason == MADE_AT_BOOT && look.kind != EntryKind::Special
         {
             self.emptied.push(action);
@@ -471,9 +484,10 @@ impl<'a> Planner<'a> {
             .values()
             .filter(|line| line.kind != b'C')
             .count();
+        self.left.reverse();
         self.emptied.reverse();
         let mut actions: Vec<Action> = files.into_iter().map(Action::File).collect();
-        for mut more in [self.removes, gone, self.moves, self.emptied] {
+        for mut more in [self.removes, self.left, gone, self.moves, self.emptied] {
             actions.append(&mut more);
         }
         Plan {
