@@ -269,6 +269,7 @@ impl Trial<'_> {
                 let masked = match units.state(&to) {
                     State::There => return None,
                     State::Masked => true,
+                    State::Missing if units.may_be_generated(self.image, &to) => return None,
                     State::Missing => false,
                 };
                 let unit = to.as_str().to_owned();

@@ -24,6 +24,19 @@ const MAX_UNIT_BYTES: u64 = 1 << 20;
 /// Bytes of all unit files at most.
 const MAX_ALL_BYTES: usize = 16 << 20;
 
+/// Where programs are that make units at each boot (systemd.generator(7)).
+const GENERATORS: [&str; 3] = [
+    "etc/systemd/system-generators",
+    "usr/local/lib/systemd/system-generators",
+    "usr/lib/systemd/system-generators",
+];
+
+/// Those of systemd itself, which make units of the machine's own disks, consoles and settings.
+const SYSTEMD_S: &str = "systemd-";
+
+/// Bytes of a generator at most.
+const MAX_GENERATOR_BYTES: u64 = 16 << 20;
+
 /// Units that are loaded at most.
 const MAX_LOADED: usize = 10_000;
 
@@ -455,6 +468,25 @@ impl Units {
             }
         }
         names
+    }
+
+    /// Whether a package's generator has a unit's name in it, and so may make the unit at boot. Compilers put the
+    /// end of a longer text elsewhere, so the part before the dot is enough (`rpc_pipefs.target` of nfs-common).
+    pub fn may_be_generated(&self, image: &Image<'_>, name: &UnitName) -> bool {
+        let name = name.prefix().as_bytes();
+        if name.is_empty() {
+            return false;
+        }
+        let has_name = |path: String| {
+            let content = image.tree.read(path.as_bytes(), MAX_GENERATOR_BYTES);
+            let content = content.ok().flatten().unwrap_or_default();
+            content.windows(name.len()).any(|part| part == name)
+        };
+        GENERATORS.into_iter().any(|directory| {
+            let generators = image.names(directory).into_iter();
+            let mut of_packages = generators.filter(|name| !name.starts_with(SYSTEMD_S));
+            of_packages.any(|generator| has_name(format!("{directory}/{generator}")))
+        })
     }
 
     /// What a unit depends on, by its own settings and by links.

@@ -2,6 +2,8 @@
 //! Looks for units that start at boot and cannot do without a unit (`Requires=`, `BindsTo=`,
 //! `Requisite=`, a link in a `.requires` directory) which does not exist or is masked.
 //!
+//! What a package's generator has the name of may be made at boot, and is not missed.
+//!
 //! # Why it breaks
 //! systemd refuses to start the unit, "Unit … not found". If a target of the boot is the one that
 //! requires it, nothing after that target starts; a machine that counts its boots falls back to the
@@ -93,6 +95,14 @@ mod tests {
         ] {
             assert_eq!(messages(&service(unit)), [""; 0], "{unit}");
         }
+        let generated = |generator: &str| {
+            let generator = format!("usr/lib/systemd/system-generators/{generator}");
+            messages(
+                &service("Requires=pipefs.target").file(&generator, "\x7fELF\0%s/pipefs.targ\0"),
+            )
+        };
+        assert_eq!(generated("rpc-generator"), [""; 0]);
+        assert_eq!(generated("systemd-rpc-generator").len(), 1);
         let alias = service("Requires=other.service");
         let alias = alias.link(
             "etc/systemd/system/other.service",
