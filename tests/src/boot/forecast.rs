@@ -5,7 +5,7 @@ use std::fmt;
 
 use osderive_lints::Image;
 use osderive_lints::predict::{Certainty, Prediction};
-use osderive_lints::tree::{Gathered, Layered};
+use osderive_lints::tree::{Layered, Tree as _};
 use osderive_lints::units::{Dependency, Start};
 use serde::{Deserialize, Serialize};
 
@@ -234,7 +234,8 @@ pub(super) fn of(layout: &Layout) -> Result<Forecast> {
         ),
         message: error.to_string(),
     })?;
-    let image = Image::read(&tree, Gathered::default(), Some(tree.config()));
+    let gathered = tree.walk(&|_, _| {});
+    let image = Image::read(&tree, gathered, Some(tree.config()));
     let told = image
         .predictions()
         .iter()
