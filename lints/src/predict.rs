@@ -243,8 +243,15 @@ impl Trial<'_> {
             return Vec::new();
         }
         let mut failures = self.requires();
-        if self.unit.name.kind() != "service" {
-            return failures;
+        match self.unit.name.kind() {
+            "service" => {}
+            "socket" => {
+                failures.extend(
+                    self.owners([("Socket.SocketUser", true), ("Socket.SocketGroup", false)]),
+                );
+                return failures;
+            }
+            _ => return failures,
         }
         let commands = self.commands();
         // The manager reads these itself, before any process: a `-` before a command is no help.
@@ -280,25 +287,31 @@ impl Trial<'_> {
 
     fn accounts(&self) -> Failures {
         let accounts = &self.machine.accounts;
-        let is_dynamic = self.is_true("Service.DynamicUser");
-        let mut failures = Vec::new();
-        if !is_dynamic {
-            for (key, is_user) in [("Service.User", true), ("Service.Group", false)] {
-                let Some((setting, name)) = self.value(key) else {
-                    continue;
-                };
-                if is_user && !accounts.has_user(&name) {
-                    failures.push((Reason::User(text(&name)), self.at(setting)));
-                } else if !is_user && !accounts.has_group(&name) {
-                    failures.push((Reason::Group(text(&name)), self.at(setting)));
-                }
-            }
-        }
+        let mut failures = if self.is_true("Service.DynamicUser") {
+            Vec::new()
+        } else {
+            self.owners([("Service.User", true), ("Service.Group", false)])
+        };
         let groups = self.unit.words("Service.SupplementaryGroups").into_iter();
         let missing = groups.filter(|(_, name)| !accounts.has_group(name));
         failures
             .extend(missing.map(|(setting, name)| (Reason::Group(text(&name)), self.at(setting))));
         failures
+    }
+
+    /// The accounts that settings name, of users and of groups, and that are missing.
+    fn owners(&self, settings: [(&str, bool); 2]) -> Failures {
+        let accounts = &self.machine.accounts;
+        let missing = settings.into_iter().filter_map(|(key, is_user)| {
+            let (setting, name) = self.value(key)?;
+            let reason = match is_user {
+                true if !accounts.has_user(&name) => Reason::User(text(&name)),
+                false if !accounts.has_group(&name) => Reason::Group(text(&name)),
+                _ => return None,
+            };
+            Some((reason, self.at(setting)))
+        });
+        missing.collect()
     }
 
     fn environment(&self) -> Failures {
@@ -372,6 +385,12 @@ impl Trial<'_> {
         failures
     }
 
+    /// `Type=` of a service.
+    fn service_type(&self) -> Option<&[u8]> {
+        let setting = self.unit.last("Service.Type")?;
+        Some(&setting.value)
+    }
+
     /// The commands that run when the unit starts. A failing `ExecCondition=` only skips it.
     fn commands(&self) -> Vec<(&Setting, Command)> {
         let keys = [
@@ -381,14 +400,10 @@ impl Trial<'_> {
         ];
         let settings = keys.iter().flat_map(|key| self.unit.list(key));
         // Where systemd waits for a word of the program, that it may fail does not help.
-        let kind = self
-            .unit
-            .last("Service.Type")
-            .map(|setting| &setting.value[..]);
-        let has_to_tell = matches!(
-            kind,
-            Some(b"forking" | b"notify" | b"notify-reload" | b"dbus")
-        );
+        let waited_for: [&[u8]; 4] = [b"forking", b"notify", b"notify-reload", b"dbus"];
+        let has_to_tell = self
+            .service_type()
+            .is_some_and(|kind| waited_for.contains(&kind));
         settings
             .flat_map(|setting| {
                 let is_main = has_to_tell && setting.key == "Service.ExecStart";
@@ -498,7 +513,12 @@ impl Trial<'_> {
                 failures.push((reason, self.as_a_whole()));
             }
         }
-        for group in package.configured_groups(self.image) {
+        // What runs once is no daemon, which would give something to the group.
+        let groups = match self.service_type() {
+            Some(b"oneshot") => Vec::new(),
+            _ => package.configured_groups(self.image),
+        };
+        for group in groups {
             if !self.machine.accounts.groups.contains(group) {
                 let (group, package) = (text(group), package.name.clone());
                 let reason = Reason::PackageGroup { group, package };
@@ -549,7 +569,10 @@ impl Trial<'_> {
             for path in packages::named_by_script(&script) {
                 let of_image = self.image.gathered.var.get(&path[1..]);
                 let is_directory = of_image.is_some_and(|meta| meta.kind == Kind::Directory);
-                if is_directory && self.machine.lacks(&path) && !is_made_by(commands, &path) {
+                // Of caches and logs scripts make what they miss: those of apparmor and unattended-upgrades do.
+                let is_state = !path.starts_with(b"/var/cache/") && !path.starts_with(b"/var/log/");
+                let is_lacking = is_directory && self.machine.lacks(&path);
+                if is_lacking && is_state && !is_made_by(commands, &path) {
                     let reason = Reason::State {
                         path: text(&path),
                         package: String::new(),

@@ -1,7 +1,8 @@
 //! # What it does
 //! Looks for services that start as a user or group which the machine does not have, on a machine
-//! that is installed with the image or on one that is upgraded to it; and for those whose package
-//! made a user for them, as Debian's installation scripts tell, which the machine does not have.
+//! that is installed with the image or on one that is upgraded to it; for sockets that belong to such
+//! (`SocketUser=`, `SocketGroup=`); and for services whose package made a user for them, as Debian's
+//! installation scripts tell, which the machine does not have.
 //!
 //! # Why it breaks
 //! systemd does not start the service: 217/USER, or 216/GROUP. On a machine whose /etc/passwd was
@@ -152,8 +153,8 @@ mod tests {
     #[test]
     fn a_group_that_the_package_has_made_and_configured_is_missed_too() {
         let list = "/etc/acme.conf\n/usr/lib/systemd/system/acme.service\n";
-        let found = |conf: &str| {
-            service("ExecStart=\nExecStart=/bin/sh")
+        let found = |setting: &str, conf: &str| {
+            service(&format!("{setting}ExecStart=\nExecStart=/bin/sh"))
                 .file("etc/group", "local:x:950:\nadmins:x:951:\n")
                 .file("etc/acme.conf", conf)
                 .file("var/lib/dpkg/info/acme.list", list)
@@ -165,8 +166,38 @@ mod tests {
         };
         let message = "acme.service probably fails on machines upgraded to the image: there is no group admins, \
                        made by package acme";
-        assert_eq!(found("SystemGroup admins"), [message]);
-        assert_eq!(found("# SystemGroup admins"), [""; 0]);
+        assert_eq!(found("", "SystemGroup admins"), [message]);
+        assert_eq!(found("Type=oneshot\n", "SystemGroup admins"), [""; 0]);
+        assert_eq!(found("", "# SystemGroup admins"), [""; 0]);
+    }
+
+    #[test]
+    fn an_unknown_owner_of_a_socket_is_found() {
+        let socket = |text: &str| {
+            let directory = "usr/lib/systemd/system";
+            service("")
+                .file(
+                    &format!("{directory}/call.socket"),
+                    format!("[Socket]\nListenStream=/run/call\nService=acme.service\n{text}\n"),
+                )
+                .file(&format!("{directory}/sockets.target"), "[Unit]\n")
+                .file(
+                    &format!("{directory}/basic.target"),
+                    "[Unit]\nWants=sockets.target\n",
+                )
+                .file(
+                    &format!("{directory}/multi-user.target"),
+                    "[Unit]\nRequires=basic.target\n",
+                )
+                .link(
+                    "etc/systemd/system/sockets.target.wants/call.socket",
+                    "/usr/lib/systemd/system/call.socket",
+                )
+                .messages_of(&RULE)
+        };
+        let message = "call.socket fails on every machine (216/GROUP): there is no group gone";
+        assert_eq!(socket("SocketUser=root\nSocketGroup=gone"), [message]);
+        assert_eq!(socket("SocketGroup=declared"), [""; 0]);
     }
 
     #[test]
