@@ -53,6 +53,12 @@ const DISPENSABLE: [(&str, &[u8]); 2] = [
     ("sysstat", b"/var/log/sysstat"),
 ];
 
+/// What no configuration names and services do not start without, as boots have shown.
+const INDISPENSABLE: [(&str, &[u8]); 2] = [
+    ("anacron", b"/var/spool/anacron"),
+    ("nfs-kernel-server", b"/var/lib/nfs"),
+];
+
 /// Users that a package makes for what its service may be set up to do, and starts without.
 const OPTIONAL_USERS: [(&str, &[u8]); 2] = [("vsftpd", b"ftp"), ("xrdp", b"xrdp")];
 
@@ -125,11 +131,15 @@ impl Package {
         })
     }
 
-    /// Whether its programs are told to use a directory: a configuration file names it or, of logs, something in
-    /// it, which is opened at the start.
+    /// Whether its programs are known to use a directory, or told to: a configuration file names it or, of logs,
+    /// something in it, which is opened at the start.
     pub(crate) fn configures(&self, image: &Image<'_>, directory: &[u8]) -> bool {
-        if DISPENSABLE.contains(&(self.name.as_str(), directory)) {
+        let known = (self.name.as_str(), directory);
+        if DISPENSABLE.contains(&known) {
             return false;
+        }
+        if INDISPENSABLE.contains(&known) {
+            return true;
         }
         let lines = self.configuration.get_or_init(|| {
             let mut lines = Vec::new();

@@ -149,6 +149,23 @@ mod tests {
     }
 
     #[test]
+    fn what_boots_have_shown_needs_no_configuration() {
+        let severity = |package: &str, directory: &str| {
+            let text = "[Service]\nExecStart=/usr/sbin/nginx\n";
+            let list = format!("{directory}\n/usr/lib/systemd/system/a.service\n");
+            Fixture::new()
+                .program("bin/sh")
+                .program("usr/sbin/nginx")
+                .service("a", text)
+                .file(&format!("var/lib/dpkg/info/{package}.list"), list)
+                .findings_of(&RULE)[0]
+                .severity
+        };
+        assert_eq!(severity("anacron", "/var/spool/anacron"), Severity::Warning);
+        assert_eq!(severity("anacron", "/var/lib/anacron"), Severity::Info);
+    }
+
+    #[test]
     fn logs_are_opened_at_the_start() {
         let list = "/var/log/nginx\n/etc/nginx/nginx.conf\n/etc/logrotate.d/nginx\n\
                     /lib/systemd/system/nginx.service\n";
@@ -163,7 +180,7 @@ mod tests {
     #[test]
     fn what_a_script_of_the_unit_names_is_missed() {
         let script = "#!/bin/sh\n# /var/lib/none\nmkdir -p /var/lib/made\n\
-                      [ -d /var/lib/exim4 ] || exit 1\nls /var/lib/made /run/x/var/lib/other /var/lib/gone\n";
+                      [ -d /var/lib/exim4 ] || exit 1\ncd /var/log/exim4\nls /var/lib/made /run/x/var/lib/other /var/lib/gone\n";
         let text = "[Service]\nExecStart=/usr/sbin/exim\n";
         let mut fixture = Fixture::new()
             .program("bin/sh")
@@ -173,6 +190,7 @@ mod tests {
         for name in ["exim4", "made", "none", "other"] {
             fixture = fixture.directory(&format!("var/lib/{name}"));
         }
+        fixture = fixture.directory("var/log/exim4");
         let found = fixture.findings_of(&RULE);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].paths, ["/var/lib/exim4"]);
