@@ -53,10 +53,15 @@ const DISPENSABLE: [(&str, &[u8]); 2] = [
     ("sysstat", b"/var/log/sysstat"),
 ];
 
-/// What no configuration names and services do not start without, as boots have shown.
-const INDISPENSABLE: [(&str, &[u8]); 2] = [
+/// What a package's services do not start without though no configuration of it names it, as boots have shown;
+/// of another package in the end.
+const INDISPENSABLE: [(&str, &[u8]); 6] = [
     ("anacron", b"/var/spool/anacron"),
+    ("at", b"/var/spool/cron/atjobs"),
     ("nfs-kernel-server", b"/var/lib/nfs"),
+    ("samba", b"/var/lib/samba"),
+    ("squid", b"/var/log/squid"),
+    ("winbind", b"/var/lib/samba"),
 ];
 
 /// Users that a package makes for what its service may be set up to do, and starts without.
@@ -265,6 +270,11 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
         package.script = format!("{info}/{name}.postinst");
         let name = name.split(':').next().unwrap_or(name);
         name.clone_into(&mut package.name);
+        let needed = INDISPENSABLE.into_iter().filter(|(of, _)| *of == name);
+        let needed = needed.map(|(_, directory)| directory.to_vec());
+        let others = needed.filter(|directory| !package.var.contains(directory));
+        let others: Vec<Vec<u8>> = others.collect();
+        package.var.extend(others);
         let package = Rc::new(package);
         for unit in units {
             packages.insert(unit, Rc::clone(&package));

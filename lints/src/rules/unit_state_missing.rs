@@ -162,7 +162,8 @@ mod tests {
                 .severity
         };
         assert_eq!(severity("anacron", "/var/spool/anacron"), Severity::Warning);
-        assert_eq!(severity("anacron", "/var/lib/anacron"), Severity::Info);
+        assert_eq!(severity("cron", "/var/spool/anacron"), Severity::Info);
+        assert_eq!(severity("winbind", "/etc/winbind"), Severity::Warning);
     }
 
     #[test]
