@@ -491,7 +491,8 @@ impl Trial<'_> {
         let is_own = self.unit.name.prefix().starts_with("systemd-");
         let needed = self.unit.words("Unit.RequiresMountsFor");
         for (setting, path) in needed.into_iter().filter(|_| !is_own) {
-            if path.starts_with(b"/var/") && self.machine.lacks(&path) && !made(&path) {
+            let is_needed = path.starts_with(b"/var/") && is_state(&path);
+            if is_needed && self.machine.lacks(&path) && !made(&path) {
                 let reason = Reason::State {
                     path: text(&path),
                     package: String::new(),
@@ -569,10 +570,8 @@ impl Trial<'_> {
             for path in packages::named_by_script(&script) {
                 let of_image = self.image.gathered.var.get(&path[1..]);
                 let is_directory = of_image.is_some_and(|meta| meta.kind == Kind::Directory);
-                // Of caches and logs scripts make what they miss: those of apparmor and unattended-upgrades do.
-                let is_state = !path.starts_with(b"/var/cache/") && !path.starts_with(b"/var/log/");
                 let is_lacking = is_directory && self.machine.lacks(&path);
-                if is_lacking && is_state && !is_made_by(commands, &path) {
+                if is_lacking && is_state(&path) && !is_made_by(commands, &path) {
                     let reason = Reason::State {
                         path: text(&path),
                         package: String::new(),
@@ -695,6 +694,12 @@ impl Trial<'_> {
         let setting = self.unit.last(key)?;
         Some((setting, expand(&setting.value, &self.unit.name)?))
     }
+}
+
+/// Whether a directory of /var is none of a cache or of logs, which programs make when they miss it, as those of
+/// apparmor and unattended-upgrades do.
+fn is_state(path: &[u8]) -> bool {
+    !path.starts_with(b"/var/cache/") && !path.starts_with(b"/var/log/")
 }
 
 /// Whether a unit of this name comes from a file only: mounts, devices, slices and scopes are made
