@@ -57,7 +57,7 @@ const DISPENSABLE: [(&str, &[u8]); 2] = [
 /// of another package in the end.
 const INDISPENSABLE: [(&str, &[u8]); 6] = [
     ("anacron", b"/var/spool/anacron"),
-    ("at", b"/var/spool/cron/atjobs"),
+    ("at", b"/var/spool/cron/atspool"),
     ("nfs-kernel-server", b"/var/lib/nfs"),
     ("samba", b"/var/lib/samba"),
     ("squid", b"/var/log/squid"),
