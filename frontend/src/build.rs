@@ -346,7 +346,7 @@ async fn solve_spliced(
     let scans = solver.rewrite(&refs, |_| false)?;
     solver.solve(refs, &scans, Evaluate::Later).await?;
     let (mut reported, steps) = match reports {
-        Some(reports) => reports.read().await,
+        Some(reports) => reports.read(gateway).await,
         None => Default::default(),
     };
     // Of a root without a base image only its steps know whether it is a bootable one.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use osderive_lints::model::ledger::Entry;
 use osderive_lints::{Finding, MAX_REPORT_BYTES, Outcome, REPORT_FILE, Severity, StepReport};
-use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
+use osderive_proto::gateway::{BuildError, Gateway, Ref, SolveRequest};
 use osderive_proto::llb::{Definition, Digest, Edge, SourceLocation};
 use tokio::task::JoinSet;
 
@@ -17,7 +17,7 @@ use crate::wrap;
 pub(crate) struct Reports {
     /// Each with the place of its image among the final ones.
     steps: Vec<(usize, Step)>,
-    reads: JoinSet<(usize, Result<StepReport, String>)>,
+    refs: JoinSet<(usize, Result<Ref, BuildError>)>,
 }
 
 /// A committed step.
@@ -58,8 +58,8 @@ pub(crate) struct Reported {
 }
 
 impl Reports {
-    /// Begins to read the reports; the engine hands one out once its step has run, which it does once only,
-    /// whoever asks.
+    /// Asks the engine for handles on the reports, which takes no step's running and can go on
+    /// beside it.
     ///
     /// # Errors
     /// When a definition has no such step, which would be a defect.
@@ -69,7 +69,7 @@ impl Reports {
     ) -> Result<Self, BuildError> {
         let mut reports = Self {
             steps: Vec::new(),
-            reads: JoinSet::new(),
+            refs: JoinSet::new(),
         };
         for (place, image) in images {
             for run in image.lineage().runs.iter().filter_map(|run| image.run(run)) {
@@ -94,14 +94,21 @@ impl Reports {
             ..SolveRequest::default()
         };
         let gateway = gateway.clone();
-        self.reads
-            .spawn(async move { (number, read(&gateway, request).await) });
+        self.refs.spawn(async move {
+            let solved = gateway.solve(request).await;
+            (number, solved.and_then(single_ref))
+        });
     }
 
-    /// The reports, by the places of their images, and the steps; waits for them. A report that cannot be read
-    /// is a finding.
-    pub(crate) async fn read(self) -> (BTreeMap<usize, Reported>, Vec<Step>) {
-        let mut reports = self.reads.join_all().await;
+    /// Reads the reports, once the steps have run, by the places of their images; answers with the
+    /// steps, too. A report that cannot be read is a finding.
+    pub(crate) async fn read(self, gateway: &Gateway) -> (BTreeMap<usize, Reported>, Vec<Step>) {
+        let mut reads = JoinSet::new();
+        for (number, reference) in self.refs.join_all().await {
+            let gateway = gateway.clone();
+            reads.spawn(async move { (number, read(&gateway, reference).await) });
+        }
+        let mut reports = reads.join_all().await;
         reports.sort_by_key(|(number, _)| *number);
         let mut images: BTreeMap<usize, Reported> = BTreeMap::new();
         let mut steps = Vec::new();
@@ -123,10 +130,9 @@ impl Reports {
     }
 }
 
-async fn read(gateway: &Gateway, request: SolveRequest) -> Result<StepReport, String> {
+async fn read(gateway: &Gateway, reference: Result<Ref, BuildError>) -> Result<StepReport, String> {
     let unread = |error: BuildError| error.to_string();
-    let solved = gateway.solve(request).await;
-    let reference = solved.and_then(single_ref).map_err(unread)?;
+    let reference = reference.map_err(unread)?;
     let json = gateway
         .read_file(&reference.id, REPORT_FILE, MAX_REPORT_BYTES + 1)
         .await
