@@ -195,9 +195,11 @@ mod tests {
                 )
                 .messages_of(&RULE)
         };
-        let message = "call.socket fails on every machine (216/GROUP): there is no group gone";
-        assert_eq!(socket("SocketUser=root\nSocketGroup=gone"), [message]);
-        assert_eq!(socket("SocketGroup=declared"), [""; 0]);
+        let message = "call.socket fails on machines upgraded to the image (217/USER): there is no user local";
+        assert_eq!(socket("SocketUser=local\nSocketGroup=root"), [message]);
+        for there in ["SocketGroup=declared", "SocketGroup=of-a-dynamic-user"] {
+            assert_eq!(socket(there), [""; 0], "{there}");
+        }
     }
 
     #[test]
