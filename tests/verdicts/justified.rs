@@ -136,12 +136,8 @@ pub(crate) const UNITS: [Justified; 9] = [
         CONDITION,
     ),
     justified(
-        [
-            "rpc-gssd.service",
-            "only systemd: unit rpc_pipefs.target",
-            "",
-        ],
-        "the unit is skipped: there is no keytab, which a condition names",
+        ["", "only systemd: unit rpc_pipefs.target", ""],
+        "a generator of nfs-common makes it at boot",
     ),
     justified(
         [
