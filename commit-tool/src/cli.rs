@@ -2,7 +2,10 @@
 //! `container commit` is what `ostree container commit` turns into, since ostree executes
 //! `ostree-container` with its own arguments unchanged (ostree, `src/ostree/ot-main.c`).
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Component, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use osderive_lints::Severity;
@@ -174,6 +177,17 @@ fn severity(name: &str) -> Result<Severity, String> {
     Severity::named(name).ok_or_else(|| "there are: error, warning, info".to_owned())
 }
 
+/// A path that can be one service's: all of /var/lib, or of /, is not one's to make anew.
+fn one_services(path: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    let is_plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
+    if path.starts_with("/var") && path.components().count() > 3 && path.components().all(is_plain)
+    {
+        return Ok(path);
+    }
+    Err("it takes what is one service's, such as /var/lib/acme/db".to_owned())
+}
+
 /// What a path's look does not tell.
 #[derive(Debug, Args)]
 pub(crate) struct PathArgs {
@@ -184,7 +198,7 @@ pub(crate) struct PathArgs {
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
     /// Keeps nothing of what is in this directory of /var, or of this file: a service makes it at its first start
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = one_services)]
     first_start: Vec<PathBuf>,
 }
 
@@ -237,6 +251,24 @@ mod tests {
             panic!("a lint")
         };
         assert!(args.fatal_warnings && args.rootfs == Some("/mnt".into()));
+    }
+
+    #[test]
+    fn nothing_that_many_have_is_left_to_a_first_start() {
+        let given =
+            |path| Cli::try_parse_from(["ostree-container", "commit", "--first-start", path]);
+        assert!(given("/var/lib/acme").is_ok());
+        for all in [
+            "/",
+            "/var",
+            "/var/lib",
+            "/var/lib/",
+            "var/lib/acme",
+            "/var/lib/../lib",
+            "/etc/a/b",
+        ] {
+            assert!(given(all).is_err(), "{all}");
+        }
     }
 
     #[test]
