@@ -81,6 +81,9 @@ pub(crate) struct Package {
     etc: Vec<Vec<u8>>,
     /// The path of the script that runs after its installation.
     script: String,
+    /// Those that its daemons load something of: they have no unit, a shared object, and a name that begins with its
+    /// own, as libvirt-daemon-driver-qemu.
+    pub plugins: Vec<Rc<Package>>,
     /// The names in that script, once asked for.
     words: OnceCell<BTreeSet<Vec<u8>>>,
     /// The lines of its configuration that name something in /var, once asked for.
@@ -239,6 +242,7 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
     let Some(info) = INFO.into_iter().find(|path| image.exists(path)) else {
         return packages;
     };
+    let (mut with_units, mut plugins) = (Vec::new(), Vec::new());
     for file in image.names(info) {
         let Some(name) = file.strip_suffix(".list") else {
             continue;
@@ -251,7 +255,7 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
                 continue;
             }
         };
-        let mut units = Vec::new();
+        let (mut units, mut is_plugin) = (Vec::new(), false);
         let mut package = Package::default();
         for line in list.split(|&byte| byte == b'\n') {
             if line.starts_with(b"/var/") && !is_shared(line) {
@@ -265,6 +269,8 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
                 }
             } else if let Some(unit) = unit_of(line) {
                 units.push(unit.to_owned());
+            } else {
+                is_plugin |= line.starts_with(b"/usr/lib/") && line.ends_with(b".so");
             }
         }
         package.script = format!("{info}/{name}.postinst");
@@ -275,6 +281,18 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
         let others = needed.filter(|directory| !package.var.contains(directory));
         let others: Vec<Vec<u8>> = others.collect();
         package.var.extend(others);
+        if !units.is_empty() {
+            with_units.push((package, units));
+        } else if is_plugin {
+            plugins.push(Rc::new(package));
+        }
+    }
+    for (mut package, units) in with_units {
+        let is_its = |plugin: &&Rc<Package>| {
+            let rest = plugin.name.strip_prefix(&package.name);
+            rest.is_some_and(|rest| rest.starts_with('-'))
+        };
+        package.plugins = plugins.iter().filter(is_its).cloned().collect();
         let package = Rc::new(package);
         for unit in units {
             packages.insert(unit, Rc::clone(&package));

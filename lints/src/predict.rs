@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::iter;
 
 use crate::Image;
 use crate::machine::{History, Machine, Place};
@@ -503,33 +504,32 @@ impl Trial<'_> {
         let is_own = self.unit.name.prefix().starts_with("systemd-");
         let needed = self.unit.words("Unit.RequiresMountsFor");
         for (setting, path) in needed.into_iter().filter(|_| !is_own) {
-            let is_needed = path.starts_with(b"/var/") && is_state(&path);
-            if is_needed && self.machine.lacks(&path) && !made(&path) {
-                let reason = Reason::State {
-                    path: text(&path),
-                    package: String::new(),
-                    is_likely: true,
-                };
-                failures.push((reason, self.at(setting)));
+            if path.starts_with(b"/var/") {
+                failures.extend(self.named(&path, setting, commands));
             }
         }
         failures.extend(self.named_by_scripts(commands));
         let Some(package) = package.filter(|_| !is_dummy(commands)) else {
             return failures;
         };
-        for user in package.users(self.image) {
-            if self.machine.accounts.users.contains(user.name) {
-                failures.extend(self.unreachable_by(&user));
-            } else {
-                let (user, package) = (text(user.name), package.name.clone());
-                let reason = Reason::PackageUser { user, package };
-                failures.push((reason, self.as_a_whole()));
+        // What runs once is no daemon, which would load a plugin and give something to a group.
+        let is_daemon = self.service_type() != Some(b"oneshot");
+        let plugins = package.plugins.iter().filter(|_| is_daemon);
+        for package in iter::once(package).chain(plugins.map(|plugin| &**plugin)) {
+            for user in package.users(self.image) {
+                if self.machine.accounts.users.contains(user.name) {
+                    failures.extend(self.unreachable_by(&user));
+                } else {
+                    let (user, package) = (text(user.name), package.name.clone());
+                    let reason = Reason::PackageUser { user, package };
+                    failures.push((reason, self.as_a_whole()));
+                }
             }
         }
-        // What runs once is no daemon, which would give something to the group.
-        let groups = match self.service_type() {
-            Some(b"oneshot") => Vec::new(),
-            _ => package.configured_groups(self.image),
+        let groups = if is_daemon {
+            package.configured_groups(self.image)
+        } else {
+            Vec::new()
         };
         for group in groups {
             if !self.machine.accounts.groups.contains(group) {
@@ -572,28 +572,50 @@ impl Trial<'_> {
         failures
     }
 
-    /// The directories of the image's /var that scripts of the unit name, and that are missing.
+    /// The directories of the image's /var that scripts of the unit name, and that are missing; where the script is
+    /// in the unit itself, also those of files that it names.
     fn named_by_scripts(&self, commands: &[(&Setting, Command)]) -> Failures {
         let mut failures = Vec::new();
         for (setting, command) in commands.iter().filter(|(_, command)| !command.may_fail) {
-            let Some(script) = self.script(&command.program) else {
-                continue;
-            };
-            for path in packages::named_by_script(&script) {
-                let of_image = self.image.gathered.var.get(&path[1..]);
-                let is_directory = of_image.is_some_and(|meta| meta.kind == Kind::Directory);
-                let is_lacking = is_directory && self.machine.lacks(&path);
-                if is_lacking && is_state(&path) && !is_made_by(commands, &path) {
-                    let reason = Reason::State {
-                        path: text(&path),
-                        package: String::new(),
-                        is_likely: true,
-                    };
-                    failures.push((reason, self.at(setting)));
+            let own = command.shell_script();
+            let script =
+                own.map_or_else(|| self.script(&command.program), |own| Some(own.to_vec()));
+            for path in script
+                .iter()
+                .flat_map(|script| packages::named_by_script(script))
+            {
+                let parent = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+                let parent = own.map(|_| &path[..parent]);
+                let mut directories = [Some(&path[..]), parent].into_iter().flatten();
+                if let Some(directory) = directories.find(|path| self.is_directory_of_var(path)) {
+                    failures.extend(self.named(directory, setting, commands));
                 }
             }
         }
         failures
+    }
+
+    fn is_directory_of_var(&self, path: &[u8]) -> bool {
+        let of_image = path
+            .get(1..)
+            .and_then(|path| self.image.gathered.var.get(path));
+        of_image.is_some_and(|meta| meta.kind == Kind::Directory)
+    }
+
+    /// That a directory which the unit names is missing, if it is.
+    fn named(
+        &self,
+        path: &[u8],
+        setting: &Setting,
+        commands: &[(&Setting, Command)],
+    ) -> Option<(Reason, SaidAt)> {
+        let is_missing = is_state(path) && self.machine.lacks(path) && !is_made_by(commands, path);
+        let reason = Reason::State {
+            path: text(path),
+            package: String::new(),
+            is_likely: true,
+        };
+        is_missing.then(|| (reason, self.at(setting)))
     }
 
     /// The content of a program, if it is a script.

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::Image;
+use crate::model::time_span;
 use crate::model::unit_name::{UnitName, expand};
 use crate::model::units::{parse, words};
 
@@ -39,6 +40,9 @@ const MAX_GENERATOR_BYTES: u64 = 16 << 20;
 
 /// Units that are loaded at most.
 const MAX_LOADED: usize = 10_000;
+
+/// Microseconds after its timer's time for which a unit still counts as one of the boot.
+const SOON: u64 = 60 * time_span::SECOND;
 
 /// Names of links in a row at most (`FOLLOW_MAX` of unit-file.c).
 const MAX_ALIASES: usize = 8;
@@ -435,13 +439,14 @@ impl Units {
         let Some(unit) = self.loaded.get(name) else {
             return names;
         };
-        let triggered = match name.kind() {
-            "socket" => triggered_by_socket(unit),
-            "timer" => triggered(unit, "Timer.Unit"),
-            "path" => triggered(unit, "Path.Unit"),
-            _ => None,
+        let (triggered, when) = match name.kind() {
+            "socket" => (triggered_by_socket(unit), Start::OnDemand),
+            "timer" if is_soon(unit) => (triggered(unit, "Timer.Unit"), start),
+            "timer" => (triggered(unit, "Timer.Unit"), Start::OnDemand),
+            "path" => (triggered(unit, "Path.Unit"), Start::OnDemand),
+            _ => (None, Start::OnDemand),
         };
-        names.extend(triggered.map(|unit| (unit, Start::OnDemand)));
+        names.extend(triggered.map(|unit| (unit, when)));
         names
     }
 
@@ -598,6 +603,17 @@ fn triggered_by_socket(unit: &Unit) -> Option<UnitName> {
         return None;
     }
     triggered(unit, "Socket.Service")
+}
+
+/// Whether a timer starts its unit while the machine still boots (systemd.timer(5)).
+fn is_soon(timer: &Unit) -> bool {
+    ["OnActiveSec", "OnBootSec", "OnStartupSec"]
+        .iter()
+        .any(|key| {
+            let settings = timer.list(&format!("Timer.{key}")).into_iter();
+            let mut spans = settings.filter_map(|setting| time_span::microseconds(&setting.value));
+            spans.any(|span| span <= SOON)
+        })
 }
 
 fn triggered(unit: &Unit, key: &str) -> Option<UnitName> {

@@ -15,6 +15,7 @@ pub mod shadow;
 pub mod state_directories;
 pub mod subid;
 pub mod sysusers;
+pub mod time_span;
 pub mod tmpfiles;
 pub mod unit_name;
 pub mod units;

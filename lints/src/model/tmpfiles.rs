@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::sysusers::lines;
+use super::time_span;
 
 mod words;
 mod write;
@@ -341,48 +342,9 @@ fn is_age(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"~").unwrap_or(text);
     let colon = text.iter().position(|&byte| byte == b':');
     let (by, span) = colon.map_or((&b"a"[..], text), |at| (&text[..at], &text[at + 1..]));
-    !by.is_empty() && by.iter().all(|letter| b"abcmABCM".contains(letter)) && is_time_span(span)
-}
-
-/// Whether a text is a time span (`parse_time` of time-util.c, systemd.time(7)).
-fn is_time_span(text: &[u8]) -> bool {
-    const UNITS: [&str; 30] = [
-        "", "us", "usec", "µs", "μs", "ms", "msec", "s", "sec", "second", "seconds", "m", "min",
-        "minute", "minutes", "h", "hr", "hour", "hours", "d", "day", "days", "w", "week", "weeks",
-        "M", "month", "months", "y", "year",
-    ];
-    let Ok(text) = str::from_utf8(text) else {
-        return false;
-    };
-    let mut rest = text.trim_matches([' ', '\t', '\n', '\r']);
-    if rest.is_empty() || rest == "infinity" {
-        return !rest.is_empty();
-    }
-    while !rest.is_empty() {
-        let Some((number, tail)) = after_number(rest) else {
-            return false;
-        };
-        let tail = tail.trim_start_matches([' ', '\t', '\n', '\r']);
-        let end = tail.find(|sign: char| sign.is_ascii_digit() || sign.is_ascii_whitespace());
-        let (unit, tail) = tail.split_at(end.unwrap_or(tail.len()));
-        let is_unit = UNITS.contains(&unit) || unit == "years";
-        if !is_unit || number.parse::<i64>().is_err() {
-            return false;
-        }
-        rest = tail.trim_start_matches([' ', '\t', '\n', '\r']);
-    }
-    true
-}
-
-/// The whole part of a number, and what follows the number.
-fn after_number(text: &str) -> Option<(&str, &str)> {
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, rest) = text.split_at(digits(text));
-    let fraction = rest.strip_prefix('.').map(|rest| &rest[digits(rest)..]);
-    (!number.is_empty() || fraction.is_some()).then_some((
-        if number.is_empty() { "0" } else { number },
-        fraction.unwrap_or(rest),
-    ))
+    !by.is_empty()
+        && by.iter().all(|letter| b"abcmABCM".contains(letter))
+        && time_span::microseconds(span).is_some()
 }
 
 fn parse_owner(text: &[u8]) -> Result<Owner, &'static str> {

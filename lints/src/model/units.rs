@@ -183,6 +183,20 @@ pub struct Command {
     pub in_shell: bool,
 }
 
+impl Command {
+    /// What it gives a shell to run, `sh -c SCRIPT`.
+    pub fn shell_script(&self) -> Option<&[u8]> {
+        let name = self.program.rsplit(|&byte| byte == b'/').next()?;
+        if ![&b"sh"[..], b"bash", b"dash"].contains(&name) {
+            return None;
+        }
+        let mut arguments = self.arguments.iter();
+        let is_option = |word: &&Vec<u8>| word.starts_with(b"-") && !word.starts_with(b"--");
+        arguments.find(|word| is_option(word) && word.ends_with(b"c"))?;
+        arguments.next().map(Vec::as_slice)
+    }
+}
+
 /// The commands of one value: prefixes, `;` between them (systemd.service(5), "Command lines").
 pub fn commands(value: &[u8]) -> Vec<Command> {
     let mut commands = Vec::new();

@@ -1,7 +1,7 @@
 //! # What it does
 //! Looks for services that start at boot and whose package brings directories in /var which nothing
 //! makes at boot, as dpkg's lists of files tell, or that name such a directory in
-//! `RequiresMountsFor=`.
+//! `RequiresMountsFor=` or in a script.
 //!
 //! # Why it breaks
 //! Most services fail without the directories that their package made for them (nginx without
@@ -196,6 +196,36 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].paths, ["/var/lib/exim4"]);
         assert_eq!(found[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn what_a_shell_of_the_unit_writes_to_is_missed() {
+        let paths = |timer: &str, service: &str| {
+            let fixture = Fixture::new()
+                .program("bin/sh")
+                .directory("var/lib/exporter")
+                .file(
+                    "usr/lib/systemd/system/default.target",
+                    "[Unit]\nWants=a.timer\n",
+                )
+                .file(
+                    "usr/lib/systemd/system/a.timer",
+                    format!("[Timer]\n{timer}\n"),
+                )
+                .file(
+                    "usr/lib/systemd/system/a.service",
+                    format!("[Service]\n{service}\n"),
+                );
+            let found = fixture.findings_of(&RULE).into_iter();
+            found.flat_map(|finding| finding.paths).collect::<Vec<_>>()
+        };
+        let writes = "ExecStart=/bin/sh -o pipefail -c \"ps | sponge /var/lib/exporter/a.prom\"";
+        assert_eq!(paths("OnBootSec=0", writes), ["/var/lib/exporter"]);
+        assert_eq!(paths("OnBootSec=15min", writes), [""; 0]);
+        let reads = "ExecStart=/bin/sh /var/lib/exporter/a.prom";
+        assert_eq!(paths("OnBootSec=0", reads), [""; 0]);
+        let made = format!("ExecStartPre=/bin/mkdir -p /var/lib/exporter\n{writes}");
+        assert_eq!(paths("OnStartupSec=1s", &made), [""; 0]);
     }
 
     #[test]

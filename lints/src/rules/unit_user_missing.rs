@@ -138,6 +138,28 @@ mod tests {
     }
 
     #[test]
+    fn a_user_that_a_plugin_of_the_package_has_made_is_missed_too() {
+        let found = |plugin: &str, object: &str, setting: &str| {
+            let info = |package: &str, kind| format!("var/lib/dpkg/info/{package}.{kind}");
+            service(&format!("{setting}ExecStart=\nExecStart=/bin/sh"))
+                .file(
+                    &info("acme", "list"),
+                    "/usr/lib/systemd/system/acme.service\n",
+                )
+                .file(&info(plugin, "list"), format!("{object}\n"))
+                .file(&info(plugin, "postinst"), "adduser --system local\n")
+                .messages_of(&RULE)
+        };
+        let object = "/usr/lib/x86_64-linux-gnu/acme/drive.so";
+        let message = "acme.service probably fails on machines upgraded to the image: there is no user local, made by \
+                       package acme-drive";
+        assert_eq!(found("acme-drive", object, ""), [message]);
+        assert_eq!(found("acme-drive", object, "Type=oneshot\n"), [""; 0]);
+        assert_eq!(found("acme-drive", "/usr/bin/acme-drive", ""), [""; 0]);
+        assert_eq!(found("acmedrive", object, ""), [""; 0]);
+    }
+
+    #[test]
     fn a_user_that_a_service_starts_without_is_not_missed() {
         let found = |package: &str| {
             let info = |kind| format!("var/lib/dpkg/info/{package}.{kind}");
