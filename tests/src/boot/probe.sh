@@ -37,10 +37,16 @@ find /var /opt/ /usr/local/ -xdev -maxdepth 6 -printf '%M %u:%g %p\n' | head -n 
 section errors
 journalctl --boot --quiet --no-hostname --output=short-monotonic --priority=err | head -n 300
 section failures
-systemctl list-units --plain --no-legend --full --state=failed,auto-restart,activating |
-    while read -r unit _; do
-        systemctl status --full --lines=15 "$unit"
-    done
+enabled=$(systemctl list-unit-files --plain --no-legend --type=service --state=enabled)
+{
+    systemctl list-units --plain --no-legend --full --state=failed,auto-restart,activating
+    systemctl list-units --plain --no-legend --full --all --type=service --state=inactive |
+        while read -r unit _; do
+            case "$enabled" in *"$unit "*) echo "$unit" ;; esac
+        done
+} | while read -r unit _; do
+    systemctl status --full --lines=15 "$unit"
+done
 section end
 sync
 systemctl poweroff

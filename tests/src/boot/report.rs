@@ -23,7 +23,7 @@ pub struct Report {
     pub files: Vec<String>,
     /// The journal's messages of priority error and worse.
     pub errors: Vec<String>,
-    /// The status of each unit that failed, restarts or still starts.
+    /// The status of each unit that failed, restarts or still starts, and of each enabled service that does not run.
     pub failures: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ impl Report {
         })
     }
 
-    /// The status of a unit that failed, restarts or still starts; no lines of any other.
+    /// The status of a unit of those of [`Self::failures`]; no lines of any other.
     pub fn status(&self, unit: &str) -> &[String] {
         // Each begins with a mark and the name: `x a.service - A`.
         let named = |line: &String| line.split(' ').nth(1) == Some(unit);
