@@ -37,9 +37,6 @@ enum Task {
     Test {
         /// Words of test names, as for `cargo test`; all tests without them.
         filters: Vec<String>,
-        /// Boot an image in QEMU too, installed and upgraded: ten minutes more.
-        #[arg(long)]
-        boot: bool,
     },
     /// Measure what osderive costs.
     Bench {
@@ -99,7 +96,7 @@ fn main() -> Result<ExitCode> {
     let places = Places::of_workspace()?;
     match Arguments::parse().task {
         Task::Demo { engine } => demo::run(&engine.start(&places)?, &places)?,
-        Task::Test { filters, boot } => return test::run(&filters, boot, &places),
+        Task::Test { filters } => return test::run(&filters, &places),
         Task::Bench { only, json, engine } => measure(only, json.as_deref(), &engine, &places)?,
         Task::Rules => write_rules(&places)?,
         Task::Engine { engine } => serve(&engine.start(&places)?, &places)?,

@@ -1,20 +1,23 @@
 //! `cargo xtask test`: formatting, lints and every test of the workspace. The end-to-end tests run
-//! on every kind of private engine, one after the other.
+//! on every kind of private engine, one after the other, and the boots in QEMU beside them.
 
-use std::process::{Command, ExitCode};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use osderive_tests::Places;
 use osderive_tests::engine::Kind;
 
-pub(crate) fn run(filters: &[String], boot: bool, places: &Places) -> Result<ExitCode> {
+pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
     if !rustix::process::geteuid().is_root() {
         bail!(
             "the tests start engines, mount and change users, so they need root: run `sudo -E cargo xtask test`"
         );
     }
-    if filters.is_empty() {
+    let is_all = filters.is_empty();
+    if is_all {
         check("formatting", &["fmt", "--all", "--check"], places)?;
         let clippy = [
             "clippy",
@@ -26,29 +29,91 @@ pub(crate) fn run(filters: &[String], boot: bool, places: &Places) -> Result<Exi
             "warnings",
         ];
         check("lints", &clippy, places)?;
-    }
-    let kinds: Vec<&str> = Kind::PRIVATE.iter().map(|kind| kind.name()).collect();
-    if filters.is_empty() {
         check(
             "examples in docs",
             &["test", "--quiet", "--workspace", "--locked", "--doc"],
             places,
         )?;
     }
+    let kinds: Vec<&str> = Kind::PRIVATE.iter().map(|kind| kind.name()).collect();
     let mut test = cargo(places);
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
-        .args(["--lib", "--bins", "--tests", "--"])
-        .args(boot.then_some("--include-ignored"))
+        .args(["--lib", "--bins", "--tests"]);
+    if is_all {
+        // Before the boots, so that they and the other tests do not wait for each other's compiler.
+        let mut compile = cargo(places);
+        compile.args(test.get_args()).arg("--no-run");
+        if !ended_well(&mut compile)? {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let start = Instant::now();
+    let boots = is_all.then(|| Boots::start(places)).transpose()?;
+    test.arg("--")
+        .args((!is_all).then_some("--include-ignored"))
         .args(filters)
         .env("OSDERIVE_ENGINES", kinds.join(","));
-    let start = Instant::now();
-    let status = test.status().context("running cargo test")?;
+    let mut passed = ended_well(&mut test)?;
+    if let Some(boots) = boots {
+        passed &= boots.finish()?;
+    }
     println!("» tests: done in {} s", start.elapsed().as_secs());
-    Ok(if status.success() {
+    Ok(if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The boots in QEMU, which take minutes of which one processor has the most.
+struct Boots {
+    test: Child,
+    log: PathBuf,
+}
+
+impl Boots {
+    fn start(places: &Places) -> Result<Self> {
+        let log = places.state().join("boots.log");
+        println!(
+            "» boots, beside the other tests; progress is in {}",
+            log.display()
+        );
+        fs::create_dir_all(places.state())
+            .with_context(|| format!("making {}", places.state().display()))?;
+        let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
+        let test = cargo(places)
+            .args([
+                "test",
+                "--package",
+                "osderive-tests",
+                "--locked",
+                "--test",
+                "boot",
+            ])
+            .args(["--", "--ignored"])
+            .stdout(file.try_clone().context("writing a log")?)
+            .stderr(file)
+            .spawn();
+        let test = test.context("running cargo test")?;
+        Ok(Self { test, log })
+    }
+
+    /// Waits for their end and shows what they said; whether all passed.
+    fn finish(mut self) -> Result<bool> {
+        println!("» the boots beside the other tests");
+        let status = self.test.wait().context("waiting for cargo test")?;
+        let log = fs::read_to_string(&self.log);
+        print!(
+            "{}",
+            log.with_context(|| format!("reading {}", self.log.display()))?
+        );
+        Ok(status.success())
+    }
+}
+
+fn ended_well(command: &mut Command) -> Result<bool> {
+    let status = command.status().context("running cargo test")?;
+    Ok(status.success())
 }
 
 fn check(what: &str, arguments: &[&str], places: &Places) -> Result<()> {
