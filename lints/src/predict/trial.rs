@@ -1,0 +1,393 @@
+//! One unit on one machine: what systemd asks of it before and while it starts its programs.
+
+use std::io::Read as _;
+
+use super::{Reason, SaidAt};
+use crate::Image;
+use crate::machine::{Machine, Place};
+use crate::model::unit_name::{UnitName, expand};
+use crate::model::units::{Command, boolean, commands};
+use crate::packages::Package;
+use crate::tree::PROGRAM_START;
+use crate::units::{Dependency, Setting, Start, State, Unit};
+
+/// Where systemd and shells look for a program without a path.
+const PROGRAM_PATH: [&str; 6] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
+
+pub(super) type Failures = Vec<(Reason, SaidAt)>;
+
+/// One unit on one machine.
+pub(super) struct Trial<'a> {
+    pub(super) image: &'a Image<'a>,
+    pub(super) machine: &'a Machine<'a>,
+    pub(super) unit: &'a Unit,
+}
+
+impl Trial<'_> {
+    pub(super) fn failures(&self, start: Start, package: Option<&Package>) -> Failures {
+        if self.unit.is_refused || self.is_skipped() {
+            return Vec::new();
+        }
+        let mut failures = self.requires();
+        match self.unit.name.kind() {
+            "service" => {}
+            "socket" => {
+                let owners = [("Socket.SocketUser", true), ("Socket.SocketGroup", false)];
+                let missing = self.owners(owners).into_iter();
+                // Others are made on the machine, for a service with `DynamicUser=` (cockpit-session.socket).
+                failures.extend(missing.filter(|(reason, _)| self.is_of_image(reason)));
+                return failures;
+            }
+            _ => return failures,
+        }
+        let commands = self.commands();
+        // The manager reads these itself, before any process: a `-` before a command is no help.
+        failures.extend(self.environment());
+        if commands.iter().any(|(_, command)| !command.may_fail) {
+            failures.extend(self.accounts());
+            failures.extend(self.directories());
+            failures.extend(commands.iter().filter_map(|command| self.program(command)));
+            if failures.is_empty() && start == Start::AtBoot {
+                failures.extend(self.state(package, &commands));
+            }
+        }
+        failures
+    }
+
+    fn requires(&self) -> Failures {
+        let units = self.image.units();
+        let dependencies = units.dependencies(&self.unit.name).into_iter();
+        dependencies
+            .filter(|(to, dependency)| *dependency == Dependency::Requires && is_from_file(to))
+            .filter_map(|(to, _)| {
+                let masked = match units.state(&to) {
+                    State::There => return None,
+                    State::Masked => true,
+                    State::Missing if units.may_be_generated(self.image, &to) => return None,
+                    State::Missing => false,
+                };
+                let unit = to.as_str().to_owned();
+                Some((Reason::Requires { unit, masked }, self.as_a_whole()))
+            })
+            .collect()
+    }
+
+    fn accounts(&self) -> Failures {
+        let accounts = &self.machine.accounts;
+        let mut failures = if self.is_true("Service.DynamicUser") {
+            Vec::new()
+        } else {
+            self.owners([("Service.User", true), ("Service.Group", false)])
+        };
+        let groups = self.unit.words("Service.SupplementaryGroups").into_iter();
+        let missing = groups.filter(|(_, name)| !accounts.has_group(name));
+        failures
+            .extend(missing.map(|(setting, name)| (Reason::Group(text(&name)), self.at(setting))));
+        failures
+    }
+
+    /// The accounts that settings name, of users and of groups, and that are missing.
+    fn owners(&self, settings: [(&str, bool); 2]) -> Failures {
+        let accounts = &self.machine.accounts;
+        let missing = settings.into_iter().filter_map(|(key, is_user)| {
+            let (setting, name) = self.value(key)?;
+            let reason = match is_user {
+                true if !accounts.has_user(&name) => Reason::User(text(&name)),
+                false if !accounts.has_group(&name) => Reason::Group(text(&name)),
+                _ => return None,
+            };
+            Some((reason, self.at(setting)))
+        });
+        missing.collect()
+    }
+
+    fn environment(&self) -> Failures {
+        let files = self.unit.list("Service.EnvironmentFile").into_iter();
+        files
+            .filter_map(|setting| {
+                let path = expand(&setting.value, &self.unit.name)?;
+                let is_pattern = path.iter().any(|byte| b"*?[".contains(byte));
+                // `-` tolerates, and systemd ignores what is not absolute.
+                let is_missing = path.starts_with(b"/") && !is_pattern && self.machine.lacks(&path);
+                is_missing.then(|| (Reason::Environment(text(&path)), self.at(setting)))
+            })
+            .collect()
+    }
+
+    fn directories(&self) -> Failures {
+        let mut failures = Vec::new();
+        let has_own_root = self.unit.last("Service.RootImage").is_some();
+        for key in ["Service.RootDirectory", "Service.WorkingDirectory"] {
+            let Some((setting, path)) = self.value(key) else {
+                continue;
+            };
+            if path.starts_with(b"/") && !has_own_root && self.machine.lacks(&path) {
+                let reason = Reason::WorkingDirectory(text(&path));
+                failures.push((reason, self.at(setting)));
+            }
+            if key.ends_with("RootDirectory") && path != b"/" {
+                return failures;
+            }
+        }
+        if has_own_root {
+            return failures;
+        }
+        for key in [
+            "ReadWritePaths",
+            "ReadWriteDirectories",
+            "ReadOnlyPaths",
+            "ReadOnlyDirectories",
+            "InaccessiblePaths",
+            "InaccessibleDirectories",
+            "ExecPaths",
+            "NoExecPaths",
+            "BindPaths",
+            "BindReadOnlyPaths",
+        ] {
+            for (setting, word) in self.unit.words(&format!("Service.{key}")) {
+                let path = word.split(|&byte| byte == b':').next().unwrap_or_default();
+                let path = path.strip_prefix(b"+").unwrap_or(path);
+                if path.starts_with(b"/") && self.machine.lacks(path) {
+                    let path = text(path);
+                    let reason = Reason::Namespace { key, path };
+                    failures.push((reason, self.at(setting)));
+                }
+            }
+        }
+        for key in ["Service.StandardOutput", "Service.StandardError"] {
+            let Some((setting, value)) = self.value(key) else {
+                continue;
+            };
+            let file = ["file:", "append:", "truncate:"]
+                .iter()
+                .find_map(|kind| value.strip_prefix(kind.as_bytes()));
+            let Some(file) = file.filter(|file| file.starts_with(b"/")) else {
+                continue;
+            };
+            let slash = file.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+            if self.machine.lacks(&file[..slash]) {
+                failures.push((Reason::Output(text(file)), self.at(setting)));
+            }
+        }
+        failures
+    }
+
+    /// Whether the image has the account that is missing on the machine.
+    fn is_of_image(&self, reason: &Reason) -> bool {
+        match reason {
+            Reason::User(name) => (self.image.users()).any(|(_, user)| text(user.name) == *name),
+            Reason::Group(name) => {
+                (self.image.groups()).any(|(_, group)| text(group.name) == *name)
+            }
+            _ => false,
+        }
+    }
+
+    /// `Type=` of a service.
+    pub(super) fn service_type(&self) -> Option<&[u8]> {
+        let setting = self.unit.last("Service.Type")?;
+        Some(&setting.value)
+    }
+
+    /// The commands that run when the unit starts. A failing `ExecCondition=` only skips it.
+    fn commands(&self) -> Vec<(&Setting, Command)> {
+        let keys = [
+            "Service.ExecStartPre",
+            "Service.ExecStart",
+            "Service.ExecStartPost",
+        ];
+        let settings = keys.iter().flat_map(|key| self.unit.list(key));
+        // Where systemd waits for a word of the program, that it may fail does not help.
+        let waited_for: [&[u8]; 4] = [b"forking", b"notify", b"notify-reload", b"dbus"];
+        let has_to_tell = self
+            .service_type()
+            .is_some_and(|kind| waited_for.contains(&kind));
+        settings
+            .flat_map(|setting| {
+                let is_main = has_to_tell && setting.key == "Service.ExecStart";
+                let commands = commands(&setting.value).into_iter();
+                commands.map(move |mut command| {
+                    command.may_fail &= !is_main;
+                    (setting, command)
+                })
+            })
+            .collect()
+    }
+
+    fn program(&self, (setting, command): &(&Setting, Command)) -> Option<(Reason, SaidAt)> {
+        let own_root = ["Service.RootImage", "Service.RootDirectory"];
+        let has_own_root = own_root.iter().any(|key| self.unit.last(key).is_some());
+        let searches_elsewhere = self.unit.last("Service.ExecSearchPath").is_some();
+        if command.may_fail || command.in_shell || has_own_root {
+            return None;
+        }
+        let program = expand(&command.program, &self.unit.name)?;
+        let reason = if program.starts_with(b"/") {
+            self.program_at(&program)?
+        } else if !searches_elsewhere && !program.contains(&b'/') && !self.is_in_path(&program) {
+            Reason::Program(text(&program))
+        } else {
+            return None;
+        };
+        Some((reason, self.at(setting)))
+    }
+
+    fn program_at(&self, program: &[u8]) -> Option<Reason> {
+        let path = text(program);
+        match self.machine.place(program) {
+            Place::Missing => Some(Reason::Program(path)),
+            Place::Directory => Some(Reason::NotExecutable(path)),
+            Place::File(Some((_, meta))) if !meta.is_executable() => {
+                Some(Reason::NotExecutable(path))
+            }
+            Place::File(Some((at, _))) => {
+                let file = self.image.tree.open(&at).ok()??;
+                let mut start = Vec::new();
+                file.take(PROGRAM_START).read_to_end(&mut start).ok()?;
+                let interpreter = text(&self.missing_interpreter(&start)?);
+                let script = path;
+                Some(Reason::Interpreter {
+                    script,
+                    interpreter,
+                })
+            }
+            Place::File(None) | Place::Unknown => None,
+        }
+    }
+
+    /// What the first line of a script names and nothing brings (execve(2), "Interpreter scripts").
+    fn missing_interpreter(&self, script: &[u8]) -> Option<Vec<u8>> {
+        let line = script.strip_prefix(b"#!")?;
+        let line = line.split(|&byte| byte == b'\n').next()?;
+        let mut words = line
+            .split(|byte| b" \t".contains(byte))
+            .filter(|word| !word.is_empty());
+        let interpreter = words.next()?;
+        if interpreter.starts_with(b"/") && self.machine.lacks(interpreter) {
+            return Some(interpreter.to_vec());
+        }
+        if !interpreter.ends_with(b"/env") {
+            return None;
+        }
+        let name = words.next()?;
+        let is_name = !name.starts_with(b"-") && !name.iter().any(|byte| b"=/".contains(byte));
+        (is_name && !self.is_in_path(name)).then(|| name.to_vec())
+    }
+
+    fn is_in_path(&self, program: &[u8]) -> bool {
+        PROGRAM_PATH.iter().any(|directory| {
+            let path = [directory.as_bytes(), b"/", program].concat();
+            !matches!(self.machine.place(&path), Place::Missing)
+        })
+    }
+
+    /// Whether a condition keeps the unit from starting, as far as files decide it: such a unit
+    /// does not fail. Of those with `|` one has to hold, of the others all.
+    fn is_skipped(&self) -> bool {
+        let mut alternatives = Vec::new();
+        for prefix in ["Unit.Condition", "Unit.Assert"] {
+            for kind in [
+                "PathExists",
+                "PathIsDirectory",
+                "PathIsSymbolicLink",
+                "PathIsReadWrite",
+                "DirectoryNotEmpty",
+                "FileNotEmpty",
+                "FileIsExecutable",
+            ] {
+                for setting in self.unit.list(&format!("{prefix}{kind}")) {
+                    let (is_alternative, holds) = self.holds(setting, kind);
+                    match (is_alternative, holds) {
+                        (false, Some(false)) => return true,
+                        (false, _) => {}
+                        (true, holds) => alternatives.push(holds),
+                    }
+                }
+            }
+        }
+        // Another kind of alternative may hold.
+        let has_others = ["ConditionKernelCommandLine", "ConditionVirtualization"]
+            .iter()
+            .any(|key| !self.unit.list(&format!("Unit.{key}")).is_empty());
+        !alternatives.is_empty()
+            && !has_others
+            && alternatives.iter().all(|holds| *holds == Some(false))
+    }
+
+    /// Whether a condition is one of several alternatives, and whether it holds if that is known.
+    fn holds(&self, setting: &Setting, kind: &str) -> (bool, Option<bool>) {
+        let mut value = &setting.value[..];
+        let (mut is_alternative, mut is_negated) = (false, false);
+        while let Some((sign @ (b'|' | b'!'), rest)) = value.split_first() {
+            is_alternative |= *sign == b'|';
+            is_negated |= *sign == b'!';
+            value = rest.trim_ascii_start();
+        }
+        let Some(path) = expand(value, &self.unit.name) else {
+            return (is_alternative, None);
+        };
+        let holds = match (self.machine.place(&path), kind) {
+            (Place::Unknown, _) => None,
+            (Place::Missing, _)
+            | (Place::Directory, "FileIsExecutable" | "FileNotEmpty")
+            | (Place::File(_), "PathIsDirectory" | "DirectoryNotEmpty") => Some(false),
+            (_, "PathExists") | (Place::Directory, "PathIsDirectory") => Some(true),
+            // What is in /etc is the image's, but for what people put there.
+            (Place::Directory, "DirectoryNotEmpty") if path.starts_with(b"/etc/") => {
+                let names = self
+                    .image
+                    .tree
+                    .names(path.strip_prefix(b"/").unwrap_or(&path));
+                names.ok().map(|names| !names.is_empty())
+            }
+            (Place::File(Some((_, meta))), "FileIsExecutable") => Some(meta.is_executable()),
+            (Place::File(Some((_, meta))), "FileNotEmpty") => Some(meta.size > 0),
+            _ => None,
+        };
+        (is_alternative, holds.map(|holds| holds != is_negated))
+    }
+
+    pub(super) fn at(&self, setting: &Setting) -> SaidAt {
+        let file = self.unit.files.get(setting.file);
+        SaidAt {
+            file: file.map_or(String::new(), |file| format!("/{file}")),
+            line: Some(setting.line),
+        }
+    }
+
+    pub(super) fn as_a_whole(&self) -> SaidAt {
+        let file = self.unit.files.first();
+        SaidAt {
+            file: file.map_or(String::new(), |file| format!("/{file}")),
+            line: None,
+        }
+    }
+
+    fn is_true(&self, key: &str) -> bool {
+        let setting = self.unit.last(key);
+        setting.is_some_and(|setting| boolean(&setting.value) == Some(true))
+    }
+
+    /// The value of a setting with its specifiers; none if only a running machine knows.
+    fn value(&self, key: &str) -> Option<(&Setting, Vec<u8>)> {
+        let setting = self.unit.last(key)?;
+        Some((setting, expand(&setting.value, &self.unit.name)?))
+    }
+}
+
+/// Whether a unit of this name comes from a file only: mounts, devices, slices and scopes are made
+/// on the machine.
+fn is_from_file(name: &UnitName) -> bool {
+    ["service", "socket", "target", "timer", "path"].contains(&name.kind())
+}
+
+pub(super) fn text(bytes: &[u8]) -> String {
+    crate::escape_path(bytes)
+}
