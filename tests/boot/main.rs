@@ -80,7 +80,7 @@ fn containerfile() -> String {
 }
 
 #[test]
-#[ignore = "takes ten minutes: cargo xtask test runs it beside the others"]
+#[ignore = "boots for minutes: cargo xtask test runs it beside the others"]
 fn an_image_of_ten_services_boots_installed_and_updated() -> Result<(), Box<dyn Error>> {
     if !(rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists()) {
         eprintln!("skipped: booting needs root on Debian or Ubuntu");

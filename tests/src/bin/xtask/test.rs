@@ -1,5 +1,5 @@
 //! `cargo xtask test`: formatting, lints and every test of the workspace. The end-to-end tests run
-//! on every kind of private engine, one after the other, and the boots in QEMU beside them.
+//! on every kind of private engine, one after the other, and beside them those that are marked as ignored.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .args(["--lib", "--bins", "--tests"]);
     if is_all {
-        // Before the boots, so that they and the other tests do not wait for each other's compiler.
+        // Before the others start, so that they do not wait for each other's compiler.
         let mut compile = cargo(places);
         compile.args(test.get_args()).arg("--no-run");
         if !ended_well(&mut compile)? {
@@ -48,14 +48,14 @@ pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
         }
     }
     let start = Instant::now();
-    let boots = is_all.then(|| Boots::start(places)).transpose()?;
+    let beside = is_all.then(|| Beside::start(places)).transpose()?;
     test.arg("--")
         .args((!is_all).then_some("--include-ignored"))
         .args(filters)
         .env("OSDERIVE_ENGINES", kinds.join(","));
     let mut passed = ended_well(&mut test)?;
-    if let Some(boots) = boots {
-        passed &= boots.finish()?;
+    if let Some(beside) = beside {
+        passed &= beside.finish()?;
     }
     println!("» tests: done in {} s", start.elapsed().as_secs());
     Ok(if passed {
@@ -65,43 +65,43 @@ pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
     })
 }
 
-/// The boots in QEMU, which take minutes of which one processor has the most.
-struct Boots {
-    test: Child,
+/// The ignored tests: the boots in QEMU and a second build of the product, minutes of which one processor has the
+/// most.
+struct Beside {
+    tests: Child,
     log: PathBuf,
 }
 
-impl Boots {
+impl Beside {
     fn start(places: &Places) -> Result<Self> {
-        let log = places.state().join("boots.log");
+        let log = places.state().join("beside.log");
         println!(
-            "» boots, beside the other tests; progress is in {}",
+            "» boots and a second build beside the other tests; their log: {}",
             log.display()
         );
         fs::create_dir_all(places.state())
             .with_context(|| format!("making {}", places.state().display()))?;
         let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
-        let test = cargo(places)
+        let tests = cargo(places)
             .args([
                 "test",
                 "--package",
                 "osderive-tests",
                 "--locked",
-                "--test",
-                "boot",
+                "--no-fail-fast",
             ])
-            .args(["--", "--ignored"])
+            .args(["--test", "boot", "--test", "product", "--", "--ignored"])
             .stdout(file.try_clone().context("writing a log")?)
             .stderr(file)
             .spawn();
-        let test = test.context("running cargo test")?;
-        Ok(Self { test, log })
+        let tests = tests.context("running cargo test")?;
+        Ok(Self { tests, log })
     }
 
     /// Waits for their end and shows what they said; whether all passed.
     fn finish(mut self) -> Result<bool> {
-        println!("» the boots beside the other tests");
-        let status = self.test.wait().context("waiting for cargo test")?;
+        println!("» boots and a second build beside the other tests");
+        let status = self.tests.wait().context("waiting for cargo test")?;
         let log = fs::read_to_string(&self.log);
         print!(
             "{}",
