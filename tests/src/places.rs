@@ -23,8 +23,8 @@ impl Places {
     pub fn of_workspace() -> Result<Self> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         let workspace = manifest.parent().unwrap_or(manifest);
-        let state = std::env::var_os("OSDERIVE_STATE")
-            .map_or_else(|| workspace.join("target"), PathBuf::from);
+        let given = std::env::var_os("OSDERIVE_STATE").filter(|state| !state.is_empty());
+        let state = given.map_or_else(|| workspace.join("target"), PathBuf::from);
         Self::new(workspace, &state)
     }
 

@@ -79,8 +79,6 @@ impl Beside {
             "» boots and a second build beside the other tests; their log: {}",
             log.display()
         );
-        fs::create_dir_all(places.state())
-            .with_context(|| format!("making {}", places.state().display()))?;
         let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
         let tests = cargo(places)
             .args([
