@@ -137,9 +137,9 @@ impl Setting {
 /// Whether and when a unit starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Start {
-    /// Something of the boot pulls it in.
+    /// Something of the boot pulls it in, or a timer that is due then.
     AtBoot,
-    /// A socket, a timer, a path or a D-Bus name starts it.
+    /// A socket, a later timer, a path or a D-Bus name starts it.
     OnDemand,
 }
 
