@@ -107,7 +107,9 @@ fn total(files: &BTreeMap<String, u64>) -> String {
 /// What an image has in places that boot empties, with sizes in bytes; directories count as none.
 fn leftovers(engine: &Engine, places: &Places, tag: &str) -> Result<BTreeMap<String, u64>> {
     let list = format!(
-        r"find {GONE_AT_BOOT} -xdev -mindepth 1 \( -type d -printf '0 %p\n' -o -printf '%s %p\n' \)"
+        r#"for top in {GONE_AT_BOOT}; do
+            [ ! -d "$top" ] || find "$top" -xdev -mindepth 1 \( -type d -printf '0 %p\n' -o -printf '%s %p\n' \)
+        done"#
     );
     let output = docker(engine, places)
         .args(["run", "--rm", "--network=none", tag, "/bin/sh", "-c", &list])
