@@ -1,0 +1,30 @@
+//! The README's first command does what the README says.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use osderive_tests::engine::Kind;
+
+#[test]
+fn the_demo_builds_an_image_without_leftovers() -> Result<(), Box<dyn Error>> {
+    if !(rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists()) {
+        eprintln!("skipped: a private engine needs root on Debian or Ubuntu");
+        return Ok(());
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["demo", "--engine", Kind::DEFAULT.name()])
+        // It has minutes of set-up where it is the first.
+        .stderr(Stdio::inherit())
+        .output()?;
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}");
+    assert!(
+        shown.contains("with osderive     0 entries, 0 bytes"),
+        "{shown}"
+    );
+    let plain = shown.lines().find(|line| line.contains("without osderive"));
+    let plain = plain.ok_or("nothing of the plain build")?;
+    assert!(!plain.contains(" 0 entries"), "{shown}");
+    Ok(())
+}
