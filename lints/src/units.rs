@@ -439,12 +439,16 @@ impl Units {
         let Some(unit) = self.loaded.get(name) else {
             return names;
         };
-        let (triggered, when) = match name.kind() {
-            "socket" => (triggered_by_socket(unit), Start::OnDemand),
-            "timer" if is_soon(unit) => (triggered(unit, "Timer.Unit"), start),
-            "timer" => (triggered(unit, "Timer.Unit"), Start::OnDemand),
-            "path" => (triggered(unit, "Path.Unit"), Start::OnDemand),
-            _ => (None, Start::OnDemand),
+        let triggered = match name.kind() {
+            "socket" => triggered_by_socket(unit),
+            "timer" => triggered(unit, "Timer.Unit"),
+            "path" => triggered(unit, "Path.Unit"),
+            _ => None,
+        };
+        let when = if is_soon(unit) {
+            start
+        } else {
+            Start::OnDemand
         };
         names.extend(triggered.map(|unit| (unit, when)));
         names
@@ -605,7 +609,7 @@ fn triggered_by_socket(unit: &Unit) -> Option<UnitName> {
     triggered(unit, "Socket.Service")
 }
 
-/// Whether a timer starts its unit while the machine still boots (systemd.timer(5)).
+/// Whether a unit is a timer that starts another while the machine still boots (systemd.timer(5)).
 fn is_soon(timer: &Unit) -> bool {
     ["OnActiveSec", "OnBootSec", "OnStartupSec"]
         .iter()

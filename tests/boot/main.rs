@@ -9,7 +9,7 @@ use std::thread;
 use osderive_tests::Places;
 use osderive_tests::base::Base;
 use osderive_tests::boot::{BASE, Boots, Harness, Report, Way, kept};
-use osderive_tests::engine::Engine;
+use osderive_tests::engine::{Engine, can_be_private};
 use osderive_tests::scenario::{Scenario, findings};
 
 /// Each is a RUN of its own, as in many a user's Containerfile. Without postfix, cron would bring another mail
@@ -82,8 +82,7 @@ fn containerfile() -> String {
 #[test]
 #[ignore = "boots for minutes: cargo xtask test runs it beside the others"]
 fn an_image_of_ten_services_boots_installed_and_updated() -> Result<(), Box<dyn Error>> {
-    if !(rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists()) {
-        eprintln!("skipped: booting needs root on Debian or Ubuntu");
+    if !can_be_private() {
         return Ok(());
     }
     let places = Places::of_workspace()?;

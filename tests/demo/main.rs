@@ -1,15 +1,13 @@
 //! The README's first command does what the README says.
 
 use std::error::Error;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use osderive_tests::engine::Kind;
+use osderive_tests::engine::{Kind, can_be_private};
 
 #[test]
 fn the_demo_builds_an_image_without_leftovers() -> Result<(), Box<dyn Error>> {
-    if !(rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists()) {
-        eprintln!("skipped: a private engine needs root on Debian or Ubuntu");
+    if !can_be_private() {
         return Ok(());
     }
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))

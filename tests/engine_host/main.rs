@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use osderive_tests::base::Base;
-use osderive_tests::engine::{Engine, Kind};
+use osderive_tests::engine::{Engine, Kind, can_be_private};
 use osderive_tests::{Places, engine_output};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -51,18 +51,10 @@ fn image_exists(engine: &Engine, tag: &str) -> Result<bool, Box<dyn Error>> {
     Ok(output.status.success())
 }
 
-fn suitable() -> bool {
-    let suitable = rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists();
-    if !suitable {
-        eprintln!("skipped: a private engine needs root on Debian or Ubuntu");
-    }
-    suitable
-}
-
 /// On each kind: an ostree base takes `apt-get install` in a plain build, which needs the network, names and dpkg.
 #[test]
 fn packages_install_in_a_build() -> Outcome {
-    if !suitable() {
+    if !can_be_private() {
         return Ok(());
     }
     let places = Places::of_workspace()?;
@@ -91,7 +83,7 @@ fn packages_install_in_a_build() -> Outcome {
 /// A container of its own has a network, and limits where this machine's cgroup v2 has the controllers.
 #[test]
 fn containers_run_on_every_kind() -> Outcome {
-    if !suitable() {
+    if !can_be_private() {
         return Ok(());
     }
     let places = Places::of_workspace()?;
@@ -119,7 +111,7 @@ fn containers_run_on_every_kind() -> Outcome {
 /// podman and buildah share the engine's namespaces, its network and its view of the workspace.
 #[test]
 fn podman_and_buildah_build_beside_the_engine() -> Outcome {
-    if !suitable() {
+    if !can_be_private() {
         return Ok(());
     }
     let places = Places::of_workspace()?;
@@ -160,7 +152,7 @@ fn podman_and_buildah_build_beside_the_engine() -> Outcome {
 
 #[test]
 fn two_engines_of_one_kind_run_side_by_side() -> Outcome {
-    if !suitable() {
+    if !can_be_private() {
         return Ok(());
     }
     let places = Places::of_workspace()?;
@@ -187,7 +179,7 @@ fn two_engines_of_one_kind_run_side_by_side() -> Outcome {
 
 #[test]
 fn nothing_is_left_of_an_engine_whose_harness_is_killed() -> Outcome {
-    if !suitable() {
+    if !can_be_private() {
         return Ok(());
     }
     let places = Places::of_workspace()?;

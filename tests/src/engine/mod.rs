@@ -5,6 +5,7 @@ mod private;
 mod version;
 
 use std::fmt;
+use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
 
@@ -131,6 +132,15 @@ pub struct Engine {
     version: Version,
     image_store: ImageStore,
     private: Option<PrivateEngine>,
+}
+
+/// Whether this machine can hold a private engine, for tests of one; says that they are skipped if not.
+pub fn can_be_private() -> bool {
+    let can = rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists();
+    if !can {
+        eprintln!("skipped: a private engine needs root on Debian or Ubuntu");
+    }
+    can
 }
 
 impl Engine {
