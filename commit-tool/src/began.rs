@@ -49,6 +49,13 @@ impl Began {
         })
     }
 
+    /// A step that begins when some time has gone by since the root was made, as with engines.
+    #[cfg(test)]
+    pub(crate) fn after_what_is_there(rootfs: &Rootfs) -> Self {
+        std::thread::sleep(3 * TICK);
+        Self::now(rootfs).expect("a root")
+    }
+
     /// The same, unless the clock was set back meanwhile and tells nothing.
     pub(crate) fn checked(self) -> Self {
         if clock(Duration::ZERO) >= self.files {

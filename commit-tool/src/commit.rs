@@ -139,8 +139,8 @@ pub(crate) fn commit(
     if let Some(before) = before {
         before.stamps.restore(rootfs, &account.committed.open)?;
     }
-    if let Some(prelude) = prelude {
-        prelude.finish(rootfs)?;
+    if let (Some(prelude), Some(left)) = (prelude, &left) {
+        prelude.finish(rootfs, left)?;
     }
     Ok(account.committed)
 }
@@ -183,11 +183,14 @@ fn settle(
     if before.is_none() || left.is_some() {
         settled.add(var::settle(rootfs, left, settings, tell)?);
     }
-    let identity = identity::plan(&place, before.map(|before| &before.identity))?;
+    let identity = identity::plan(
+        &place,
+        before.map(|before| (&before.identity, before.began)),
+    )?;
     settled.add(identity.apply(&place, tell)?);
     settled.add(kernel::settle(
         rootfs,
-        before.map(|before| &before.kernel),
+        before.map(|before| (&before.kernel, before.began)),
         tell,
     )?);
     let metadata = metadata::plan(

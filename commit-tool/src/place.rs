@@ -226,6 +226,23 @@ impl<'a> Place<'a> {
         Ok(found)
     }
 
+    /// The names in a directory, each with whether it is a directory; none when it cannot be listed.
+    pub(crate) fn kinds(&self, path: &Path) -> Result<Vec<(OsString, bool)>, Errno> {
+        let Ok(directory) = self.open(path) else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        list(directory.as_fd(), |name, kind| {
+            let is_directory = match kind {
+                FileType::Unknown => look(directory.as_fd(), name)
+                    .is_ok_and(|look| look.kind == EntryKind::Directory),
+                kind => kind == FileType::Directory,
+            };
+            found.push((name.to_owned(), is_directory));
+        })?;
+        Ok(found)
+    }
+
     /// The entries of a directory that are no links; none when it cannot be listed.
     pub(crate) fn entries_but_links(&self, path: &Path) -> Result<Vec<(OsString, Meta)>, Errno> {
         self.entries_where(path, |kind| kind != FileType::Symlink)
@@ -273,14 +290,19 @@ impl<'a> Place<'a> {
         Ok(metas)
     }
 
-    /// Removes entries, of directories only empty ones, as far as that is possible.
-    pub(crate) fn remove_each<'p>(&self, entries: impl Iterator<Item = (&'p Path, EntryKind)>) {
+    /// Removes entries, of directories only empty ones; answers with those that cannot be removed.
+    pub(crate) fn remove_each<'p>(
+        &self,
+        entries: impl Iterator<Item = (&'p Path, EntryKind)>,
+    ) -> Vec<PathBuf> {
         let mut handles = Handles::new(self);
-        for (path, kind) in entries {
-            if let (Some(directory), Some(name)) = (handles.parent_of(path), path.file_name()) {
-                let _ = unlinkat(directory, name, removal_of(kind));
-            }
-        }
+        let mut remove = |path: &Path, kind| {
+            let name = path.file_name().ok_or(Errno::INVAL)?;
+            let directory = handles.parent_of(path).ok_or(Errno::NOENT)?;
+            unlinkat(directory, name, removal_of(kind))
+        };
+        let stuck = entries.filter(|(path, kind)| remove(path, *kind).is_err());
+        stuck.map(|(path, _)| path.to_owned()).collect()
     }
 
     /// The directory of a path, and the name in it.

@@ -4,18 +4,14 @@
 mod observe;
 mod plan;
 
-use crate::{error::Result, place::Place, settled::Plan};
+use crate::{began::Began, error::Result, place::Place, settled::Plan};
 
 pub(crate) use observe::Snapshot;
 
 /// What shall be done about what a step made; without a state of before, about all there is.
-pub(crate) fn plan(place: &Place<'_>, before: Option<&Snapshot>) -> Result<Plan> {
-    let after = Snapshot::take(place)?;
-    if before == Some(&after) {
-        return Ok(Plan::default());
-    }
-    let seen = observe::Seen::look(place, before, after)?;
-    Ok(plan::plan(&seen))
+pub(crate) fn plan(place: &Place<'_>, before: Option<(&Snapshot, Began)>) -> Result<Plan> {
+    let seen = observe::Seen::look(place, before)?;
+    Ok(seen.as_ref().map(plan::plan).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use osderive_lints::{
 use rustix::io::Errno;
 
 use crate::{
+    began::Began,
     error::Result,
     place::{Meta, Place, Told as _},
 };
@@ -48,87 +49,152 @@ pub(super) const MADE_ANEW: [(&str, &str); 4] = [
 
 const MAX_ID_BYTES: u64 = 4096;
 
-/// The files in question at one moment, each without its content.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The machine id before a command. Which of the other files are the step's, their times tell.
+#[derive(Debug, Default)]
 pub(crate) struct Snapshot {
-    /// The directory of configuration: `etc`, or `usr/etc` where there is no other.
-    pub(super) etc: &'static str,
-    pub(super) machine_id: Option<Vec<u8>>,
-    /// Regular files that are no mounts.
-    files: BTreeMap<PathBuf, Meta>,
+    machine_id: Option<Vec<u8>>,
 }
 
 impl Snapshot {
-    /// Looks at them.
+    /// Reads it.
     pub(crate) fn take(place: &Place<'_>) -> Result<Self> {
-        let is_directory = |path: &&str| {
-            let found = place.meta(Path::new(path));
-            found.is_ok_and(|found| found.is_some_and(|meta| meta.is_open_directory()))
-        };
-        let etc = ["etc", "usr/etc"].into_iter().find(is_directory);
-        let etc = etc.unwrap_or("etc");
-        let machine_id = Path::new(etc).join("machine-id");
+        Ok(Self {
+            machine_id: machine_id(place, etc(place))?,
+        })
+    }
+}
+
+/// The directory of configuration: `etc`, or `usr/etc` where there is no other.
+fn etc(place: &Place<'_>) -> &'static str {
+    let is_directory = |path: &&str| is_open_directory(place, Path::new(path));
+    let etc = ["etc", "usr/etc"].into_iter().find(is_directory);
+    etc.unwrap_or("etc")
+}
+
+fn is_open_directory(place: &Place<'_>, path: &Path) -> bool {
+    let found = place.meta(path);
+    found.is_ok_and(|found| found.is_some_and(|meta| meta.is_open_directory()))
+}
+
+fn machine_id(place: &Place<'_>, etc: &str) -> Result<Option<Vec<u8>>> {
+    read(place, &Path::new(etc).join("machine-id"), MAX_ID_BYTES)
+}
+
+/// The step that is looked for: none for a commit by hand, of which everything is.
+#[derive(Clone, Copy)]
+struct Step(Option<Began>);
+
+impl Step {
+    fn has_changed(self, meta: &Meta) -> bool {
+        self.0.is_none_or(|began| began.has_changed(&meta.look))
+    }
+
+    /// Whether something in a directory may be of the step; nothing is in what is no directory.
+    fn may_have_changed_in(self, place: &Place<'_>, path: &Path) -> bool {
+        let found = place.meta(path).ok().flatten();
+        let directory = found.filter(Meta::is_open_directory);
+        directory
+            .is_some_and(|meta| (self.0).is_none_or(|began| began.may_have_changed_in(&meta.look)))
+    }
+}
+
+/// The files in question that the step made or changed, regular ones that are no mounts.
+#[derive(Default)]
+struct Changed {
+    files: BTreeMap<PathBuf, Meta>,
+    /// Of those, and of directories of such, those that may hold secrets.
+    secrets: BTreeMap<PathBuf, Mark>,
+}
+
+impl Changed {
+    fn look(place: &Place<'_>, step: Step, etc: &str) -> Result<Self> {
         let mut seen = Self {
-            etc,
-            machine_id: read(place, &machine_id, MAX_ID_BYTES)?,
-            files: BTreeMap::new(),
+            secrets: secret_places(place, step, etc),
+            ..Self::default()
         };
-        let secrets = secret_places(place, etc);
-        let secrets = secrets.into_iter().map(|(path, _)| path);
-        let directories = seen.add(place, own_files(etc).chain(secrets).collect())?;
+        let own = own_files(place, step, etc);
+        let paths = own.into_iter().chain(seen.secrets.keys().cloned());
+        let directories = seen.add(place, step, paths.collect())?;
         let in_directories = directories.into_iter().flat_map(|path| {
             let names = place.names(&path).unwrap_or_default().into_iter();
             names.map(move |name| path.join(name))
         });
-        seen.add(place, in_directories.collect())?;
+        seen.add(place, step, in_directories.collect())?;
         Ok(seen)
     }
 
-    /// Takes in the regular files among what stands at the paths; answers with the directories.
-    fn add(&mut self, place: &Place<'_>, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    /// Takes in the changed files among what stands at the paths; answers with the directories.
+    fn add(&mut self, place: &Place<'_>, step: Step, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
         let metas = place.metas(paths.iter().map(PathBuf::as_path));
-        let metas = metas.told("look at", Path::new(self.etc))?;
+        let metas = metas.told("look at", Path::new("etc"))?;
         let mut directories = Vec::new();
         for (path, meta) in paths.into_iter().zip(metas) {
             match meta.filter(|meta| !meta.is_mount) {
-                Some(meta) if meta.look.kind == EntryKind::File => {
+                Some(meta) if meta.look.kind == EntryKind::Directory => directories.push(path),
+                Some(meta) if meta.look.kind == EntryKind::File && step.has_changed(&meta) => {
                     self.files.insert(path, meta);
                 }
-                Some(meta) if meta.look.kind == EntryKind::Directory => directories.push(path),
                 _ => {}
             }
         }
         Ok(directories)
     }
+
+    /// Those of the files that hold a secret.
+    fn secrets(&self, place: &Place<'_>) -> Result<Vec<PathBuf>> {
+        let mark_of = |path: &Path| {
+            let mark = self.secrets.get(path);
+            mark.or_else(|| self.secrets.get(path.parent()?)).copied()
+        };
+        let mut secrets = Vec::new();
+        for path in self.files.keys() {
+            let Some(mark) = mark_of(path) else { continue };
+            let content = read(place, path, secrets::MAX_BYTES)?;
+            if content.is_some_and(|content| mark.is_in(&content)) {
+                secrets.push(path.clone());
+            }
+        }
+        Ok(secrets)
+    }
 }
 
-fn own_files(etc: &str) -> impl Iterator<Item = PathBuf> {
-    let in_etc = SSH_KEYS
-        .into_iter()
-        .chain([SNAKEOIL_KEY, SNAKEOIL_CERTIFICATE]);
-    let etc = PathBuf::from(etc);
-    (MADE_ANEW.iter().map(|(path, _)| PathBuf::from(path)))
-        .chain(["hostname", "resolv.conf"].map(|name| etc.join(name)))
-        .chain(in_etc.map(move |path| etc.join(path)).collect::<Vec<_>>())
+fn own_files(place: &Place<'_>, step: Step, etc: &str) -> Vec<PathBuf> {
+    let mut files = MADE_ANEW.map(|(path, _)| PathBuf::from(path)).to_vec();
+    let etc = Path::new(etc);
+    if step.may_have_changed_in(place, etc) {
+        let others = [
+            "hostname",
+            "resolv.conf",
+            SNAKEOIL_KEY,
+            SNAKEOIL_CERTIFICATE,
+        ];
+        files.extend(
+            SSH_KEYS
+                .into_iter()
+                .chain(others)
+                .map(|name| etc.join(name)),
+        );
+    }
+    files
 }
 
-/// The files, and the directories of files, that may hold secrets.
-fn secret_places(place: &Place<'_>, etc: &str) -> Vec<(PathBuf, Mark)> {
-    let homes = secrets::HOMES.iter().flat_map(|top| {
+/// The files, and the directories of files, that may hold secrets of the step.
+fn secret_places(place: &Place<'_>, step: Step, etc: &str) -> BTreeMap<PathBuf, Mark> {
+    let in_top = |top: &&str| {
         let names = place.names(Path::new(top)).unwrap_or_default();
-        names.into_iter().map(|name| Path::new(top).join(name))
-    });
-    let is_there = |home: &PathBuf| {
-        let found = place.meta(home);
-        found.is_ok_and(|found| found.is_some_and(|meta| meta.is_open_directory()))
+        let top = PathBuf::from(top);
+        names.into_iter().map(move |name| top.join(name))
     };
-    let homes = (secrets::ROOT_HOMES.iter().map(PathBuf::from))
+    let homes = secrets::ROOT_HOMES.iter().map(PathBuf::from);
+    let homes = homes.chain(secrets::HOMES.iter().flat_map(in_top));
+    let homes = homes.map(|home| (home, secrets::IN_HOMES.as_slice()));
+    (std::iter::once((PathBuf::from(etc), secrets::IN_ETC.as_slice())))
         .chain(homes)
-        .filter(is_there);
-    let in_homes =
-        homes.flat_map(|home| secrets::IN_HOMES.map(|(path, mark)| (home.join(path), mark)));
-    let in_etc = secrets::IN_ETC.map(|(path, mark)| (Path::new(etc).join(path), mark));
-    in_etc.into_iter().chain(in_homes).collect()
+        .filter(|(directory, _)| step.may_have_changed_in(place, directory))
+        .flat_map(|(directory, places)| {
+            (places.iter()).map(move |(path, mark)| (directory.join(path), *mark))
+        })
+        .collect()
 }
 
 /// What is behind a mount or a link is not ours to look at.
@@ -168,16 +234,24 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Looks at what a step changed; none when that is nothing.
     pub(super) fn look(
         place: &Place<'_>,
-        before: Option<&Snapshot>,
-        after: Snapshot,
-    ) -> Result<Self> {
-        let is_new = |path: &PathBuf, meta: &Meta| {
-            before.is_none_or(|before| before.files.get(path) != Some(meta))
+        before: Option<(&Snapshot, Began)>,
+    ) -> Result<Option<Self>> {
+        let step = Step(before.map(|(_, began)| began.checked()));
+        let etc = etc(place);
+        let old_machine_id =
+            before.map_or(Some(Vec::new()), |(before, _)| before.machine_id.clone());
+        let machine_id = if step.may_have_changed_in(place, Path::new(etc)) {
+            machine_id(place, etc)?
+        } else {
+            old_machine_id.clone()
         };
-        let mut changed = after.files;
-        changed.retain(|path, meta| is_new(path, meta));
+        let changed = Changed::look(place, step, etc)?;
+        if changed.files.is_empty() && machine_id == old_machine_id {
+            return Ok(None);
+        }
         let exists = |path: &str| {
             let found = place.meta(Path::new(path));
             found.is_ok_and(|found| found.is_some_and(|meta| !meta.is_mount))
@@ -188,48 +262,27 @@ impl Seen {
             true => Some(program),
             false => Some("systemd"),
         };
-        let mut seen = Self {
-            etc: after.etc,
-            old_machine_id: before.map_or(Some(Vec::new()), |before| before.machine_id.clone()),
-            machine_id: after.machine_id,
+        let certificate = Path::new(etc).join(SNAKEOIL_CERTIFICATE);
+        let snakeoil_links = if changed.files.contains_key(&certificate) {
+            links_to_snakeoil(place, &certificate)
+        } else {
+            Vec::new()
+        };
+        Ok(Some(Self {
+            etc,
+            old_machine_id,
+            machine_id,
+            secrets: changed.secrets(place)?,
+            changed: changed.files,
+            snakeoil_links,
             makes_host_keys: exists(&format!("{UNITS}/sshd-keygen@.service")),
             host_keys_need: needed("/usr/bin/ssh-keygen"),
             snakeoil_needs: needed("/usr/sbin/make-ssl-cert"),
-            ..Self::default()
-        };
-        seen.secrets = secrets(place, after.etc, &changed)?;
-        if changed.contains_key(&Path::new(after.etc).join(SNAKEOIL_CERTIFICATE)) {
-            seen.snakeoil_links = links_to_snakeoil(place, after.etc);
-        }
-        seen.changed = changed;
-        Ok(seen)
+        }))
     }
 }
 
-fn secrets(
-    place: &Place<'_>,
-    etc: &str,
-    changed: &BTreeMap<PathBuf, Meta>,
-) -> Result<Vec<PathBuf>> {
-    let marks: BTreeMap<PathBuf, Mark> = secret_places(place, etc).into_iter().collect();
-    let mark_of = |path: &Path| {
-        marks
-            .get(path)
-            .or_else(|| marks.get(path.parent()?))
-            .copied()
-    };
-    let mut secrets = Vec::new();
-    for path in changed.keys() {
-        let Some(mark) = mark_of(path) else { continue };
-        if (read(place, path, secrets::MAX_BYTES)?).is_some_and(|content| mark.is_in(&content)) {
-            secrets.push(path.clone());
-        }
-    }
-    Ok(secrets)
-}
-
-fn links_to_snakeoil(place: &Place<'_>, etc: &str) -> Vec<PathBuf> {
-    let certificate = Path::new(etc).join(SNAKEOIL_CERTIFICATE);
+fn links_to_snakeoil(place: &Place<'_>, certificate: &Path) -> Vec<PathBuf> {
     let (Some(directory), Some(name)) = (certificate.parent(), certificate.file_name()) else {
         return Vec::new();
     };

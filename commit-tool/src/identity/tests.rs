@@ -47,13 +47,17 @@ impl Root {
         Rootfs::open(self.0.path()).expect("opens")
     }
 
-    fn before(&self) -> Snapshot {
-        Snapshot::take(&Place::of(&self.rootfs())).expect("looks")
+    fn before(&self) -> (Snapshot, Began) {
+        let rootfs = self.rootfs();
+        let began = Began::after_what_is_there(&rootfs);
+        let before = Snapshot::take(&Place::of(&rootfs)).expect("looks");
+        (before, began)
     }
 
-    fn settle(&self, before: Option<&Snapshot>) -> Settled {
+    fn settle(&self, before: Option<&(Snapshot, Began)>) -> Settled {
         let rootfs = self.rootfs();
         let place = Place::of(&rootfs);
+        let before = before.map(|(before, began)| (before, *began));
         let plan = plan(&place, before).expect("a plan");
         plan.apply(&place, &mut |_| ()).expect("applies")
     }

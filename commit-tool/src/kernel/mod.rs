@@ -1,12 +1,13 @@
 //! Kernels: what a package puts into /boot goes beside its modules, where ostree and bootc look for
 //! it, with an initramfs that can boot a deployment. Observe, plan, apply; a step that touches
-//! neither /boot nor a directory of /usr/lib/modules costs a look at the names there.
+//! neither /boot nor a directory of /usr/lib/modules costs a list of the names there.
 
 mod make;
 mod observe;
 mod plan;
 
 use crate::{
+    began::Began,
     error::Result,
     place::Place,
     rootfs::Rootfs,
@@ -17,13 +18,13 @@ pub(crate) use observe::Snapshot;
 use plan::Plan;
 
 /// What shall be done about the kernels that a step touched; without a state of before, about all.
-fn plan(place: &Place<'_>, before: Option<&Snapshot>) -> Result<Plan> {
-    let after = Snapshot::take(place)?;
-    if before == Some(&after) {
+fn plan(place: &Place<'_>, before: Option<(&Snapshot, Began)>) -> Result<Plan> {
+    let before = before.map(|(before, began)| (before, began.checked()));
+    if observe::is_as_before(place, before)? {
         return Ok(Plan::default());
     }
-    let seen = observe::Seen::look(place, before, &after)?;
-    Ok(plan::plan(&seen))
+    let seen = observe::Seen::look(place, before)?;
+    Ok(seen.as_ref().map(plan::plan).unwrap_or_default())
 }
 
 /// What would be done without knowing what was there before.
@@ -35,7 +36,7 @@ pub(crate) fn preview(place: &Place<'_>) -> Result<Settled> {
 /// they make, then what that has replaced.
 pub(crate) fn settle(
     rootfs: &Rootfs,
-    before: Option<&Snapshot>,
+    before: Option<(&Snapshot, Began)>,
     tell: Tell<'_>,
 ) -> Result<Settled> {
     let place = Place::of(rootfs);

@@ -1,9 +1,9 @@
-//! The first stage: the entries of /boot and of each directory of modules with their inodes and
-//! times, and for kernels that the step touched what is in their initramfs.
+//! The first stage: the entries of /boot and of each directory of modules, which of them the step made
+//! or changed, and for kernels that the step touched what is in their initramfs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -15,6 +15,7 @@ use osderive_lints::{
 use rustix::io::Errno;
 
 use crate::{
+    began::Began,
     error::Result,
     place::{Meta, Place, Told as _},
 };
@@ -50,46 +51,76 @@ const PARTS: [(&str, &str, &str); 8] = [
 
 type Names = BTreeMap<OsString, Meta>;
 
-/// What stands in /boot and in the directories of modules.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The names in a directory, each with whether it is a directory.
+type Kinds = BTreeMap<OsString, bool>;
+
+/// Which names stood in /boot and in the directories of modules. What became of them their times tell.
+#[derive(Debug, Default)]
 pub(crate) struct Snapshot {
-    boot: Names,
+    boot: Kinds,
     /// By version.
-    pub(super) kernels: BTreeMap<String, Names>,
+    kernels: BTreeMap<String, Kinds>,
 }
 
 impl Snapshot {
-    /// Looks at it.
+    /// Lists them.
     pub(crate) fn take(place: &Place<'_>) -> Result<Self> {
+        let list = |directory: &Path| place.kinds(directory).told("look at", directory);
         let mut seen = Self {
-            boot: entries(place, Path::new(BOOT))?,
+            boot: list(Path::new(BOOT))?.into_iter().collect(),
             ..Self::default()
         };
-        for (name, meta) in entries(place, Path::new(MODULES))? {
+        for (name, is_directory) in list(Path::new(MODULES))? {
             if let Ok(version) = name.into_string()
-                && meta.is_open_directory()
+                && is_directory
             {
-                let names = entries(place, &Path::new(MODULES).join(&version))?;
-                seen.kernels.insert(version, names);
+                let names = list(&Path::new(MODULES).join(&version))?;
+                seen.kernels.insert(version, names.into_iter().collect());
             }
         }
         Ok(seen)
     }
 
-    /// The versions that have a kernel.
-    pub(super) fn versions(&self) -> BTreeSet<&str> {
-        let has_kernel = |(_, names): &(&String, &Names)| {
-            names.contains_key(VMLINUZ.as_ref() as &std::ffi::OsStr)
-        };
+    /// The versions that had a kernel.
+    fn versions(&self) -> BTreeSet<String> {
+        let has_kernel = |(_, names): &(&String, &Kinds)| names.contains_key(OsStr::new(VMLINUZ));
         let kernels = self.kernels.iter().filter(has_kernel);
-        kernels.map(|(version, _)| version.as_str()).collect()
+        kernels.map(|(version, _)| version.clone()).collect()
     }
+}
+
+/// What a step is judged by: the names of before, and when it began.
+type Before<'a> = Option<(&'a Snapshot, Began)>;
+
+/// Whether nothing in /boot and in the directories of modules can be of the step.
+pub(super) fn is_as_before(place: &Place<'_>, before: Before<'_>) -> Result<bool> {
+    let Some((_, began)) = before else {
+        return Ok(false);
+    };
+    for path in [BOOT, MODULES].map(Path::new) {
+        let directory = place.meta(path).told("look at", path)?;
+        if directory.is_none_or(|directory| began.may_have_changed_in(&directory.look)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The entries of a directory; none behind a mount or a link.
 fn entries(place: &Place<'_>, directory: &Path) -> Result<Names> {
     let found = place.entries(directory).told("look at", directory)?;
     Ok(found.into_iter().collect())
+}
+
+/// Those of the entries that the step made or changed; all where nothing is known of before.
+fn new(entries: &Names, before: Option<(&Kinds, Began)>) -> BTreeSet<OsString> {
+    let is_new = |(name, meta): &(&OsString, &Meta)| {
+        before.is_none_or(|(old, began)| {
+            !old.contains_key(*name) || (!meta.is_mount && began.has_changed(&meta.look))
+        })
+    };
+    let new = entries.iter().filter(is_new);
+    new.map(|(name, _)| name.clone()).collect()
 }
 
 /// All that the plan is made from.
@@ -133,29 +164,40 @@ pub(super) struct InBoot {
 }
 
 impl Seen {
-    pub(super) fn look(
-        place: &Place<'_>,
-        before: Option<&Snapshot>,
-        after: &Snapshot,
-    ) -> Result<Self> {
+    /// Looks at what a step changed; none when that is nothing.
+    pub(super) fn look(place: &Place<'_>, before: Before<'_>) -> Result<Option<Self>> {
+        let boot = entries(place, Path::new(BOOT))?;
         let mut seen = Self {
-            old_versions: before
-                .map(|before| before.versions().into_iter().map(str::to_owned).collect()),
-            boot_names: after.boot.keys().cloned().collect(),
+            old_versions: before.map(|(before, _)| before.versions()),
+            boot_names: boot.keys().cloned().collect(),
             links: links(place),
             ..Self::default()
         };
-        let absent = Names::new();
-        for (version, names) in &after.kernels {
-            let old = before.map(|before| before.kernels.get(version).unwrap_or(&absent));
-            seen.kernels
-                .insert(version.clone(), Kernel::compare(names, old));
-        }
-        for (name, meta) in &after.boot {
-            if before.is_some_and(|before| before.boot.get(name) == Some(meta)) {
-                continue;
+        let absent = Kinds::new();
+        for (name, meta) in entries(place, Path::new(MODULES))? {
+            if let Ok(version) = name.into_string()
+                && meta.is_open_directory()
+            {
+                let names = entries(place, &Path::new(MODULES).join(&version))?;
+                let old = before.map(|(before, began)| {
+                    (before.kernels.get(&version).unwrap_or(&absent), began)
+                });
+                seen.kernels.insert(version, Kernel::compare(names, old));
             }
-            let entry = in_boot(place, name, meta, after)?;
+        }
+        let new = new(&boot, before.map(|(before, began)| (&before.boot, began)));
+        let is_as_before = before.is_some_and(|(before, _)| {
+            let is_there = |version: &String| seen.kernels.contains_key(version);
+            new.is_empty()
+                && before.boot.keys().eq(boot.keys())
+                && before.kernels.keys().all(is_there)
+                && !seen.kernels.values().any(|kernel| kernel.is_touched)
+        });
+        if is_as_before {
+            return Ok(None);
+        }
+        for (name, meta) in boot.iter().filter(|(name, _)| new.contains(*name)) {
+            let entry = in_boot(place, name, meta, &seen.kernels)?;
             if let Some(kernel) =
                 (entry.part.as_ref()).and_then(|(version, _)| seen.kernels.get_mut(version))
             {
@@ -169,25 +211,21 @@ impl Seen {
                 kernel.initramfs = Some(look_into(place, &path)?);
             }
         }
-        Ok(seen)
+        Ok(Some(seen))
     }
 }
 
 impl Kernel {
     /// `old` is none when nothing is known of before.
-    fn compare(names: &Names, old: Option<&Names>) -> Self {
-        let was = |name: &OsString| old.and_then(|old| old.get(name));
-        let is_new = |(name, meta): &(&OsString, &Meta)| was(name) != Some(meta);
-        let has_directory = |names: &Names| names.values().any(Meta::is_open_directory);
+    fn compare(names: Names, old: Option<(&Kinds, Began)>) -> Self {
+        let had_directory = old.is_some_and(|(old, _)| old.values().any(|&kind| kind));
+        let new = new(&names, old);
+        let is_gone = |name: &OsString| !names.contains_key(name);
         Self {
-            names: names.clone(),
-            new: names
-                .iter()
-                .filter(is_new)
-                .map(|(name, _)| name.clone())
-                .collect(),
-            is_touched: old.is_none_or(|old| old != names),
-            has_lost_modules: old.is_some_and(has_directory) && !has_directory(names),
+            is_touched: !new.is_empty() || old.is_none_or(|(old, _)| old.keys().any(is_gone)),
+            has_lost_modules: had_directory && !names.values().any(Meta::is_open_directory),
+            names,
+            new,
             initramfs: None,
         }
     }
@@ -209,13 +247,16 @@ impl Kernel {
     }
 }
 
-fn in_boot(place: &Place<'_>, name: &OsString, meta: &Meta, after: &Snapshot) -> Result<InBoot> {
+fn in_boot(
+    place: &Place<'_>,
+    name: &OsString,
+    meta: &Meta,
+    kernels: &BTreeMap<String, Kernel>,
+) -> Result<InBoot> {
     let path = Path::new(BOOT).join(name);
     let part = (name.to_str())
         .and_then(part_of)
-        .filter(|(version, _)| {
-            meta.look.kind == EntryKind::File && after.kernels.contains_key(*version)
-        })
+        .filter(|(version, _)| meta.look.kind == EntryKind::File && kernels.contains_key(*version))
         .map(|(version, file)| (version.to_owned(), file));
     let mut entry = InBoot {
         is_mount: meta.is_mount,
@@ -262,11 +303,11 @@ fn is_same_file(place: &Place<'_>, one: &Path, other: &Path) -> Result<bool> {
 fn links(place: &Place<'_>) -> Vec<(PathBuf, OsString)> {
     let end = |link: &str| {
         let target = place.link_target(Path::new(link)).ok()?;
-        let target = Path::new(std::ffi::OsStr::from_bytes(&target));
+        let target = Path::new(OsStr::from_bytes(&target));
         let directory = target.parent()?;
         let in_boot =
             directory.ends_with(BOOT) || link.starts_with(BOOT) && directory == Path::new("");
-        in_boot.then(|| target.file_name().map(std::ffi::OsStr::to_owned))?
+        in_boot.then(|| target.file_name().map(OsStr::to_owned))?
     };
     (LINKS.iter())
         .filter_map(|link| Some((PathBuf::from(link), end(link)?)))

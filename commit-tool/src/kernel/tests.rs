@@ -62,11 +62,15 @@ impl Root {
         Rootfs::open(self.0.path()).expect("opens")
     }
 
-    fn before(&self) -> Snapshot {
-        Snapshot::take(&Place::of(&self.rootfs())).expect("looks")
+    fn before(&self) -> (Snapshot, Began) {
+        let rootfs = self.rootfs();
+        let began = Began::after_what_is_there(&rootfs);
+        let before = Snapshot::take(&Place::of(&rootfs)).expect("looks");
+        (before, began)
     }
 
-    fn settle(&self, before: Option<&Snapshot>) -> Settled {
+    fn settle(&self, before: Option<&(Snapshot, Began)>) -> Settled {
+        let before = before.map(|(before, began)| (before, *began));
         settle(&self.rootfs(), before, &mut |_| ()).expect("settles")
     }
 
@@ -142,6 +146,7 @@ fn a_second_kernel_is_told_and_both_stay() {
 fn a_step_that_touches_no_kernel_says_nothing_of_those_of_the_base() {
     let root = Root::new();
     root.install("new", &initramfs(WITHOUT));
+    symlink("boot/vmlinuz-gone", root.path("vmlinuz.old")).expect("a link");
     let settled = root.settle(Some(&root.before()));
     assert!(
         settled.changed.is_empty() && settled.findings.is_empty(),
@@ -277,7 +282,9 @@ fn killed_after_any_change_and_run_again_it_ends_in_the_same_place() {
         root.install("new", &initramfs(WITH));
         let rootfs = root.rootfs();
         let place = Place::of(&rootfs);
-        let mut first = plan(&place, Some(&before)).expect("a plan").files;
+        let mut first = plan(&place, Some((&before.0, before.1)))
+            .expect("a plan")
+            .files;
         let count = first.actions.len();
         first.actions.truncate(interrupted_after);
         first.apply(&place, &mut |_| ()).expect("applies");

@@ -47,10 +47,10 @@ fn step(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> Settle
         .expect("/var is open");
     let before = Before::take(&rootfs).expect("looks");
     command(root);
-    prelude.take_away(&rootfs).expect("takes away");
+    let left = prelude.take_away(&rootfs).expect("takes away");
     let before = Some((&before, prelude.lower()));
     let settled = settle(&rootfs, before, settings, &mut |_| ()).expect("settles");
-    prelude.finish(&rootfs).expect("finishes");
+    prelude.finish(&rootfs, &left).expect("finishes");
     settled
 }
 

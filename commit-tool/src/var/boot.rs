@@ -232,11 +232,22 @@ fn snippets(rootfs: &Rootfs) -> Vec<Snippet> {
                 directory,
                 name: name.as_bytes().to_vec(),
                 // What cannot be read, such as a link to /dev/null without /dev, says nothing.
-                content: read(rootfs, &file),
+                content: about_var(&read(rootfs, &file)),
             });
         }
     }
     snippets
+}
+
+/// The lines that may be about /var, the others empty: few are, and reading a line costs more than to see that.
+fn about_var(content: &[u8]) -> Vec<u8> {
+    let may_be = |line: &&[u8]| {
+        // Written out, by a specifier or by an escape.
+        line.windows(3).any(|word| word == b"var") || line.iter().any(|byte| b"%\\".contains(byte))
+    };
+    let lines = content.split(|&byte| byte == b'\n');
+    let lines = lines.map(|line| if may_be(&line) { line } else { b"" });
+    lines.collect::<Vec<_>>().join(&b'\n')
 }
 
 /// The permission bits that a line gives to a file or directory that it creates.

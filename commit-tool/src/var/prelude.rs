@@ -97,12 +97,9 @@ impl Prelude {
 
     /// Takes away what is still as it was made, once all else has been taken away, and gives
     /// directories that hold what they held their time again.
-    pub(crate) fn finish(&self, rootfs: &Rootfs) -> Result<()> {
-        self.finish_in(&Place::of(rootfs))
-    }
-
-    pub(super) fn finish_in(&self, place: &Place<'_>) -> Result<()> {
-        self.take_away_in(place)?;
+    pub(crate) fn finish(&self, rootfs: &Rootfs, left: &Left<'_>) -> Result<()> {
+        let place = Place::of(rootfs);
+        self.take_away_of(&place, left.stuck.iter())?;
         let directories = self
             .lower
             .iter()
@@ -111,7 +108,7 @@ impl Prelude {
         let metas = place.metas(paths).told("look at", Path::new(VAR))?;
         for ((path, before), now) in directories.zip(metas) {
             let Some(now) = now else { continue };
-            if now.look.modified != before.look.modified && self.holds_what_it_held(place, path) {
+            if now.look.modified != before.look.modified && self.holds_what_it_held(&place, path) {
                 place
                     .set_modified(path, before.look.modified)
                     .told("restore the time of", path)?;
@@ -122,30 +119,42 @@ impl Prelude {
 
     /// Takes away what is still as it was made, directories when they are empty.
     pub(crate) fn take_away(&self, rootfs: &Rootfs) -> Result<Left<'_>> {
-        let place = Place::of(rootfs);
+        self.take_away_in(&Place::of(rootfs))
+    }
+
+    pub(super) fn take_away_in(&self, place: &Place<'_>) -> Result<Left<'_>> {
+        let (gone, stuck) = self.take_away_of(place, self.made.keys())?;
         Ok(Left {
             lower: &self.lower,
-            gone: self.take_away_in(&place)?,
-            has_installed: packages(&place) != self.packages,
+            gone,
+            stuck,
+            has_installed: packages(place) != self.packages,
         })
     }
 
-    /// Answers with what was gone already.
-    fn take_away_in(&self, place: &Place<'_>) -> Result<BTreeSet<PathBuf>> {
+    /// Answers with those that were gone already and those that cannot go.
+    fn take_away_of<'p>(
+        &self,
+        place: &Place<'_>,
+        paths: impl Iterator<Item = &'p PathBuf> + Clone,
+    ) -> Result<(BTreeSet<PathBuf>, Vec<PathBuf>)> {
         // All are looked at before one goes: a hard link is changed when its twin is removed.
-        let metas = place.metas(self.made.keys().map(PathBuf::as_path));
+        let metas = place.metas(paths.clone().map(PathBuf::as_path));
         let metas = metas.told("look at", Path::new(VAR))?;
         let (mut gone, mut same) = (BTreeSet::new(), Vec::new());
-        for ((path, made), now) in self.made.iter().zip(metas) {
+        for (path, now) in paths.zip(metas) {
             match now {
                 None => drop(gone.insert(path.clone())),
-                Some(now) if now.is_same(made) => same.push((path.as_path(), made.look.kind)),
+                Some(now) if now.is_same(&self.made[path]) => {
+                    same.push((path.as_path(), now.look.kind));
+                }
                 Some(_) => {}
             }
         }
         // A directory that is not empty, or is a mount now, stays.
-        place.remove_each(same.into_iter().rev());
-        Ok(gone)
+        let mut stuck = place.remove_each(same.into_iter().rev());
+        stuck.reverse();
+        Ok((gone, stuck))
     }
 
     fn holds_what_it_held(&self, place: &Place<'_>, path: &Path) -> bool {
@@ -167,6 +176,8 @@ pub(crate) struct Left<'a> {
     pub(super) lower: &'a Entries,
     /// What was made and the command took away.
     pub(super) gone: BTreeSet<PathBuf>,
+    /// What was made, is as it was, and could not be taken away: directories with something in them.
+    stuck: Vec<PathBuf>,
     /// Whether the command installed or removed packages of dpkg.
     pub(super) has_installed: bool,
 }

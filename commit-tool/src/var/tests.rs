@@ -152,8 +152,8 @@ proptest! {
             let (ours, theirs) = (tree(&ours.path().join("var")), tree(&theirs.path().join("var")));
             prop_assert_eq!(ours, theirs, "{}", text);
         }
-        prelude.take_away(&rootfs).expect("takes away");
-        prelude.finish(&rootfs).expect("finishes");
+        let left = prelude.take_away(&rootfs).expect("takes away");
+        prelude.finish(&rootfs, &left).expect("finishes");
         prop_assert_eq!(tree(ours.path()), before);
     }
 }
@@ -180,8 +180,8 @@ fn a_step_that_changes_nothing_leaves_no_trace_not_even_a_time() {
     let before = (times("var"), times("var/lib"));
     let (rootfs, prelude) = prelude_in(root.path());
     assert!(root.path().join("var/lib/app2/db/data").exists());
-    prelude.take_away(&rootfs).expect("takes away");
-    prelude.finish(&rootfs).expect("finishes");
+    let left = prelude.take_away(&rootfs).expect("takes away");
+    prelude.finish(&rootfs, &left).expect("finishes");
     assert_eq!(
         fs::read_dir(root.path().join("var/lib"))
             .expect("lists")
@@ -203,8 +203,8 @@ fn what_the_command_changed_or_added_stays() {
     // As long as before and within the clock's tick.
     fs::write(path("lib/app/conf"), "CONF").expect("writes");
     fs::write(path("f"), "SAME").expect("writes");
-    prelude.take_away(&rootfs).expect("takes away");
-    prelude.finish(&rootfs).expect("finishes");
+    let left = prelude.take_away(&rootfs).expect("takes away");
+    prelude.finish(&rootfs, &left).expect("finishes");
     for stays in ["a/new", "b", "lib/app/conf", "f"] {
         assert!(path(stays).exists(), "{stays}");
     }
@@ -252,7 +252,7 @@ fn nothing_is_made_in_a_mount_and_none_is_taken_away() {
     assert!(!root.path().join("var/cache/apt/archives").exists());
 
     let place = Place::with_mounts(&rootfs, mounts("/var/cache/man"));
-    prelude.finish_in(&place).expect("finishes");
+    prelude.take_away_in(&place).expect("takes away");
     assert!(root.path().join("var/cache/man").exists());
     assert!(!root.path().join("var/lib").exists());
 }
