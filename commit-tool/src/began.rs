@@ -77,6 +77,12 @@ impl Began {
         entry.changed >= self.files
     }
 
+    /// The same of a directory, unless it is new in the step's layer, as far as that can be told: one that several layers
+    /// have has a single link on overlayfs (`ovl_getattr`).
+    pub(crate) fn has_changed_what_was_there(&self, directory: &Look) -> bool {
+        self.has_changed(directory) && (!self.is_overlay || directory.links == 1)
+    }
+
     /// Whether something in a directory, at any depth, may be the step's: on overlayfs nothing is in one that is none
     /// of the step's layer.
     pub(crate) fn may_have_changed_in(&self, directory: &Look) -> bool {

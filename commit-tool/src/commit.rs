@@ -142,6 +142,9 @@ pub(crate) fn commit(
     if let (Some(prelude), Some(left)) = (prelude, &left) {
         prelude.finish(rootfs, left)?;
     }
+    if let Some(began) = began {
+        account.committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
+    }
     Ok(account.committed)
 }
 
@@ -306,6 +309,7 @@ pub(crate) fn empty_report(outcome: Outcome) -> StepReport {
         changed: Vec::new(),
         kept: Vec::new(),
         accounts: Vec::new(),
+        directories: Vec::new(),
         findings: Vec::<Finding>::new(),
     }
 }

@@ -113,18 +113,26 @@ pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &OsStr, limit: u64) -> Op
     read_all(&file, limit).ok()?
 }
 
-/// The names in a directory, which is reached as in [`read_in_root`], sorted; none when there is no
-/// such directory.
-pub(crate) fn names_in_root(root: BorrowedFd<'_>, path: &str) -> Vec<OsString> {
-    openat2(
-        root,
-        path,
-        READ | OFlags::DIRECTORY,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT,
-    )
-    .and_then(|directory| sorted_names(directory.as_fd()))
-    .unwrap_or_default()
+/// Opens a directory, which is reached as in [`read_in_root`]; none when there is no such directory.
+pub(crate) fn directory_in_root(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
+    let flags = READ | OFlags::DIRECTORY;
+    openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
+}
+
+/// Reads an entry of a directory that stands at `path`, as [`read_in_root`] does: only for a link the way to it
+/// is gone again.
+pub(crate) fn read_listed(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+    limit: u64,
+) -> Option<Vec<u8>> {
+    match openat(directory, name, READ | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(file) => read_all(&file, limit).ok()?,
+        Err(Errno::LOOP) => read_in_root(root, path.join(name).as_os_str(), limit),
+        Err(_) => None,
+    }
 }
 
 fn read_all(file: &OwnedFd, limit: u64) -> Result<Option<Vec<u8>>, Errno> {

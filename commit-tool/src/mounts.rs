@@ -2,9 +2,14 @@
 //! attribute is asked for each entry, and the mount table is held beside it, for kernels before
 //! 5.8 and as a second opinion.
 
-use std::{collections::HashMap, fs, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{
+    collections::HashMap, fs::File, io::Read as _, os::unix::ffi::OsStrExt as _, path::Path,
+};
 
 use rustix::{fd::AsFd, fs::readlinkat};
+
+/// More than a build step's mount table has.
+const TABLE_BYTES: usize = 32 << 10;
 
 /// The mount points below one root file system, as a tree of path components.
 pub(crate) struct Mounts {
@@ -25,7 +30,10 @@ impl Mounts {
     /// Reads this process's mount table for the root file system behind `rootfs`; none when
     /// /proc does not tell.
     pub(crate) fn read(rootfs: impl AsFd) -> Option<Self> {
-        let table = fs::read("/proc/self/mountinfo").ok()?;
+        // The kernel writes it anew for each read that does not take all of it.
+        let mut table = Vec::with_capacity(TABLE_BYTES);
+        let mut file = File::open("/proc/self/mountinfo").ok()?;
+        file.read_to_end(&mut table).ok()?;
         let link = format!(
             "/proc/self/fd/{}",
             std::os::fd::AsRawFd::as_raw_fd(&rootfs.as_fd())

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::{Error, Result},
     files::Action,
-    handle::{open_below, read_in_root, sorted_names},
+    handle::{open_below, read_listed, sorted_names},
     place::BESIDE,
     rootfs::Rootfs,
 };
@@ -80,8 +80,8 @@ impl Folder {
             source,
         })?;
         let content = |name: &OsStr| {
-            let file = Path::new(path).join(name);
-            read_in_root(rootfs.as_fd(), file.as_os_str(), MAX_FILE_BYTES).unwrap_or_default()
+            let (root, path) = (rootfs.as_fd(), Path::new(path));
+            read_listed(root, path, directory.as_fd(), name, MAX_FILE_BYTES).unwrap_or_default()
         };
         Ok(Self {
             unfinished: names.iter().any(|name| name == BESIDE),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use osderive_lints::model::ledger::Ledger;
+use osderive_lints::rules::directory_metadata;
 use osderive_lints::{Finding, ImageConfig, Severity, unbuilt};
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, Refs, SolveRequest, SolveResult, SourceSnippet,
@@ -19,10 +20,14 @@ use crate::check::{Checker, Checks, Compared};
 use crate::context::Context;
 use crate::decisions::{self, Decisions};
 use crate::options::{Bootable, FailOn, OptionError, Options};
+use crate::origins::Origins;
 use crate::previous::{Previous, Target};
-use crate::reports::{Reports, Step};
+use crate::reports::{Reports, Step, Suspects};
 use crate::verdict::{Evidence, Found, Trace, pronounce};
 use crate::{ids, questions, tool, wrap};
+
+/// Directories of a step that the engine is asked about, a millisecond each.
+const MAX_SUSPECTS: usize = 20;
 
 /// Where a result keeps the image config; a multi-platform result appends `/PLATFORM`.
 const IMAGE_CONFIG: &str = "containerimage.config";
@@ -392,7 +397,11 @@ async fn solve_spliced(
         if check.is_none() {
             of_base = None;
         }
-        let own = steps.found.into_iter();
+        let mut own = steps.found;
+        if trace == Trace::Paths && !steps.suspects.is_empty() {
+            own.extend(lost_metadata(gateway, image, &steps.suspects).await);
+        }
+        let own = own.into_iter();
         let evidence = Evidence {
             image,
             steps: own.filter_map(|found| plan.weigh(found)).collect(),
@@ -405,6 +414,19 @@ async fn solve_spliced(
         steps,
         of_base,
     })
+}
+
+/// The directories of /usr whose new mode or owner is lost. Without an answer of the engine there are none.
+async fn lost_metadata(gateway: &Gateway, image: &Definition, suspects: &[Suspects]) -> Vec<Found> {
+    let mut origins = Origins::of(gateway, image);
+    let mut found = Vec::new();
+    for Suspects { step, directories } in suspects {
+        let asked = &directories[..directories.len().min(MAX_SUSPECTS)];
+        let changed = origins.changed_metadata(&step.digest, asked).await;
+        let finding = directory_metadata::finding(&changed.unwrap_or_default());
+        found.extend(finding.map(|finding| step.found(finding)));
+    }
+    found
 }
 
 /// A check that could not be made is no reason to fail what was built.

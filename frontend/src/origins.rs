@@ -1,6 +1,7 @@
-//! Which instruction brought a path: the states of a lineage are asked what they have there. RUN,
-//! COPY and ADD are alike to this.
+//! Which instruction brought a path, and what it changed: the states of a lineage are asked what they
+//! have there. RUN, COPY and ADD are alike to this.
 
+use osderive_lints::Directory;
 use osderive_proto::gateway::{BuildError, FileStat, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Digest, Edge};
 
@@ -9,6 +10,9 @@ use crate::check;
 
 /// Go's `fs.ModeDir`, which is what the engine's modes are made of.
 const DIRECTORY: u32 = 1 << 31;
+
+/// Go's `fs.ModeSetuid`, `fs.ModeSetgid` and `fs.ModeSticky`, with the bits of chmod(2).
+const SPECIAL_BITS: [(u32, u32); 3] = [(1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000)];
 
 /// Directories above a path that are asked about when the path is nowhere.
 const MAX_PARENTS: usize = 8;
@@ -86,13 +90,46 @@ impl<'a> Origins<'a> {
         digest: &Digest,
         path: &str,
     ) -> Result<bool, BuildError> {
-        let is_after = |state: &State| state.edge.is_some_and(|edge| edge.digest == *digest);
-        let Some(then) = self.states.iter().position(is_after) else {
+        let Some(then) = self.position(digest) else {
             return Ok(false);
         };
         let path = plain(path);
         let end = self.look(self.states.len() - 1, path).await?;
         Ok(self.look(then, path).await? != end)
+    }
+
+    /// The paths of those of the directories that an instruction left with another mode or owner than the state
+    /// before it has.
+    ///
+    /// # Errors
+    /// When a state cannot be looked at.
+    pub(crate) async fn changed_metadata(
+        &mut self,
+        digest: &Digest,
+        directories: &[Directory],
+    ) -> Result<Vec<String>, BuildError> {
+        let Some(before) = self.position(digest).and_then(|then| then.checked_sub(1)) else {
+            return Ok(Vec::new());
+        };
+        let mut changed = Vec::new();
+        for directory in directories {
+            let path = &directory.path;
+            if plain(path) == path
+                && let Some(old) = self.stat(before, path).await?
+                && old.mode & DIRECTORY != 0
+                && (permissions(old.mode), old.uid, old.gid)
+                    != (directory.mode, directory.uid, directory.gid)
+            {
+                changed.push(path.clone());
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The number of the state that an op made.
+    fn position(&self, digest: &Digest) -> Option<usize> {
+        let is_after = |state: &State| state.edge.is_some_and(|edge| edge.digest == *digest);
+        self.states.iter().position(is_after)
     }
 
     /// The op of the first state with `end` at the path, the state before it being another.
@@ -110,19 +147,22 @@ impl<'a> Origins<'a> {
     }
 
     async fn look(&mut self, state: usize, path: &str) -> Result<Seen, BuildError> {
-        let State { edge, handle } = &self.states[state];
-        let id = match (edge, handle) {
-            (None, _) => return Ok(Seen::Nothing),
-            (Some(_), Some(id)) => id.clone(),
-            (Some(edge), None) => self.handle(edge).await?,
-        };
-        self.states[state].handle = Some(id.clone());
-        let stat = self.gateway.stat_file(&id, path).await?;
-        Ok(match stat {
+        Ok(match self.stat(state, path).await? {
             None => Seen::Nothing,
             Some(stat) if stat.mode & DIRECTORY != 0 => Seen::Directory,
             Some(stat) => Seen::Entry(stat),
         })
+    }
+
+    async fn stat(&mut self, state: usize, path: &str) -> Result<Option<FileStat>, BuildError> {
+        let State { edge, handle } = &self.states[state];
+        let id = match (edge, handle) {
+            (None, _) => return Ok(None),
+            (Some(_), Some(id)) => id.clone(),
+            (Some(edge), None) => self.handle(edge).await?,
+        };
+        self.states[state].handle = Some(id.clone());
+        self.gateway.stat_file(&id, path).await
     }
 
     async fn handle(&self, edge: &Edge) -> Result<String, BuildError> {
@@ -139,6 +179,12 @@ impl<'a> Origins<'a> {
     }
 }
 
+/// The twelve permission bits of an engine's mode.
+fn permissions(mode: u32) -> u32 {
+    let special = SPECIAL_BITS.into_iter().filter(|(bit, _)| mode & bit != 0);
+    special.fold(mode & 0o777, |bits, (_, bit)| bits | bit)
+}
+
 /// A path up to the first name that is not written as it is.
 fn plain(path: &str) -> &str {
     let Some(escape) = path.find("\\x").or_else(|| path.find('…')) else {
@@ -151,7 +197,14 @@ fn plain(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{permissions, plain};
+
+    #[test]
+    fn an_engines_mode_has_gos_bits() {
+        // `os.ModeDir | os.ModeSetgid | os.ModeSticky | 0o775` of Go.
+        assert_eq!(permissions(0x8050_01fd), 0o3775);
+        assert_eq!(permissions(1 << 23 | 0o700), 0o4700);
+    }
 
     #[test]
     fn a_name_that_no_text_can_hold_stands_for_its_directory() {

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use osderive_lints::model::ledger::Entry;
-use osderive_lints::{Finding, MAX_REPORT_BYTES, Outcome, REPORT_FILE, Severity, StepReport};
+use osderive_lints::{
+    Directory, Finding, MAX_REPORT_BYTES, Outcome, REPORT_FILE, Severity, StepReport,
+};
 use osderive_proto::gateway::{BuildError, Gateway, Ref, SolveRequest};
 use osderive_proto::llb::{Definition, Digest, Edge, SourceLocation};
 use tokio::task::JoinSet;
@@ -27,6 +29,12 @@ pub(crate) struct Step {
     location: Option<SourceLocation>,
     /// The accounts that it made, as its report says.
     pub(crate) accounts: Vec<Entry>,
+}
+
+/// Directories that a lower layer may have otherwise, of a step.
+pub(crate) struct Suspects {
+    pub(crate) step: Step,
+    pub(crate) directories: Vec<Directory>,
 }
 
 impl Step {
@@ -53,6 +61,7 @@ impl Step {
 pub(crate) struct Reported {
     /// In the order of the Containerfile.
     pub(crate) found: Vec<Found>,
+    pub(crate) suspects: Vec<Suspects>,
     /// Whether one of them was committed: then the image is a bootable one.
     pub(crate) committed: bool,
 }
@@ -118,6 +127,12 @@ impl Reports {
                 Ok(report) => {
                     reported.committed |= report.outcome == Outcome::Committed;
                     step.accounts = report.accounts;
+                    if !report.directories.is_empty() {
+                        reported.suspects.push(Suspects {
+                            step: Step::new(step.digest, step.location.clone()),
+                            directories: report.directories,
+                        });
+                    }
                     report.findings
                 }
                 Err(reason) => vec![unread(&reason)],

@@ -34,7 +34,7 @@ pub use input::{Input, InputError, Opened};
 pub use lint::{Outcome as LintOutcome, Selection, lint};
 pub use oci::ImageError;
 pub use report::{
-    Change, ChangedFile, EntryKind, KeptEntry, MAX_LISTED_ENTRIES, MAX_REPORT_BYTES, Outcome,
-    PLAN_VERSION, PlanReport, Planned, PlannedAction, REPORT_FILE, REPORT_VERSION, RemovedEntry,
-    ReportError, StepReport,
+    Change, ChangedFile, Directory, EntryKind, KeptEntry, MAX_LISTED_ENTRIES, MAX_REPORT_BYTES,
+    Outcome, PLAN_VERSION, PlanReport, Planned, PlannedAction, REPORT_FILE, REPORT_VERSION,
+    RemovedEntry, ReportError, StepReport,
 };

@@ -104,6 +104,19 @@ impl ChangedFile {
     }
 }
 
+/// A directory with its mode and owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// Absolute path in the image, bytes outside UTF-8 as `\xNN`.
+    pub path: String,
+    /// The twelve permission bits.
+    pub mode: u32,
+    /// The owner's id.
+    pub uid: u32,
+    /// The group's id.
+    pub gid: u32,
+}
+
 /// What one step's commit did and found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
@@ -127,6 +140,10 @@ pub struct StepReport {
     /// The accounts that the step made or gave another id, at most [`MAX_LISTED_ENTRIES`].
     #[serde(default)]
     pub accounts: Vec<Entry>,
+    /// Directories of /usr that the step changed and a lower layer may have with another mode or owner, at most
+    /// [`MAX_LISTED_ENTRIES`].
+    #[serde(default)]
+    pub directories: Vec<Directory>,
     /// What the commit could not settle.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -254,6 +271,7 @@ mod tests {
             changed: Vec::new(),
             kept: Vec::new(),
             accounts: Vec::new(),
+            directories: Vec::new(),
             findings: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ crate::tests![
     a_machine_id_of_a_build_is_no_machines,
     a_private_key_in_a_step_is_told,
     a_directory_that_a_step_protects_is_protected_at_boot,
+    a_directory_of_usr_that_a_lower_layer_has_otherwise_is_told,
 ];
 
 /// Does what boot does: systemd accepts the units, and their commands make what was taken out.
@@ -76,6 +77,34 @@ fn a_private_key_in_a_step_is_told(setup: &Setup) {
     assert!(scenario.output_of("cat /etc/ssl/private/mine.key").is_ok());
 }
 
+/// The first layer with a directory says what an importer makes of it, be it the base's or an earlier step's.
+fn a_directory_of_usr_that_a_lower_layer_has_otherwise_is_told(setup: &Setup) {
+    let scenario = setup.derive(
+        "identity-usr",
+        "RUN mkdir -m 750 -p /usr/share/acme/a/data\n\
+         RUN touch /usr/share/acme/a/data/x\n\
+         RUN chown -R daemon:adm /usr/share/acme/a/data && chmod 2750 /usr/share/acme/a/data\n\
+         RUN touch /usr/share/acme/a/data/y\n\
+         RUN chmod 700 /usr/lib/kernel/install.d",
+    );
+    let log = scenario.build(&[]).unwrap().expect_success();
+    let told: Vec<&str> = (log.lines())
+        .filter(|line| line.contains("directory-metadata: the new mode or owner of"))
+        .collect();
+    let told = told.join("\n");
+    for (path, line) in [
+        ("/usr/share/acme/a/data", 5),
+        ("/usr/lib/kernel/install.d", 7),
+    ] {
+        let finding = format!("of {path} is lost: a lower layer has another (line {line})");
+        assert!(told.contains(&finding), "{finding}\n{log}");
+    }
+    assert!(
+        !told.contains("(line 4)") && !told.contains("(line 6)"),
+        "{told}"
+    );
+}
+
 /// What an importer makes of it is what the base says, until systemd-tmpfiles has run.
 fn a_directory_that_a_step_protects_is_protected_at_boot(setup: &Setup) {
     let scenario = setup.derive(
@@ -83,7 +112,7 @@ fn a_directory_that_a_step_protects_is_protected_at_boot(setup: &Setup) {
         "RUN chmod 710 /etc/ssl && chgrp adm /etc/ssl && chmod 700 /usr/lib/kernel",
     );
     let log = scenario.build(&[]).unwrap().expect_success();
-    assert!(log.contains("[directory-metadata]"), "{log}");
+    assert!(log.contains("directory-metadata: "), "{log}");
     let found = scenario.output_of(
         "chmod 755 /etc/ssl && chgrp root /etc/ssl && systemd-tmpfiles --create --prefix=/etc/ssl && \
          stat -c '%a %U:%G' /etc/ssl",

@@ -1,5 +1,6 @@
 //! Directories whose mode or owner a step changed although a lower layer has them: the importer
-//! keeps what the first layer says. In /etc, systemd-tmpfiles repairs it at boot; in /usr nobody can.
+//! keeps what the first layer says. In /etc, systemd-tmpfiles repairs it at boot; in /usr nobody can,
+//! and the frontend, which can ask what the layers below have, is told where to look.
 //!
 //! It also gives what in /etc is of a package's account to that account by name: on a machine where
 //! somebody has the id already, the account gets another one, and the file would be theirs.
@@ -9,7 +10,7 @@ mod plan;
 
 use crate::{began::Began, error::Result, place::Place, rootfs::Rootfs, settled::Plan};
 
-pub(crate) use observe::{Owned, Snapshot};
+pub(crate) use observe::{Owned, Snapshot, suspects};
 
 /// What shall be done about what a step changed; without a state of before, only about owners. `owned` is what was
 /// owned when the command had ended; none when the step changed nothing in /etc.
@@ -25,7 +26,6 @@ pub(crate) fn plan(
     };
     let (before, after) = before.again(place, began)?;
     let mut plan = Plan::default();
-    plan.settled.findings.extend(plan::finding(&before, &after));
     if let Some(owned) = owned {
         let owned = owned.again(place)?;
         if before != after || !owned.0.is_empty() {

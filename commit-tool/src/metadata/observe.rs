@@ -1,5 +1,5 @@
-//! The first stage: mode and owner of the directories of /etc, and of /usr down to its second level,
-//! and what in /etc is of accounts whose ids a machine may have given away. All are few, whatever
+//! The first stage: mode and owner of the directories of /etc, what in /etc is of accounts whose ids a
+//! machine may have given away, and directories of /usr that are not as most are. All are few, whatever
 //! the size of the image.
 
 use std::{
@@ -9,13 +9,14 @@ use std::{
 };
 
 use osderive_lints::{
-    EntryKind,
+    Directory, EntryKind, MAX_LISTED_ENTRIES,
     model::{group::groups, passwd::users},
 };
 
 use crate::{
     began::Began,
     error::Result,
+    files::shown,
     place::{Meta, Place, Told as _},
     rootfs::Rootfs,
     snippets::{Folder, TMPFILES_D},
@@ -37,7 +38,10 @@ pub(super) const DYNAMIC: RangeInclusive<u32> = 100..=999;
 /// The twelve permission bits, the uid and the gid.
 pub(super) type Metadata = (u32, u32, u32);
 
-/// Directories with their metadata at one moment. Sorting hundreds of paths takes time, and most steps change none.
+/// Those of almost all directories of an image.
+const USUAL: Metadata = (0o755, 0, 0);
+
+/// Directories of /etc with their metadata at one moment. Sorting hundreds of paths takes time, and most steps change none.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot(Vec<(PathBuf, Metadata)>);
 
@@ -47,57 +51,75 @@ pub(super) type Directories = BTreeMap<PathBuf, Metadata>;
 impl Snapshot {
     /// Looks at them.
     pub(crate) fn take(place: &Place<'_>) -> Result<Self> {
-        let mut seen = Self::default();
         let counts = place.counts_directories();
-        seen.add(place, Path::new(ETC), usize::MAX, counts)?;
-        seen.add(place, Path::new(USR), 2, counts)?;
-        Ok(seen)
+        let mut seen = Vec::new();
+        if let Ok(Some(meta)) = place.meta(Path::new(ETC)) {
+            seen.push((PathBuf::from(ETC), metadata(&meta)));
+        }
+        let mut open = vec![PathBuf::from(ETC)];
+        while let Some(path) = open.pop() {
+            for (name, meta) in place.directories(&path).told("look at", &path)? {
+                let path = path.join(name);
+                seen.push((path.clone(), metadata(&meta)));
+                if !counts || meta.look.links != NAMES_OF_A_LEAF {
+                    open.push(path);
+                }
+            }
+        }
+        Ok(Self(seen))
     }
 
-    /// Those of /etc and /usr in which the step that `began` may have changed something, and what those that are still
-    /// there are now.
+    /// Those in which the step that `began` may have changed something, and what those that are still there are now.
     pub(super) fn again(
         &self,
         place: &Place<'_>,
         began: Option<Began>,
     ) -> Result<(Directories, Directories)> {
-        let (mut before, mut now) = (Directories::new(), Directories::new());
-        for top in [ETC, USR].map(Path::new) {
-            if is_as_before(place.meta(top).told("look at", top)?.as_ref(), began) {
-                continue;
-            }
-            let of_top = self.0.iter().filter(|(path, _)| path.starts_with(top));
-            let of_top: Directories = of_top.cloned().collect();
-            let paths = of_top.keys().map(PathBuf::as_path);
-            let metas = place.metas(paths).told("look at", top)?;
-            let there = of_top.keys().zip(metas).filter_map(|(path, meta)| {
-                let meta = meta.filter(Meta::is_open_directory)?;
-                Some((path.clone(), metadata(&meta)))
-            });
-            now.extend(there);
-            before.extend(of_top);
+        let top = Path::new(ETC);
+        if is_as_before(place.meta(top).told("look at", top)?.as_ref(), began) {
+            return Ok(Default::default());
         }
+        let before: Directories = self.0.iter().cloned().collect();
+        let paths = before.keys().map(PathBuf::as_path);
+        let metas = place.metas(paths).told("look at", top)?;
+        let there = before.keys().zip(metas).filter_map(|(path, meta)| {
+            let meta = meta.filter(Meta::is_open_directory)?;
+            Some((path.clone(), metadata(&meta)))
+        });
+        let now = there.collect();
         Ok((before, now))
     }
+}
 
-    /// Adds the directories below `top`; `counts` is what [`Place::counts_directories`] says.
-    fn add(&mut self, place: &Place<'_>, top: &Path, depth: usize, counts: bool) -> Result<()> {
-        let mut open = vec![(top.to_owned(), depth)];
-        if let Ok(Some(meta)) = place.meta(top) {
-            self.0.push((top.to_owned(), metadata(&meta)));
-        }
-        while let Some((path, depth)) = open.pop() {
-            for (name, meta) in place.directories(&path).told("look at", &path)? {
-                let path = path.join(name);
-                self.0.push((path.clone(), metadata(&meta)));
-                let has_none = counts && meta.look.links == NAMES_OF_A_LEAF;
-                if depth > 1 && !has_none {
-                    open.push((path, depth - 1));
-                }
+/// The directories of /usr that the step that `began` has changed, or something in them, and whose mode or owner is
+/// not what almost all have: only what such a one was in the layers below can be lost without being seen.
+pub(crate) fn suspects(place: &Place<'_>, began: Began) -> Result<Vec<Directory>> {
+    let began = began.checked();
+    let top = Path::new(USR);
+    let may_hold = |meta: &Meta| meta.is_open_directory() && began.may_have_changed_in(&meta.look);
+    let Some(meta) = place.meta(top).told("look at", top)?.filter(may_hold) else {
+        return Ok(Vec::new());
+    };
+    let mut suspects = Vec::new();
+    let mut open = vec![(top.to_owned(), meta)];
+    while let Some((path, meta)) = open.pop() {
+        for (name, meta) in place.directories(&path).told("look at", &path)? {
+            if may_hold(&meta) {
+                open.push((path.join(name), meta));
             }
         }
-        Ok(())
+        if metadata(&meta) != USUAL && began.has_changed_what_was_there(&meta.look) {
+            suspects.push(Directory {
+                path: shown(&path),
+                mode: meta.look.mode,
+                uid: meta.look.uid,
+                gid: meta.look.gid,
+            });
+        }
     }
+    suspects.sort_by(|left, right| left.path.cmp(&right.path));
+    suspects.truncate(MAX_LISTED_ENTRIES);
+    Ok(suspects)
 }
 
 /// The files and directories of /etc with an owner or a group of [`DYNAMIC`] ids.

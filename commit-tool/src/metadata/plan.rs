@@ -1,6 +1,5 @@
 //! The second stage: a line for each directory of /etc that is no longer what a lower layer says,
-//! with its owner by name, one for each entry of a package's account, and a finding for directories
-//! of /usr. A pure function.
+//! with its owner by name, and one for each entry of a package's account. A pure function.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,25 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use osderive_lints::{
-    Finding,
-    model::tmpfiles::{Line, Mode, Owner},
-    rules::directory_metadata,
-};
+use osderive_lints::model::tmpfiles::{Line, Mode, Owner};
 
-use super::observe::{Accounts, DYNAMIC, Declared, Directories, ETC, Metadata, Owned};
-use crate::{
-    files::{Action, shown},
-    snippets::TMPFILES_D,
-    var::pattern_of,
-};
-
-/// What cannot be repaired: the changed directories of /usr.
-pub(super) fn finding(before: &Directories, after: &Directories) -> Option<Finding> {
-    let lost = changed(before, after).filter(|(path, _)| !path.starts_with(ETC));
-    let lost: Vec<String> = lost.map(|(path, _)| shown(path)).collect();
-    directory_metadata::finding(&lost)
-}
+use super::observe::{Accounts, DYNAMIC, Declared, Directories, Metadata, Owned};
+use crate::{files::Action, snippets::TMPFILES_D, var::pattern_of};
 
 fn changed<'a>(
     before: &'a Directories,
@@ -51,7 +35,6 @@ pub(super) fn lines(
     let text = |(path, now): (&PathBuf, Metadata)| line(path, now, accounts);
     let known: BTreeSet<&[u8]> = declared.tmpfiles.own_lines().collect();
     let changed: BTreeMap<&PathBuf, Vec<u8>> = changed(before, after)
-        .filter(|(path, _)| path.starts_with(ETC))
         .filter_map(|change| Some((change.0, text(change)?)))
         .collect();
     let mut all: BTreeSet<Vec<u8>> = (after.iter())

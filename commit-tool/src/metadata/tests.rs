@@ -99,13 +99,22 @@ fn a_later_step_replaces_what_is_no_longer_true() {
 }
 
 #[test]
-fn a_directory_of_usr_is_told() {
+fn of_the_directories_of_usr_those_are_reported_that_are_not_as_most_are() {
     let root = Root::new();
-    let settled = root.step(|| root.chmod("usr/lib/firmware", 0o700));
-    let [finding] = &settled.findings[..] else {
-        panic!("{settled:?}")
+    root.chmod("usr/lib/firmware", 0o700);
+    let rootfs = Rootfs::open(root.0.path()).expect("opens");
+    let began = Began::after_what_is_there(&rootfs);
+    root.chmod("usr/lib", 0o755);
+    root.chmod("usr/lib/firmware/deep", 0o2750);
+    let found = suspects(&Place::of(&rootfs), began).expect("looks");
+    let [directory] = &found[..] else {
+        panic!("{found:?}")
     };
-    assert_eq!(finding.paths, ["/usr/lib/firmware"]);
+    assert_eq!(directory.path, "/usr/lib/firmware/deep");
+    assert_eq!(
+        (directory.mode, directory.uid, directory.gid),
+        (0o2750, 0, 0)
+    );
     assert_eq!(root.lines(), [""; 0]);
 }
 

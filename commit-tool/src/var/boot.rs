@@ -13,7 +13,7 @@ use osderive_lints::model::tmpfiles::{Config, DIRECTORIES, Line, Owner, Snippet}
 use rustix::fd::AsFd as _;
 
 use crate::{
-    handle::{names_in_root, read_in_root},
+    handle::{directory_in_root, read_in_root, read_listed, sorted_names},
     place::NewOwner,
     rootfs::Rootfs,
     snippets::is_own,
@@ -224,15 +224,20 @@ pub(crate) fn pattern_of(path: &[u8]) -> Vec<u8> {
 }
 
 fn snippets(rootfs: &Rootfs) -> Vec<Snippet> {
+    let root = rootfs.as_fd();
     let mut snippets = Vec::new();
     for (directory, path) in DIRECTORIES.into_iter().enumerate() {
-        for name in names_in_root(rootfs.as_fd(), path) {
-            let file = Path::new(path).join(&name);
+        let path = Path::new(path);
+        let Some(opened) = directory_in_root(root, path) else {
+            continue;
+        };
+        for name in sorted_names(opened.as_fd()).unwrap_or_default() {
+            let content = read_listed(root, path, opened.as_fd(), &name, MAX_FILE_BYTES);
             snippets.push(Snippet {
                 directory,
                 name: name.as_bytes().to_vec(),
                 // What cannot be read, such as a link to /dev/null without /dev, says nothing.
-                content: about_var(&read(rootfs, &file)),
+                content: about_var(&content.unwrap_or_default()),
             });
         }
     }

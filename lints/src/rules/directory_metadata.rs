@@ -1,6 +1,7 @@
 //! # What it does
-//! Looks for directories of /usr whose mode or owner a step changed although a lower layer has them.
-//! Looked at are /usr and the directories down to its second level, such as /usr/lib/systemd.
+//! Looks for directories of /usr whose mode or owner a RUN changed although a lower layer has them, whoever made
+//! them. Not told is what a RUN gives back to root with mode 0755, which `lint` of the finished image tells
+//! (`import-directory-metadata`), as it does what COPY and ADD change.
 //!
 //! # Why it breaks
 //! The importer keeps what the first layer with a directory says of it, so the change is lost on the
