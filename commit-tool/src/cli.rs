@@ -150,6 +150,9 @@ pub(crate) struct LintArgs {
     /// For build frontends: writes lint.json into this directory and ends with 0, whatever is found
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "containerfile", "baseline", "output"])]
     pub(crate) report: Option<PathBuf>,
+    /// For build frontends: gathers reports of steps, DIR/0/report.json and on, in steps.json beside it
+    #[arg(long, value_name = "DIR", requires = "report")]
+    pub(crate) step_reports: Option<PathBuf>,
     /// Prints a rule's documentation and ends
     #[arg(long, value_name = "RULE")]
     pub(crate) explain: Option<String>,

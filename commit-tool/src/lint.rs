@@ -1,23 +1,28 @@
 //! `lint`: what would go wrong on a machine that runs the image, told before there is one.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{self, Read as _, Write as _, stdout},
     path::{Path, PathBuf},
 };
 
 use anstream::{AutoStream, ColorChoice};
+use cap_std::{ambient_authority, fs::Dir};
 use osderive_lints::{
-    CHECK_FILE, CheckReport, Finding, Input, InputError, Selection, Severity, baseline, lint,
+    CHECK_FILE, CheckReport, Finding, Gathered, Input, InputError, REPORT_FILE, STEPS_FILE,
+    Selection, Severity, StepReport, StepReports, baseline, lint,
     output::{self, Look, ReadError, Report},
     policy::{Config, Containerfile, MAX_CONFIG_BYTES, Policy, PolicyError},
     rules::{Need, RULES, Rule},
 };
+use rustix::fd::AsFd as _;
 use thiserror::Error;
 
 use crate::{
     cli::{Format, LintArgs},
     error::exit,
+    handle::read_regular,
     say,
 };
 
@@ -71,6 +76,9 @@ fn checked(args: &LintArgs) -> Result<u8, Failure> {
         return Err(Failure::NoRule(name.clone()));
     }
     if let Some(directory) = &args.report {
+        if let Some(steps) = &args.step_reports {
+            gather(steps, &directory.join(STEPS_FILE))?;
+        }
         return write(args, &directory.join(CHECK_FILE));
     }
     let policy = policy(args)?;
@@ -98,6 +106,30 @@ fn write(args: &LintArgs, path: &Path) -> Result<u8, Failure> {
     let json = serde_json::to_vec(&CheckReport::new(outcome.findings)).unwrap_or_default();
     std::fs::write(path, json).map_err(in_file(path))?;
     Ok(0)
+}
+
+/// Gathers the reports of steps, each in a directory with its number. Where they are too large together, there is
+/// no file of them, and the frontend reads them one by one.
+fn gather(steps: &Path, path: &Path) -> Result<(), Failure> {
+    let directories = (0..).map(|number: usize| steps.join(number.to_string()));
+    let gathered = directories
+        .map_while(|path| Dir::open_ambient_dir(path, ambient_authority()).ok())
+        .map(|directory| match step_report(&directory) {
+            Ok(report) => Gathered::Report(report),
+            Err(reason) => Gathered::Unread(reason),
+        });
+    match StepReports::to_json(gathered.collect()) {
+        Some(json) => std::fs::write(path, json).map_err(in_file(path)),
+        None => Ok(()),
+    }
+}
+
+fn step_report(directory: &Dir) -> Result<StepReport, String> {
+    let limit = osderive_lints::MAX_REPORT_BYTES as u64;
+    let json = read_regular(directory.as_fd(), OsStr::new(REPORT_FILE), limit);
+    let json = json.map_err(|error| format!("{REPORT_FILE}: {error}"))?;
+    let json = json.ok_or_else(|| format!("{REPORT_FILE} is no regular file"))?;
+    StepReport::from_json(&json).map_err(|error| error.to_string())
 }
 
 fn policy(args: &LintArgs) -> Result<Policy, Failure> {

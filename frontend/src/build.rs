@@ -1,7 +1,7 @@
 //! One build, start to end: have the Dockerfile frontend make the LLB, decide what is committed,
 //! splice the tool in, solve, check what came out, and tell what steps and check have found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use osderive_lints::model::ledger::Ledger;
 use osderive_lints::rules::directory_metadata;
@@ -11,7 +11,7 @@ use osderive_proto::gateway::{
     Warning,
 };
 use osderive_proto::llb::{
-    Base, Definition, Digest, Lineage, LlbError, Run, SourceLocation, Splice, Stopped,
+    Base, Definition, Digest, Edge, Lineage, LlbError, Run, SourceLocation, Splice, Stopped,
 };
 use tokio::task::JoinSet;
 
@@ -22,9 +22,9 @@ use crate::decisions::{self, Decisions};
 use crate::options::{Bootable, FailOn, OptionError, Options};
 use crate::origins::Origins;
 use crate::previous::{Previous, Target};
-use crate::reports::{Reports, Step, Suspects};
+use crate::reports::{Pending, Reported, Step, Suspects};
 use crate::verdict::{Evidence, Found, Trace, pronounce};
-use crate::{ids, questions, tool, wrap};
+use crate::{ids, questions, reports, tool, wrap};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
 const MAX_SUSPECTS: usize = 20;
@@ -154,6 +154,12 @@ struct Plan {
 }
 
 impl Plan {
+    /// The image of that place to check, if it was decided so about it.
+    fn subject(&self, place: usize, decision: Decision) -> Option<&Subject> {
+        let subject = self.subjects.get(&place)?;
+        (subject.decision == decision).then_some(subject)
+    }
+
     /// A finding with the severity that was decided for it; none if its rule is off.
     fn weigh(&self, found: Found) -> Option<Found> {
         let Some(decisions) = &self.decisions else {
@@ -325,41 +331,33 @@ async fn solve_spliced(
     let images = solver.rewrite(&refs, |place| plan.subjects.contains_key(&place))?;
     // A step that came from an imported cache came without its report, which is no part of the
     // image; reading it would run the step again.
-    let reports = match caches {
-        [] => Some(Reports::ask(
-            gateway,
-            images.iter().map(|(place, image)| (*place, image)),
-        )?),
-        _ => None,
-    };
+    let mut pending: BTreeMap<usize, Vec<Pending>> = BTreeMap::new();
+    if caches.is_empty() {
+        let all = images.iter();
+        pending.extend(all.map(|(place, image)| (*place, reports::pending(image))));
+    }
     let checker = Checker {
         gateway,
         tool: &solver.tool,
         caches,
     };
     let mut checks = Checks::default();
-    checker.begin_all(&mut checks, &images, |place| {
-        let subject = plan.subjects.get(&place)?;
-        (subject.decision == Decision::Commit).then_some(subject.platform.as_deref())
-    })?;
+    let begun = begin_checks(&checker, &mut checks, &images, plan, &pending)?;
     solver.solve(refs, &images, Evaluate::Now).await?;
-    let attestations = result.attestations.values_mut();
-    let attested = attestations
-        .flat_map(|platform| &mut platform.attestation)
-        .filter_map(|attestation| attestation.r#ref.as_mut());
-    let refs: Vec<&mut Ref> = attested.collect();
-    let scans = solver.rewrite(&refs, |_| false)?;
-    solver.solve(refs, &scans, Evaluate::Later).await?;
-    let (mut reported, steps) = match reports {
-        Some(reports) => reports.read(gateway).await,
-        None => Default::default(),
-    };
-    // Of a root without a base image only its steps know whether it is a bootable one.
-    checker.begin_all(&mut checks, &images, |place| {
-        let subject = plan.subjects.get(&place)?;
-        let is_bootable = reported.get(&place).is_some_and(|steps| steps.committed);
-        (subject.decision == Decision::Detect && is_bootable).then_some(subject.platform.as_deref())
-    })?;
+    solver.solve_attestations(result).await?;
+    let mut reported: BTreeMap<usize, Reported> = BTreeMap::new();
+    for (place, image) in images.iter().filter(|(place, _)| !begun.contains(place)) {
+        let pending = pending.remove(place).unwrap_or_default();
+        let steps = Reported::read(gateway, image, pending, None).await?;
+        // Of a root without a base image only its steps know whether it is a bootable one.
+        if let Some(subject) = plan.subject(*place, Decision::Detect)
+            && steps.committed
+        {
+            let platform = subject.platform.as_deref();
+            checker.begin(&mut checks, (*place, image), platform, &[])?;
+        }
+        reported.insert(*place, steps);
+    }
     let mut looks: BTreeMap<usize, Result<Compared, String>> =
         checks.read().await.into_iter().collect();
     let trace = match caches {
@@ -367,9 +365,10 @@ async fn solve_spliced(
         _ => Trace::Nothing,
     };
     let mut found = Vec::new();
+    let mut steps = Vec::new();
     let mut of_base = Some(Vec::new());
     for (place, image) in &images {
-        let compared = match looks.remove(place) {
+        let mut compared = match looks.remove(place) {
             Some(Err(reason)) => {
                 gateway.warn(unchecked(image, &reason)).await?;
                 None
@@ -377,9 +376,15 @@ async fn solve_spliced(
             Some(Ok(compared)) => Some(compared),
             None => None,
         };
-        let steps = reported.remove(place).unwrap_or_default();
+        let gathered = compared.as_mut().and_then(|compared| compared.steps.take());
+        let reported = if let Some(reported) = reported.remove(place) {
+            reported
+        } else {
+            let pending = pending.remove(place).unwrap_or_default();
+            Reported::read(gateway, image, pending, gathered).await?
+        };
         if let Some(subject) = plan.subjects.get(place)
-            && (subject.decision == Decision::Commit || steps.committed)
+            && (subject.decision == Decision::Commit || reported.committed)
         {
             found.extend(subject.configured.iter().cloned());
         }
@@ -397,10 +402,11 @@ async fn solve_spliced(
         if check.is_none() {
             of_base = None;
         }
-        let mut own = steps.found;
-        if trace == Trace::Paths && !steps.suspects.is_empty() {
-            own.extend(lost_metadata(gateway, image, &steps.suspects).await);
+        let mut own = reported.found;
+        if trace == Trace::Paths && !reported.suspects.is_empty() {
+            own.extend(lost_metadata(gateway, image, &reported.suspects).await);
         }
+        steps.extend(reported.steps);
         let own = own.into_iter();
         let evidence = Evidence {
             image,
@@ -414,6 +420,30 @@ async fn solve_spliced(
         steps,
         of_base,
     })
+}
+
+/// Begins the checks of the images that are committed for sure, which gather the reports that are pending; answers
+/// with their places.
+fn begin_checks(
+    checker: &Checker<'_>,
+    checks: &mut Checks,
+    images: &BTreeMap<usize, Definition>,
+    plan: &Plan,
+    pending: &BTreeMap<usize, Vec<Pending>>,
+) -> Result<BTreeSet<usize>, BuildError> {
+    let mut begun = BTreeSet::new();
+    for (place, image) in images {
+        let Some(subject) = plan.subject(*place, Decision::Commit) else {
+            continue;
+        };
+        let reports = pending.get(place).into_iter().flatten();
+        let reports: Vec<Edge> = reports.map(|pending| pending.report).collect();
+        let platform = subject.platform.as_deref();
+        if checker.begin(checks, (*place, image), platform, &reports)? {
+            begun.insert(*place);
+        }
+    }
+    Ok(begun)
 }
 
 /// The directories of /usr whose new mode or owner is lost. Without an answer of the engine there are none.
@@ -475,6 +505,17 @@ impl Solver<'_> {
             }
         }
         Ok(definitions)
+    }
+
+    /// Those of the attestations, which nobody has to wait for.
+    async fn solve_attestations(&self, result: &mut SolveResult) -> Result<(), BuildError> {
+        let attestations = result.attestations.values_mut();
+        let attested = attestations
+            .flat_map(|platform| &mut platform.attestation)
+            .filter_map(|attestation| attestation.r#ref.as_mut());
+        let refs: Vec<&mut Ref> = attested.collect();
+        let scans = self.rewrite(&refs, |_| false)?;
+        self.solve(refs, &scans, Evaluate::Later).await
     }
 
     /// Replaces the refs in those places by what the definitions give, solved side by side.

@@ -2,9 +2,9 @@
 //! base, in execs of our own that belong to no image. Both come from the cache in a rebuild, the
 //! base's in all builds on it.
 
-use std::collections::BTreeMap;
-
-use osderive_lints::{CHECK_FILE, CheckReport, Finding, MAX_REPORT_BYTES, baseline};
+use osderive_lints::{
+    CHECK_FILE, CheckReport, Finding, Gathered, MAX_REPORT_BYTES, STEPS_FILE, StepReports, baseline,
+};
 use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, SolveRequest};
 use osderive_proto::llb::{Base, Definition, Edge, Lineage, Probe};
 use tokio::task::{JoinHandle, JoinSet};
@@ -12,8 +12,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::build::single_ref;
 use crate::{tool, wrap};
 
-/// What a look at a root found, or why there was none.
-pub(crate) type Look = Result<Vec<Finding>, String>;
+/// What a look at a root found.
+#[derive(Debug)]
+struct Look {
+    findings: Vec<Finding>,
+    /// The reports that it was given to read; none if they could not be gathered.
+    steps: Option<Vec<Gathered>>,
+}
 
 /// What an image has.
 #[derive(Debug, Default)]
@@ -22,6 +27,8 @@ pub(crate) struct Compared {
     pub(crate) own: Vec<Finding>,
     /// That its base has too.
     pub(crate) of_base: Vec<Finding>,
+    /// The reports of its steps; none if they could not be gathered.
+    pub(crate) steps: Option<Vec<Gathered>>,
 }
 
 /// The checks of all final images, under way.
@@ -45,58 +52,53 @@ impl Checks {
 }
 
 impl Checker<'_> {
-    /// Begins the checks of those images for which `wanted` says their platform, if they have one;
-    /// they then go on beside the build.
+    /// Begins the check of an image, the subject's or one of its platforms', which gathers the `reports` of its
+    /// steps, too; it then goes on beside the build. Answers whether there is something to check.
     ///
     /// # Errors
     /// When our image has no tool for the engine's own platform, or a definition has no such states,
     /// which would be a defect.
-    pub(crate) fn begin_all<'p>(
+    pub(crate) fn begin(
         &self,
         checks: &mut Checks,
-        images: &BTreeMap<usize, Definition>,
-        wanted: impl Fn(usize) -> Option<Option<&'p str>>,
-    ) -> Result<(), BuildError> {
-        for (place, image) in images {
-            if let Some(platform) = wanted(*place) {
-                self.begin(checks, *place, platform, image)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn begin(
-        &self,
-        checks: &mut Checks,
-        place: usize,
+        (place, image): (usize, &Definition),
         platform: Option<&str>,
-        image: &Definition,
-    ) -> Result<(), BuildError> {
+        reports: &[Edge],
+    ) -> Result<bool, BuildError> {
         let lineage = image.lineage();
         let base = base(&lineage);
         let Some(root) = lineage.steps.last().filter(|root| Some(**root) != base) else {
-            return Ok(());
+            return Ok(false);
         };
-        let root = self.look(image, root, &title("the image", platform))?;
+        let root = self.look(image, root, reports, &title("the image", platform))?;
         let base = match base {
-            Some(base) => Some(self.look(image, &base, &title("the base image", platform))?),
+            Some(base) => Some(self.look(image, &base, &[], &title("the base image", platform))?),
             None => None,
         };
         checks.0.spawn(async move {
             let findings = compare(root, base).await;
             (place, findings)
         });
-        Ok(())
+        Ok(true)
     }
 
     fn look(
         &self,
         image: &Definition,
         root: &Edge,
+        reports: &[Edge],
         title: &str,
-    ) -> Result<JoinHandle<Look>, BuildError> {
+    ) -> Result<JoinHandle<Result<Look, String>>, BuildError> {
+        let mut args = wrap::CHECK.map(str::to_owned).to_vec();
+        if !reports.is_empty() {
+            args.extend(["--step-reports", wrap::STEPS_MOUNT].map(str::to_owned));
+        }
+        let mounted = reports.iter().enumerate();
         let probe = Probe {
-            args: wrap::CHECK.map(str::to_owned).into(),
+            args,
+            reads: mounted
+                .map(|(number, report)| (*report, format!("{}/{number}", wrap::STEPS_MOUNT)))
+                .collect(),
             tool_dest: wrap::TOOL_MOUNT.to_owned(),
             // The engine's own platform: it only looks, so the root may be for any.
             tool_selector: tool::folder(None)?,
@@ -112,8 +114,9 @@ impl Checker<'_> {
             ..SolveRequest::default()
         };
         let gateway = self.gateway.clone();
+        let gathers = !reports.is_empty();
         Ok(tokio::spawn(async move {
-            let report = read(&gateway, request).await;
+            let report = read(&gateway, request, gathers).await;
             report.map_err(|error| error.to_string())
         }))
     }
@@ -135,33 +138,46 @@ fn title(what: &str, platform: Option<&str>) -> String {
     }
 }
 
-async fn read(gateway: &Gateway, request: SolveRequest) -> Result<Vec<Finding>, BuildError> {
+async fn read(gateway: &Gateway, request: SolveRequest, gathers: bool) -> Result<Look, BuildError> {
     let reference = gateway.solve(request).await.and_then(single_ref)?;
-    let json = gateway
-        .read_file(&reference.id, CHECK_FILE, MAX_REPORT_BYTES + 1)
-        .await?;
-    let report = CheckReport::from_json(&json);
-    Ok(report
-        .map_err(|error| BuildError::new(error.to_string()))?
-        .findings)
+    let file = |name| gateway.read_file(&reference.id, name, MAX_REPORT_BYTES + 1);
+    let gathered = async {
+        let json = if gathers {
+            file(STEPS_FILE).await.ok()
+        } else {
+            None
+        };
+        Some(StepReports::from_json(&json?).ok()?.steps)
+    };
+    let (json, steps) = tokio::join!(file(CHECK_FILE), gathered);
+    let report = CheckReport::from_json(&json?);
+    let report = report.map_err(|error| BuildError::new(error.to_string()))?;
+    Ok(Look {
+        findings: report.findings,
+        steps,
+    })
 }
 
 async fn compare(
-    root: JoinHandle<Look>,
-    base: Option<JoinHandle<Look>>,
+    root: JoinHandle<Result<Look, String>>,
+    base: Option<JoinHandle<Result<Look, String>>>,
 ) -> Result<Compared, String> {
     let of_base = match base {
-        Some(base) => finished(base).await?,
+        Some(base) => finished(base).await?.findings,
         None => Vec::new(),
     };
-    let findings = finished(root).await?;
+    let Look { findings, steps } = finished(root).await?;
     let is_own = |finding: &Finding| finding.origin.as_ref().is_none_or(|origin| !origin.base);
     let marked = baseline::mark(findings, &of_base).into_iter();
     let (own, of_base) = marked.partition(is_own);
-    Ok(Compared { own, of_base })
+    Ok(Compared {
+        own,
+        of_base,
+        steps,
+    })
 }
 
-async fn finished(look: JoinHandle<Look>) -> Look {
+async fn finished(look: JoinHandle<Result<Look, String>>) -> Result<Look, String> {
     let ended = look.await;
     ended.unwrap_or_else(|error| Err(error.to_string()))
 }

@@ -1,13 +1,11 @@
 //! The reports of steps: each committed RUN left one in an output of its own, also when it came from
-//! the cache; it is read back with the RUN's Containerfile line.
-
-use std::collections::BTreeMap;
+//! the cache. The check of the image gathers them; where there is none, they are read one by one.
 
 use osderive_lints::model::ledger::Entry;
 use osderive_lints::{
-    Directory, Finding, MAX_REPORT_BYTES, Outcome, REPORT_FILE, Severity, StepReport,
+    Directory, Finding, Gathered, MAX_REPORT_BYTES, Outcome, REPORT_FILE, Severity, StepReport,
 };
-use osderive_proto::gateway::{BuildError, Gateway, Ref, SolveRequest};
+use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Digest, Edge, SourceLocation};
 use tokio::task::JoinSet;
 
@@ -15,11 +13,11 @@ use crate::build::single_ref;
 use crate::verdict::Found;
 use crate::wrap;
 
-/// The reports of all committed steps of the final images, in the order of the Containerfile.
-pub(crate) struct Reports {
-    /// Each with the place of its image among the final ones.
-    steps: Vec<(usize, Step)>,
-    refs: JoinSet<(usize, Result<Ref, BuildError>)>,
+/// A committed step whose report is still to be read.
+pub(crate) struct Pending {
+    step: Step,
+    /// What its report is in.
+    pub(crate) report: Edge,
 }
 
 /// A committed step.
@@ -64,67 +62,86 @@ pub(crate) struct Reported {
     pub(crate) suspects: Vec<Suspects>,
     /// Whether one of them was committed: then the image is a bootable one.
     pub(crate) committed: bool,
+    pub(crate) steps: Vec<Step>,
 }
 
-impl Reports {
-    /// Asks the engine for handles on the reports, which takes no step's running and can go on
-    /// beside it.
-    ///
-    /// # Errors
-    /// When a definition has no such step, which would be a defect.
-    pub(crate) fn ask<'a>(
-        gateway: &Gateway,
-        images: impl Iterator<Item = (usize, &'a Definition)>,
-    ) -> Result<Self, BuildError> {
-        let mut reports = Self {
-            steps: Vec::new(),
-            refs: JoinSet::new(),
-        };
-        for (place, image) in images {
-            for run in image.lineage().runs.iter().filter_map(|run| image.run(run)) {
-                if let Some(index) = run.output_index(wrap::REPORT_MOUNT) {
-                    let digest = run.digest;
-                    let report = image
-                        .subgraph(&Edge { digest, index })
-                        .map_err(|error| BuildError::new(format!("osderive: {error}")))?;
-                    let step = Step::new(digest, image.source_location(&digest));
-                    reports.ask_one(gateway, (place, step), &report);
-                }
-            }
-        }
-        Ok(reports)
-    }
+/// The steps of an image that leave reports, in the order of the Containerfile.
+pub(crate) fn pending(image: &Definition) -> Vec<Pending> {
+    let runs = image.lineage().runs;
+    let pending = runs.iter().filter_map(|run| {
+        let run = image.run(run)?;
+        let (digest, index) = (run.digest, run.output_index(wrap::REPORT_MOUNT)?);
+        Some(Pending {
+            step: Step::new(digest, image.source_location(&digest)),
+            report: Edge { digest, index },
+        })
+    });
+    pending.collect()
+}
 
-    fn ask_one(&mut self, gateway: &Gateway, step: (usize, Step), report: &Definition) {
-        let number = self.steps.len();
-        self.steps.push(step);
+/// Reads the reports one by one, once the steps have run.
+///
+/// # Errors
+/// When the image has no such step, which would be a defect.
+async fn read(
+    gateway: &Gateway,
+    image: &Definition,
+    pending: &[Pending],
+) -> Result<Vec<Gathered>, BuildError> {
+    let mut reads = JoinSet::new();
+    for (number, Pending { report, .. }) in pending.iter().enumerate() {
+        let report = image
+            .subgraph(report)
+            .map_err(|error| BuildError::new(format!("osderive: {error}")))?;
         let request = SolveRequest {
             definition: Some(report.to_bytes()),
             ..SolveRequest::default()
         };
         let gateway = gateway.clone();
-        self.refs.spawn(async move {
-            let solved = gateway.solve(request).await;
-            (number, solved.and_then(single_ref))
-        });
+        reads.spawn(async move { (number, read_one(&gateway, request).await) });
+    }
+    let mut read = reads.join_all().await;
+    read.sort_by_key(|(number, _)| *number);
+    Ok(read.into_iter().map(|(_, report)| report).collect())
+}
+
+async fn read_one(gateway: &Gateway, request: SolveRequest) -> Gathered {
+    let json = async {
+        let reference = gateway.solve(request).await.and_then(single_ref)?;
+        let limit = MAX_REPORT_BYTES + 1;
+        gateway.read_file(&reference.id, REPORT_FILE, limit).await
+    };
+    let report = match json.await {
+        Ok(json) => StepReport::from_json(&json).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    report.map_or_else(Gathered::Unread, Gathered::Report)
+}
+
+impl Reported {
+    /// What the steps have reported: what was gathered, if that is all, or what is read now.
+    ///
+    /// # Errors
+    /// When the image has no such step, which would be a defect.
+    pub(crate) async fn read(
+        gateway: &Gateway,
+        image: &Definition,
+        pending: Vec<Pending>,
+        gathered: Option<Vec<Gathered>>,
+    ) -> Result<Self, BuildError> {
+        let reports = match gathered.filter(|reports| reports.len() == pending.len()) {
+            Some(reports) => reports,
+            None => read(gateway, image, &pending).await?,
+        };
+        Ok(Self::of(pending, reports))
     }
 
-    /// Reads the reports, once the steps have run, by the places of their images; answers with the
-    /// steps, too. A report that cannot be read is a finding.
-    pub(crate) async fn read(self, gateway: &Gateway) -> (BTreeMap<usize, Reported>, Vec<Step>) {
-        let mut reads = JoinSet::new();
-        for (number, reference) in self.refs.join_all().await {
-            let gateway = gateway.clone();
-            reads.spawn(async move { (number, read(&gateway, reference).await) });
-        }
-        let mut reports = reads.join_all().await;
-        reports.sort_by_key(|(number, _)| *number);
-        let mut images: BTreeMap<usize, Reported> = BTreeMap::new();
-        let mut steps = Vec::new();
-        for ((_, report), (place, mut step)) in reports.into_iter().zip(self.steps) {
-            let reported = images.entry(place).or_default();
+    /// A report that cannot be read is a finding.
+    fn of(pending: Vec<Pending>, reports: Vec<Gathered>) -> Self {
+        let mut reported = Self::default();
+        for (Pending { mut step, .. }, report) in pending.into_iter().zip(reports) {
             let findings = match report {
-                Ok(report) => {
+                Gathered::Report(report) => {
                     reported.committed |= report.outcome == Outcome::Committed;
                     step.accounts = report.accounts;
                     if !report.directories.is_empty() {
@@ -135,24 +152,14 @@ impl Reports {
                     }
                     report.findings
                 }
-                Err(reason) => vec![unread(&reason)],
+                Gathered::Unread(reason) => vec![unread(&reason)],
             };
             let found = findings.into_iter().map(|finding| step.found(finding));
             reported.found.extend(found);
-            steps.push(step);
+            reported.steps.push(step);
         }
-        (images, steps)
+        reported
     }
-}
-
-async fn read(gateway: &Gateway, reference: Result<Ref, BuildError>) -> Result<StepReport, String> {
-    let unread = |error: BuildError| error.to_string();
-    let reference = reference.map_err(unread)?;
-    let json = gateway
-        .read_file(&reference.id, REPORT_FILE, MAX_REPORT_BYTES + 1)
-        .await
-        .map_err(unread)?;
-    StepReport::from_json(&json).map_err(|error| error.to_string())
 }
 
 /// What a step's command has made of the report, as root beside it, is no reason to fail.

@@ -28,6 +28,9 @@ pub(crate) const CHECK: [&str; 4] = [
     REPORT_MOUNT,
 ];
 
+/// What it gathers step reports from, each mounted in a directory of its number.
+pub(crate) const STEPS_MOUNT: &str = "/dev/.osderive-steps";
+
 /// Whether `run` was wrapped already, as those of a bake `target:` context are.
 pub(crate) fn is_wrapped(run: &Run) -> bool {
     run.args.len() > STEP.len() && run.args.iter().zip(STEP).all(|(arg, step)| arg == step)

@@ -4,13 +4,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::report::read_version;
-use crate::{Finding, ReportError};
+use crate::{Finding, MAX_REPORT_BYTES, ReportError, StepReport};
 
 /// The version of [`CheckReport`]'s schema.
 pub const CHECK_VERSION: u32 = 1;
 
 /// The report's file name in the directory that the tool is given.
 pub const CHECK_FILE: &str = "lint.json";
+
+/// The file name of [`StepReports`] beside it.
+pub const STEPS_FILE: &str = "steps.json";
 
 /// Paths that one finding lists in a report at most, those that sort first, so that a report stays
 /// below [`MAX_REPORT_BYTES`].
@@ -47,10 +50,47 @@ impl CheckReport {
     }
 }
 
+/// The reports of an image's steps, gathered by the look at its root, so that one file is to be read back
+/// instead of one for each step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReports {
+    /// The schema's version, [`CHECK_VERSION`].
+    pub version: u32,
+    /// In the order in which they were mounted.
+    pub steps: Vec<Gathered>,
+}
+
+/// The report of one step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gathered {
+    /// What it says.
+    Report(StepReport),
+    /// Why it could not be read: the step's command runs as root beside it.
+    Unread(String),
+}
+
+impl StepReports {
+    /// The JSON of reports; none when it is larger than a reader takes.
+    pub fn to_json(steps: Vec<Gathered>) -> Option<Vec<u8>> {
+        let version = CHECK_VERSION;
+        let json = serde_json::to_vec(&Self { version, steps }).ok()?;
+        (json.len() <= MAX_REPORT_BYTES).then_some(json)
+    }
+
+    /// Reads reports from their JSON.
+    ///
+    /// # Errors
+    /// When they are too large, malformed, or of another version.
+    pub fn from_json(json: &[u8]) -> Result<Self, ReportError> {
+        read_version(json, CHECK_VERSION)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MAX_REPORT_BYTES, Severity};
+    use crate::Severity;
 
     fn finding(paths: usize) -> Finding {
         let names = (0..paths).rev().map(|number| format!("/usr/{number:06}"));
@@ -73,6 +113,15 @@ mod tests {
         let paths = &read.findings[0].paths;
         assert_eq!(paths.len(), MAX_CHECKED_PATHS);
         assert_eq!(paths[0], "/usr/000000");
+    }
+
+    #[test]
+    fn gathered_reports_survive_their_own_json_unless_they_are_too_large() {
+        let steps = vec![Gathered::Unread("no such file".to_owned())];
+        let json = StepReports::to_json(steps.clone()).expect("small");
+        assert_eq!(StepReports::from_json(&json).expect("reads").steps, steps);
+        let large = Gathered::Unread(" ".repeat(MAX_REPORT_BYTES));
+        assert_eq!(StepReports::to_json(vec![large]), None);
     }
 
     #[test]

@@ -25,7 +25,9 @@ pub mod unbuilt;
 pub mod units;
 mod var_state;
 
-pub use check::{CHECK_FILE, CHECK_VERSION, CheckReport, MAX_CHECKED_PATHS};
+pub use check::{
+    CHECK_FILE, CHECK_VERSION, CheckReport, Gathered, MAX_CHECKED_PATHS, STEPS_FILE, StepReports,
+};
 pub use config::{Container, History, ImageConfig, Layers};
 pub use escape::{MAX_PATH_BYTES, escape_path, unescape_path};
 pub use finding::{Finding, Origin, Severity};

@@ -27,6 +27,8 @@ pub struct Probe {
     pub tool_selector: String,
     /// Where the empty directory is mounted whose content the definition then builds.
     pub output_dest: String,
+    /// States that it reads beside, of the ops that the root needs, each with where it is mounted.
+    pub reads: Vec<(Edge, String)>,
     /// What the client's progress shows.
     pub title: String,
 }
@@ -39,7 +41,7 @@ impl Definition {
     /// need, with their metadata, and the source locations of those of this definition.
     ///
     /// # Errors
-    /// [`LlbError::Absent`] when the definition has no such state, [`LlbError::NoTool`] when the
+    /// [`LlbError::Absent`] when the root does not need such a state, [`LlbError::NoTool`] when the
     /// tool is an empty one; and the errors of [`Definition::parse`] should the result be no valid
     /// definition, such as one that became too long.
     pub fn probe(&self, root: &Edge, tool: &Self, probe: &Probe) -> Result<Self, LlbError> {
@@ -49,6 +51,12 @@ impl Definition {
         let needed = self.needed(*root)?;
         let nodes = needed.iter().map(|at| &self.nodes[*at]);
         let kept: HashSet<Digest> = nodes.clone().map(|node| node.digest).collect();
+
+        if let Some((edge, _)) = (probe.reads.iter()).find(|(edge, _)| !kept.contains(&edge.digest))
+        {
+            let digest = edge.digest;
+            return Err(LlbError::Absent { digest });
+        }
 
         let mut ops = Vec::new();
         let mut done = HashSet::new();
@@ -95,10 +103,10 @@ impl Probe {
             digest: edge.digest.to_string(),
             index: i64::from(edge.index),
         };
-        // The result of the root, which nobody asks for, keeps engines from reading every file of it:
+        // The results of what is read, which nobody asks for, keep engines from reading every file of it:
         // what has no result gets its cache key from its content (solver/llbsolver/ops/exec.go,
         // `getMountDeps`).
-        let mounts = vec![
+        let mut mounts = vec![
             pb::Mount {
                 dest: ROOT.to_owned(),
                 readonly: true,
@@ -119,6 +127,17 @@ impl Probe {
                 ..pb::Mount::default()
             },
         ];
+        let mut inputs = vec![input(root), input(&tool)];
+        for ((edge, dest), output) in self.reads.iter().zip(i64::from(OUTPUT) + 1..) {
+            mounts.push(pb::Mount {
+                input: i64::try_from(inputs.len()).unwrap_or(NONE),
+                dest: dest.clone(),
+                output,
+                readonly: true,
+                ..pb::Mount::default()
+            });
+            inputs.push(input(edge));
+        }
         let exec = pb::ExecOp {
             meta: Some(pb::Meta {
                 args: self.args.clone(),
@@ -130,7 +149,7 @@ impl Probe {
             ..pb::ExecOp::default()
         };
         pb::Op {
-            inputs: vec![input(root), input(&tool)],
+            inputs,
             op: Some(pb::op::Op::Exec(exec)),
             ..pb::Op::default()
         }

@@ -12,6 +12,7 @@ fn probe() -> Probe {
         tool_dest: "/dev/.tool".to_owned(),
         tool_selector: "/tool".to_owned(),
         output_dest: "/dev/.tool-out".to_owned(),
+        reads: Vec::new(),
         title: "look".to_owned(),
     }
 }
@@ -21,7 +22,7 @@ fn parse(bytes: &[u8]) -> Definition {
 }
 
 /// What Go's marshaller would have made of the op.
-fn expected(root: Edge, tool: Edge) -> Vec<u8> {
+fn expected(root: Edge, tool: Edge, reads: &[(Edge, &str)]) -> Vec<u8> {
     let graph = Graph::default();
     let meta = Message::default()
         .texts(1, &["/dev/.tool/run", "look"])
@@ -39,13 +40,21 @@ fn expected(root: Edge, tool: Edge) -> Vec<u8> {
             .text(3, "/dev/.tool-out")
             .int(4, 1),
     ];
+    let reading = (2..).zip(reads).map(|(input, (_, dest))| {
+        (Message::default().int(1, input).text(3, dest))
+            .int(4, input)
+            .int(5, 1)
+    });
     let mut exec = Message::default().message(1, &meta);
-    for mount in &mounts {
-        exec = exec.message(2, mount);
+    for mount in mounts.into_iter().chain(reading) {
+        exec = exec.message(2, &mount);
     }
-    let op = Message::default()
+    let mut op = Message::default()
         .message(1, &graph.input(&root))
         .message(1, &graph.input(&tool));
+    for (edge, _) in reads {
+        op = op.message(1, &graph.input(edge));
+    }
     op.message(2, &exec.int(3, 2)).0
 }
 
@@ -57,12 +66,22 @@ fn the_op_is_what_go_would_have_written() {
     let old = parse(&graph.finish(made));
     let tool = tool();
     let probed = old.probe(&made, &tool, &probe()).expect("a probe");
-    let op = expected(made, tool.output().expect("a tool"));
-    let edge = Edge {
-        digest: Digest::of(&op),
+    let tool_edge = tool.output().expect("a tool");
+    let edge = |reads: &[(Edge, &str)]| Edge {
+        digest: Digest::of(&expected(made, tool_edge, reads)),
         index: 1,
     };
-    assert_eq!(probed.output(), Some(edge));
+    assert_eq!(probed.output(), Some(edge(&[])));
+    let second = Edge { index: 1, ..made };
+    let reads = [(second, "/dev/a"), (base, "/dev/b")];
+    let reading = Probe {
+        reads: reads.map(|(edge, dest)| (edge, dest.to_owned())).into(),
+        ..probe()
+    };
+    let read = old.probe(&made, &tool, &reading).expect("a probe");
+    assert_eq!(read.output(), Some(edge(&reads)));
+    let above = old.probe(&base, &tool, &reading);
+    assert!(matches!(above, Err(LlbError::Absent { .. })), "{above:?}");
     let again = old.probe(&made, &tool, &probe()).expect("a probe");
     assert_eq!(again.to_bytes(), probed.to_bytes());
 }
