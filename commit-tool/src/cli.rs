@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use osderive_lints::Severity;
 use osderive_lints::model::ledger::{Ledger, LedgerError};
 
-use crate::settings::Settings;
+use crate::settings::{PackageLists, Settings};
 
 /// Runs one step of an image build and commits it
 #[derive(Debug, Parser)]
@@ -80,11 +80,23 @@ pub(crate) struct StepArgs {
     /// Tells of accounts that have another id than in this root file system of the previous image
     #[arg(long, value_name = "DIR")]
     pub(crate) previous: Option<PathBuf>,
+    /// Keeps or removes all of apt's package lists [default: those go that the command fetched, if it installed]
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub(crate) package_lists: Option<PackageLists>,
     #[command(flatten)]
     pub(crate) opt: PathArgs,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+impl StepArgs {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            package_lists: self.package_lists,
+            ..self.opt.settings()
+        }
+    }
 }
 
 fn ledger(lines: &str) -> Result<Ledger, LedgerError> {
@@ -211,6 +223,7 @@ impl PathArgs {
             writable: self.writable.clone(),
             read_only: self.read_only.clone(),
             first_start: self.first_start.clone(),
+            package_lists: None,
         }
     }
 }

@@ -1,6 +1,18 @@
-//! What users say of single paths, where their look misleads.
+//! What users say of single paths, where their look misleads, and what a frontend says of the steps
+//! that follow.
 
 use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+/// What becomes of apt's package lists, whatever the command did with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PackageLists {
+    /// All stay: a later step needs them
+    Keep,
+    /// All go, those of lower layers too: no later step needs them
+    Remove,
+}
 
 /// By absolute paths as users know them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) read_only: Vec<PathBuf>,
     /// Directories of /var whose content the first start of a service makes, and files of which it makes each.
     pub(crate) first_start: Vec<PathBuf>,
+    /// Without it those go that a command fetched and used.
+    pub(crate) package_lists: Option<PackageLists>,
 }
 
 impl Settings {

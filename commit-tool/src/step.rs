@@ -56,7 +56,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
 
     let leftovers = end_leftovers()?;
     rootfs.forget_mounts();
-    let mut committed = commit(&rootfs, Some(&before), &args.opt.settings(), listener)?;
+    let mut committed = commit(&rootfs, Some(&before), &args.settings(), listener)?;
     committed
         .report
         .findings
@@ -70,8 +70,9 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
 /// What a user may not know about a command that failed in a step.
 fn hint(rootfs: &Rootfs, commits: bool, code: u8) -> String {
     if commits && code == APT_FAILED && var::lacks_package_lists(rootfs) {
-        return "osderive: there are no package lists: a step that installs packages does not keep \
-                its lists for later steps; begin this RUN with apt-get update &&\n"
+        return "osderive: there are no package lists: a step that installs packages keeps its lists \
+                only for later RUNs that call apt themselves, not by a script; begin this RUN with \
+                apt-get update &&\n"
             .to_owned();
     }
     String::new()

@@ -143,9 +143,10 @@ pub(super) fn is_of_others(path: &Path) -> bool {
     OTHERS.iter().any(|other| path.starts_with(other)) || path == Path::new(CACHE)
 }
 
-/// Whether many parties have their own in a directory: it never is one party's tree.
+/// Whether many parties have their own in a directory: it never is one party's tree. Where apt's
+/// lists are, they may stay for a later step.
 pub(super) fn is_shared(path: &Path) -> bool {
-    path.parent() == Some(&PathBuf::from("var"))
+    path.parent() == Some(&PathBuf::from("var")) || Path::new(APT_LISTS).starts_with(path)
 }
 
 #[cfg(test)]

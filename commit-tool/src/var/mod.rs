@@ -42,7 +42,7 @@ fn plan(
     if !is_open(place) {
         return Ok(Plan::default());
     }
-    let seen = observe::observe(place, rootfs, left)?;
+    let seen = observe::observe(place, rootfs, left, settings.package_lists)?;
     let plan = |seen| plan::plan(seen, settings);
     Ok(seen.as_ref().map(plan).unwrap_or_default())
 }

@@ -23,6 +23,7 @@ use crate::{
     handle::Look,
     place::{Entries, Meta, Place, Told as _, moved},
     rootfs::Rootfs,
+    settings::PackageLists,
     snippets::{Folder, TMPFILES_D, is_own},
 };
 
@@ -91,6 +92,7 @@ pub(super) fn observe(
     place: &Place<'_>,
     rootfs: &Rootfs,
     left: Option<&Left<'_>>,
+    lists: Option<PackageLists>,
 ) -> Result<Option<Observed>> {
     let now = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
     let is_lower = |path: &Path, meta: &Meta| {
@@ -100,14 +102,18 @@ pub(super) fn observe(
             meta.is_same(lower) || both_directories
         })
     };
+    let is_list = |path: &Path, meta: &Meta| {
+        path.starts_with(APT_LISTS) && meta.look.kind != EntryKind::Directory
+    };
     // Lists that a step fetched and did not use are for a later one.
-    let keeps_lists = left.is_some_and(|left| !left.has_installed);
-    let is_for_later = |path: &Path, meta: &Meta| {
-        keeps_lists && path.starts_with(APT_LISTS) && meta.look.kind != EntryKind::Directory
+    let keeps_unused = left.is_some_and(|left| !left.has_installed);
+    let is_left = |path: &Path, meta: &Meta| match lists {
+        Some(lists) if is_list(path, meta) => lists == PackageLists::Keep,
+        _ => is_lower(path, meta) || keeps_unused && is_list(path, meta),
     };
     let is_new = |(path, meta): &(&PathBuf, &Meta)| {
         let is_ours = *path != Path::new(VAR) && !is_of_others(path) && !meta.is_mount;
-        is_ours && !is_lower(path, meta) && !is_for_later(path, meta)
+        is_ours && !is_left(path, meta)
     };
     let new: Vec<_> = now.iter().filter(is_new).collect();
     let gone = left.map(|left| left.gone.clone()).unwrap_or_default();

@@ -16,7 +16,7 @@ use osderive_lints::model::tmpfiles::{Line, Mode, Owner};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{mounts::Mounts, rootfs::Rootfs, trees::tree};
+use crate::{mounts::Mounts, rootfs::Rootfs, settings::PackageLists, trees::tree};
 
 const PASSWD: &str = "root:x:0:0::/:/bin/sh\nweb:x:901:902::/:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nweb:x:902:\n";
@@ -289,4 +289,71 @@ fn copies_keep_hard_links_holes_modes_and_times() {
     );
     prelude.take_away(&rootfs).expect("takes away");
     assert!(!root.path().join("var/lib").exists());
+}
+
+/// Runs steps as `step` does, each with what it is told of package lists, on a root with dpkg's status.
+fn apt_steps(root: &Path, steps: &[(Option<PackageLists>, &str)]) {
+    for (package_lists, command) in steps {
+        let (rootfs, prelude) = prelude_in(root);
+        let mut shell = Command::new("sh");
+        let ended = shell.args(["-ec", command]).current_dir(root).status();
+        assert!(ended.expect("runs").success(), "{command}");
+        let left = prelude.take_away(&rootfs).expect("takes away");
+        let settings = Settings {
+            package_lists: *package_lists,
+            ..Settings::default()
+        };
+        settle(&rootfs, Some(&left), &settings, &mut |_| ()).expect("settles");
+        prelude.finish(&rootfs, &left).expect("finishes");
+    }
+}
+
+const UPDATE: &str = "mkdir -p var/lib/apt/lists/partial && echo 1 >var/lib/apt/lists/x_Packages";
+const INSTALL: &str = "mkdir -p usr/lib/sysimage/dpkg && echo 1 >>usr/lib/sysimage/dpkg/status";
+const BOTH: &str = "mkdir -p var/lib/apt/lists/partial usr/lib/sysimage/dpkg
+    echo 1 >var/lib/apt/lists/x_Packages
+    echo 1 >>usr/lib/sysimage/dpkg/status
+    echo 1 >>var/lib/apt/extended_states";
+
+#[test]
+fn package_lists_stay_or_go_as_the_step_is_told() {
+    use PackageLists::{Keep, Remove};
+    for (steps, stay) in [
+        (&[(None, UPDATE)][..], true),
+        (&[(None, BOTH)], false),
+        (&[(Some(Keep), BOTH)], true),
+        (&[(Some(Keep), UPDATE)], true),
+        (&[(Some(Remove), UPDATE)], false),
+        (&[(None, UPDATE), (None, INSTALL)], true),
+        (&[(None, UPDATE), (Some(Keep), INSTALL)], true),
+        (&[(None, UPDATE), (Some(Keep), BOTH)], true),
+        (&[(Some(Keep), BOTH), (Some(Keep), BOTH)], true),
+        (&[(Some(Keep), BOTH), (Some(Remove), INSTALL)], false),
+        (&[(Some(Keep), BOTH), (Some(Remove), "true")], false),
+    ] {
+        let root = root_with(b"d /var/lib/apt/lists/partial 0700\n");
+        apt_steps(root.path(), steps);
+        let is_there = root.path().join("var/lib/apt/lists/x_Packages").exists();
+        assert_eq!(is_there, stay, "{steps:?}");
+    }
+}
+
+#[test]
+fn what_is_beside_kept_package_lists_is_there_in_later_steps_and_on_the_machine() {
+    use PackageLists::{Keep, Remove};
+    for lines in ["", "d /var/lib/apt\n"] {
+        let root = root_with(lines.as_bytes());
+        let steps = [
+            (Some(Keep), BOTH),
+            (Some(Remove), "echo 2 >>var/lib/apt/extended_states"),
+        ];
+        apt_steps(root.path(), &steps);
+        let factory = root.path().join("usr/share/factory/var/lib/apt");
+        let copied: Vec<_> = tree(&factory).into_keys().skip(1).collect();
+        assert_eq!(copied, [Path::new("extended_states")], "{lines}");
+        assert!(!root.path().join("var/lib/apt/lists/x_Packages").exists());
+        prelude_in(root.path());
+        let states = fs::read_to_string(root.path().join("var/lib/apt/extended_states"));
+        assert_eq!(states.expect("a file"), "1\n2\n", "{lines}");
+    }
 }
