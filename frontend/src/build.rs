@@ -24,7 +24,7 @@ use crate::origins::Origins;
 use crate::previous::{Previous, Target};
 use crate::reports::{Pending, Reported, Step, Suspects};
 use crate::verdict::{Evidence, Found, Trace, pronounce};
-use crate::{ids, questions, reports, tool, wrap};
+use crate::{ids, package_lists, questions, reports, tool, wrap};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
 const MAX_SUSPECTS: usize = 20;
@@ -219,8 +219,8 @@ fn plan(
         }
         let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
         let (wrapped, runs): (Vec<Run>, Vec<Run>) = runs.partition(wrap::is_wrapped);
-        for run in runs {
-            let splice = wrap::splice(&run, decision, options, ids)
+        for (run, lists) in runs.iter().zip(package_lists::of_steps(&runs)) {
+            let splice = wrap::splice(run, decision, options, ids, lists)
                 .map_err(|error| at_step(error, &definition, &run.digest))?;
             plan.splices.insert(run.digest, splice);
         }

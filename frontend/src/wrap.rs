@@ -8,6 +8,7 @@ use osderive_proto::llb::{NewMount, Run, Splice};
 
 use crate::bootable::Decision;
 use crate::options::Options;
+use crate::package_lists::PackageLists;
 use crate::tool;
 
 /// Where the tool is mounted. Under /run a stub could stay in the layer on old engines; below
@@ -45,8 +46,9 @@ pub(crate) fn splice(
     decision: Decision,
     options: &Options,
     ids: Option<&Ledger>,
+    lists: Option<PackageLists>,
 ) -> Result<Splice, BuildError> {
-    let mut args = tool_args(run, decision, options, ids);
+    let mut args = tool_args(run, decision, options, ids, lists);
     args.extend(run.args.iter().cloned());
     Ok(Splice {
         args,
@@ -74,6 +76,7 @@ fn tool_args(
     decision: Decision,
     options: &Options,
     ids: Option<&Ledger>,
+    lists: Option<PackageLists>,
 ) -> Vec<String> {
     let mut args: Vec<String> = STEP.map(str::to_owned).into();
     if decision == Decision::Detect {
@@ -91,6 +94,9 @@ fn tool_args(
     }
     if let Some(ledger) = ids {
         args.extend(["--ids".to_owned(), ledger.to_string()]);
+    }
+    if let Some(lists) = lists {
+        args.push(format!("--package-lists={}", lists.name()));
     }
     for (flag, paths) in [
         ("--first-start", &options.first_start),
@@ -145,7 +151,7 @@ mod tests {
     }
 
     fn args(run: &Run, decision: Decision, options: &Options) -> String {
-        tool_args(run, decision, options, None)[STEP.len()..].join(" ")
+        tool_args(run, decision, options, None, None)[STEP.len()..].join(" ")
     }
 
     #[test]
@@ -191,11 +197,26 @@ mod tests {
         let args = |ledger: &str| {
             let ledger = Ledger::parse(ledger.as_bytes()).expect("a ledger");
             let options = Options::default();
-            tool_args(&run("", &[]), Decision::Commit, &options, Some(&ledger))
+            tool_args(
+                &run("", &[]),
+                Decision::Commit,
+                &options,
+                Some(&ledger),
+                None,
+            )
         };
         assert_eq!(args("u b 2\nu a 1")[2..4], ["--ids", "u a 1\nu b 2"]);
         assert_eq!(args("u b 2\nu a 1"), args("# both\nu a 1 # a\nu b 2\n"));
         assert_eq!(args("# none yet")[2..4], ["--ids", ""]);
+    }
+
+    #[test]
+    fn what_becomes_of_package_lists_is_passed_on() {
+        for lists in [PackageLists::Keep, PackageLists::Remove] {
+            let options = Options::default();
+            let args = tool_args(&run("", &[]), Decision::Commit, &options, None, Some(lists));
+            assert_eq!(args[2], format!("--package-lists={}", lists.name()));
+        }
     }
 
     #[test]
@@ -216,7 +237,7 @@ mod tests {
     fn a_wrapped_run_is_known_by_its_first_arguments() {
         let mut wrapped = run("", &[]);
         assert!(!is_wrapped(&wrapped));
-        wrapped.args = tool_args(&wrapped, Decision::Commit, &Options::default(), None);
+        wrapped.args = tool_args(&wrapped, Decision::Commit, &Options::default(), None, None);
         assert!(is_wrapped(&wrapped));
         wrapped.args.truncate(STEP.len());
         assert!(!is_wrapped(&wrapped), "the tool alone runs nothing");
