@@ -8,6 +8,7 @@ crate::tests![
     no_layer_has_a_trace_of_the_tool,
     an_apt_install_works_and_leaves_no_downloads,
     package_lists_of_a_step_that_only_fetches_them_are_there_for_later_steps,
+    package_lists_are_kept_for_a_later_step_that_needs_them_and_go_with_it,
     a_step_that_needs_package_lists_is_told_how_to_get_them,
     a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us,
     content_of_lower_layers_is_cleaned_when_a_step_touches_it,
@@ -139,12 +140,32 @@ fn package_lists_of_a_step_that_only_fetches_them_are_there_for_later_steps(setu
     scenario.build(&[]).unwrap().expect_success();
 }
 
-fn a_step_that_needs_package_lists_is_told_how_to_get_them(setup: &Setup) {
+fn package_lists_are_kept_for_a_later_step_that_needs_them_and_go_with_it(setup: &Setup) {
     let scenario = setup.derive(
-        "no-lists",
+        "lists-kept",
         "RUN apt-get update && apt-get install -y --no-install-recommends hello\n\
+         RUN true\n\
          RUN apt-get install -y --no-install-recommends sl",
     );
+    scenario.build(&[]).unwrap().expect_success();
+    let image = scenario.saved(3).unwrap();
+    assert!(image.layers[0].contains_key("usr/bin/hello"));
+    assert!(image.layers[2].contains_key("usr/games/sl"));
+    let lists = "find /var -path '/var/lib/apt/lists/*' -type f";
+    let seen = "dpkg-query --admindir=/usr/lib/sysimage/dpkg -W -f '${db:Status-Status} ' hello sl";
+    let seen = scenario.output_of(&format!("{seen}; {lists}")).unwrap();
+    assert_eq!(seen.trim(), "installed installed");
+}
+
+fn a_step_that_needs_package_lists_is_told_how_to_get_them(setup: &Setup) {
+    let scenario = setup
+        .derive(
+            "no-lists",
+            "RUN apt-get update && apt-get install -y --no-install-recommends hello\n\
+             RUN --mount=type=bind,target=/mnt sh /mnt/more.sh",
+        )
+        .file("more.sh", "apt-get install -y --no-install-recommends sl\n")
+        .unwrap();
     let log = scenario.build(&[]).unwrap().expect_failure();
     assert!(
         log.contains("begin this RUN with apt-get update &&"),
