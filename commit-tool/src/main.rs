@@ -39,7 +39,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
 use osderive_lints::PlanReport;
 
 use crate::{
@@ -52,7 +51,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let mut tell = |done: &str, reason: &str| say(&format!("osderive: {done}: {reason}\n"));
     let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };
     let code = match &cli.verb {

@@ -248,7 +248,9 @@ fn snippets(rootfs: &Rootfs) -> Vec<Snippet> {
 fn about_var(content: &[u8]) -> Vec<u8> {
     let may_be = |line: &&[u8]| {
         // Written out, by a specifier or by an escape.
-        line.windows(3).any(|word| word == b"var") || line.iter().any(|byte| b"%\\".contains(byte))
+        let names = || line.windows(3).any(|word| word == b"var");
+        let expands = || line.iter().any(|byte| b"%\\".contains(byte));
+        !line.starts_with(b"#") && (names() || expands())
     };
     let lines = content.split(|&byte| byte == b'\n');
     let lines = lines.map(|line| if may_be(&line) { line } else { b"" });
