@@ -341,9 +341,10 @@ async fn solve_spliced(
         tool: &solver.tool,
         caches,
     };
+    solver.solve(refs, &images, Evaluate::Now).await?;
+    // Not before: an engine that is asked for a step's report beside the step may not tell that it was cached.
     let mut checks = Checks::default();
     let begun = begin_checks(&checker, &mut checks, &images, plan, &pending)?;
-    solver.solve(refs, &images, Evaluate::Now).await?;
     solver.solve_attestations(result).await?;
     let mut reported: BTreeMap<usize, Reported> = BTreeMap::new();
     for (place, image) in images.iter().filter(|(place, _)| !begun.contains(place)) {

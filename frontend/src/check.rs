@@ -53,7 +53,7 @@ impl Checks {
 
 impl Checker<'_> {
     /// Begins the check of an image, the subject's or one of its platforms', which gathers the `reports` of its
-    /// steps, too; it then goes on beside the build. Answers whether there is something to check.
+    /// steps, too; it then goes on beside all else. Answers whether there is something to check.
     ///
     /// # Errors
     /// When our image has no tool for the engine's own platform, or a definition has no such states,
