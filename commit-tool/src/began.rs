@@ -56,6 +56,17 @@ impl Began {
         Self::now(rootfs).expect("a root")
     }
 
+    /// The same, and what is taken down of the root then.
+    #[cfg(test)]
+    pub(crate) fn with_snapshot<S>(
+        rootfs: &Rootfs,
+        take: impl Fn(&crate::place::Place<'_>) -> Result<S>,
+    ) -> (S, Self) {
+        let began = Self::after_what_is_there(rootfs);
+        let snapshot = take(&crate::place::Place::of(rootfs)).expect("looks");
+        (snapshot, began)
+    }
+
     /// The same, unless the clock was set back meanwhile and tells nothing.
     pub(crate) fn checked(self) -> Self {
         if clock(Duration::ZERO) >= self.files {

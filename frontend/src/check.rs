@@ -52,8 +52,8 @@ impl Checks {
 }
 
 impl Checker<'_> {
-    /// Begins the check of an image, the subject's or one of its platforms', which gathers the `reports` of its
-    /// steps, too; it then goes on beside all else. Answers whether there is something to check.
+    /// Begins the check of the image in a place, which gathers the `reports` of its steps, too; it then goes on beside
+    /// all else. `platform` is only its name. Answers whether there is something to check.
     ///
     /// # Errors
     /// When our image has no tool for the engine's own platform, or a definition has no such states,

@@ -48,10 +48,7 @@ impl Root {
     }
 
     fn before(&self) -> (Snapshot, Began) {
-        let rootfs = self.rootfs();
-        let began = Began::after_what_is_there(&rootfs);
-        let before = Snapshot::take(&Place::of(&rootfs)).expect("looks");
-        (before, began)
+        Began::with_snapshot(&self.rootfs(), Snapshot::take)
     }
 
     fn settle(&self, before: Option<&(Snapshot, Began)>) -> Settled {
