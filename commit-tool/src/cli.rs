@@ -86,6 +86,9 @@ pub(crate) struct StepArgs {
     /// Commits only if the root file system is a bootable image's
     #[arg(long)]
     pub(crate) detect: bool,
+    /// Makes /var as at boot and commits nothing: for a stage beside the image that begins with one of its stages
+    #[arg(long, conflicts_with_all = ["ids", "report", "previous", "package_lists"])]
+    pub(crate) prepare: bool,
     /// Runs the command as this user: NAME|UID[:GROUP|GID]
     #[arg(long, value_name = "SPEC")]
     pub(crate) user: Option<OsString>,

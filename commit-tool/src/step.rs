@@ -1,5 +1,6 @@
 //! One build step: /var as at boot, the command, what it left running, the commit, the report. A
-//! command that fails is never committed, and nothing is written but its exit code.
+//! command that fails is never committed, and nothing is written but its exit code. In a stage beside the
+//! image, which goes on from a committed step, only the beginning is done.
 
 use std::{
     io::{self, Write as _},
@@ -35,19 +36,24 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     let rootfs = Rootfs::open(Path::new("/"))?;
     rootfs.refuse_booted()?;
     // What the base is decides, not what the command makes of it.
-    let commits = !args.detect || rootfs.is_bootable();
+    let is_bootable = !args.detect || rootfs.is_bootable();
     let report = args.report.as_deref().map(ReportDir::open).transpose()?;
     let previous = args.previous.as_deref().map(Previous::read).transpose()?;
     let run_as = run_as(args)?;
-    let before = commits
-        .then(|| Before::take(&rootfs, args.ids.clone()))
-        .transpose()?;
+    let before = match (is_bootable, args.prepare) {
+        (false, _) => None,
+        (true, false) => Some(Before::take(&rootfs, args.ids.clone())?),
+        (true, true) => {
+            var::Prelude::make(&rootfs)?;
+            None
+        }
+    };
 
     let supervisor = Supervisor::begin()?;
     let command = launch(&args.command, &run_as)?;
     let ended = supervisor.wait_for(command)?;
     if !ended.is_success() {
-        return Ok((ended.code, hint(&rootfs, before.is_some(), ended.code)));
+        return Ok((ended.code, hint(&rootfs, is_bootable, ended.code)));
     }
     let Some(before) = before else {
         write_report(report, &empty_report(Outcome::NotBootable))?;
@@ -68,8 +74,8 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
 }
 
 /// What a user may not know about a command that failed in a step.
-fn hint(rootfs: &Rootfs, commits: bool, code: u8) -> String {
-    if commits && code == APT_FAILED && var::lacks_package_lists(rootfs) {
+fn hint(rootfs: &Rootfs, is_bootable: bool, code: u8) -> String {
+    if is_bootable && code == APT_FAILED && var::lacks_package_lists(rootfs) {
         return "osderive: there are no package lists: a step that installs packages keeps its lists \
                 only for later RUNs that call apt themselves, not by a script; begin this RUN with \
                 apt-get update &&\n"

@@ -465,6 +465,28 @@ fn a_user_cannot_become_root_again_and_the_commit_still_is() {
 }
 
 #[test]
+fn beside_the_image_var_is_as_at_boot_and_nothing_is_committed() {
+    for (image, is_made) in [(Image::bootable(), true), (Image::ordinary(), false)] {
+        image.write("etc/tmpfiles.d/app.conf", "d /var/lib/app 0750\n");
+        let run = image.exec(&[
+            "/dev/.osderive/ostree-container",
+            "step",
+            "--detect",
+            "--prepare",
+            "--",
+            "sh",
+            "-c",
+            "touch /tmp/left; stat -c %a /var/lib/app",
+        ]);
+        let ended = run.ended_with(u8::from(!is_made).into());
+        assert_eq!(ended.stdout, if is_made { "750\n" } else { "" });
+        assert_eq!(image.path("var/lib/app").exists(), is_made);
+        assert!(image.path("tmp/left").exists());
+        assert!(!image.has_report());
+    }
+}
+
+#[test]
 fn a_user_can_open_its_own_standard_streams() {
     let image = image_with_users();
     let run = image.step(

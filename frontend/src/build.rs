@@ -16,6 +16,7 @@ use osderive_proto::llb::{
 use tokio::task::JoinSet;
 
 use crate::bootable::{Decision, decide};
+use crate::branches::Branches;
 use crate::check::{Checker, Checks, Compared};
 use crate::context::Context;
 use crate::decisions::{self, Decisions};
@@ -186,6 +187,7 @@ fn plan(
     config_file: &Result<Option<Vec<u8>>, BuildError>,
 ) -> Result<Plan, BuildError> {
     let mut plan = Plan::default();
+    let mut beside = Vec::new();
     for (place, (platform, reference)) in final_refs(result).into_iter().enumerate() {
         let Some(definition) = definition(reference)? else {
             continue;
@@ -219,10 +221,19 @@ fn plan(
         }
         let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
         let (wrapped, runs): (Vec<Run>, Vec<Run>) = runs.partition(wrap::is_wrapped);
-        for (run, lists) in runs.iter().zip(package_lists::of_steps(&runs)) {
+        let branches = Branches::of(&definition, &lineage.runs);
+        let must_leave = |run: &Digest| branches.leave_lists.contains(run);
+        for (run, lists) in runs.iter().zip(package_lists::of_steps(&runs, must_leave)) {
             let splice = wrap::splice(run, decision, options, ids, lists)
                 .map_err(|error| at_step(error, &definition, &run.digest))?;
             plan.splices.insert(run.digest, splice);
+        }
+        let prepared = branches.first.iter().filter(|run| !wrap::is_wrapped(run));
+        for run in prepared {
+            let splice = wrap::prepare(run, decision)
+                .map_err(|error| at_step(error, &definition, &run.digest))?;
+            // Of two images, one may begin with what is a stage beside the other.
+            beside.push((run.digest, splice));
         }
         plan.targets.extend(target(platform, &definition, &lineage));
         // A Dockerfile frontend that is osderive too has checked the image already.
@@ -235,6 +246,9 @@ fn plan(
             };
             plan.subjects.insert(place, subject);
         }
+    }
+    for (digest, splice) in beside {
+        plan.splices.entry(digest).or_insert(splice);
     }
     Ok(plan)
 }

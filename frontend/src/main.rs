@@ -2,6 +2,7 @@
 //! and has the RUNs of a bootable final image committed in their own layers.
 
 mod bootable;
+mod branches;
 mod build;
 mod check;
 mod context;

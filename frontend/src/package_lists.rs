@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use osderive_proto::llb::Run;
+use osderive_proto::llb::{Digest, Run};
 
 use crate::shell::{commands, program};
 
@@ -62,19 +62,29 @@ impl PackageLists {
 
 /// What the steps of an image are told of package lists, most of them nothing. The nearest RUN before
 /// that fetches lists serves a need, and all that run in between keep them: scripts may fetch too,
-/// which cannot be seen. Where none fetches, any may have.
-pub(crate) fn of_steps(runs: &[Run]) -> Vec<Option<PackageLists>> {
+/// which cannot be seen. Where none fetches, any may have. The RUNs that `must_leave` them are followed
+/// by another stage with such a need.
+pub(crate) fn of_steps(
+    runs: &[Run],
+    must_leave: impl Fn(&Digest) -> bool,
+) -> Vec<Option<PackageLists>> {
     let mut told = vec![None; runs.len()];
     let (mut fetching, mut would_go) = (0, false);
     for (place, run) in runs.iter().enumerate() {
         let uses = Uses::of(run);
         if uses.needs {
             told[fetching..place].fill(Some(PackageLists::Keep));
+        }
+        let were_kept = place > 0 && told[place - 1] == Some(PackageLists::Keep);
+        if were_kept && would_go {
             // What stays without being told to is left where it is.
-            told[place] = would_go.then_some(PackageLists::Remove);
+            told[place] = Some(PackageLists::Remove);
         }
         if uses.fetches {
             (fetching, would_go) = (place, uses.installs);
+        }
+        if must_leave(&run.digest) {
+            told[fetching..=place].fill(Some(PackageLists::Keep));
         }
     }
     told
@@ -82,15 +92,15 @@ pub(crate) fn of_steps(runs: &[Run]) -> Vec<Option<PackageLists>> {
 
 /// What a RUN does with the package lists of the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Uses {
+pub(crate) struct Uses {
     /// It works on lists that it has not fetched by then.
-    needs: bool,
-    fetches: bool,
+    pub(crate) needs: bool,
+    pub(crate) fetches: bool,
     installs: bool,
 }
 
 impl Uses {
-    fn of(run: &Run) -> Self {
+    pub(crate) fn of(run: &Run) -> Self {
         let is_over_lists = |dest: &str| dest != "/" && Path::new(LISTS).starts_with(dest);
         if run.mounts.iter().any(|mount| is_over_lists(&mount.dest)) {
             return Self::default();
@@ -286,13 +296,22 @@ mod tests {
         }
     }
 
+    /// `k` for a step that keeps them, `r` for one that removes them, `-` for what it is without us.
+    fn letters(told: Vec<Option<PackageLists>>) -> String {
+        let letter = |told| match told {
+            None => '-',
+            Some(PackageLists::Keep) => 'k',
+            Some(PackageLists::Remove) => 'r',
+        };
+        told.into_iter().map(letter).collect()
+    }
+
     #[test]
     fn lists_are_kept_from_the_step_that_fetches_to_the_last_that_needs_them() {
         const BOTH: &str = "apt-get update && apt-get install a";
         const FETCH: &str = "apt-get update";
         const NEED: &str = "apt-get install a";
         const OTHER: &str = "make";
-        // `k` for a step that keeps them, `r` for one that removes them, `-` for what it is without us.
         for (scripts, told) in [
             (&[][..], ""),
             (&[BOTH, BOTH, OTHER], "---"),
@@ -310,13 +329,41 @@ mod tests {
             (&[BOTH, "apt-get install a && apt-get update", NEED], "kkr"),
         ] {
             let runs: Vec<Run> = scripts.iter().map(|script| shell(script)).collect();
-            let letter = |told: Option<PackageLists>| match told {
-                None => '-',
-                Some(PackageLists::Keep) => 'k',
-                Some(PackageLists::Remove) => 'r',
-            };
-            let found: String = of_steps(&runs).into_iter().map(letter).collect();
+            let found = letters(of_steps(&runs, |_| false));
             assert_eq!(found, told, "{scripts:?}");
+        }
+    }
+
+    #[test]
+    fn lists_are_left_for_another_stage_and_removed_in_the_next_step() {
+        const BOTH: &str = "apt-get update && apt-get install a";
+        const FETCH: &str = "apt-get update";
+        const NEED: &str = "apt-get install a";
+        const OTHER: &str = "make";
+        // `*` stands before the step that the other stage goes on from.
+        for (scripts, told) in [
+            (&["*", BOTH][..], "k"),
+            (&["*", BOTH, OTHER, OTHER], "kr-"),
+            (&[BOTH, "*", OTHER, OTHER], "kkr"),
+            (&["*", BOTH, BOTH], "kr"),
+            (&["*", BOTH, NEED, OTHER], "kr-"),
+            (&["*", BOTH, OTHER, NEED], "kkr"),
+            (&[BOTH, "*", NEED, OTHER], "kkr"),
+            (&["*", FETCH, OTHER], "k-"),
+            (&["*", OTHER, OTHER], "k-"),
+        ] {
+            let (mut runs, mut left) = (Vec::new(), Vec::new());
+            for script in scripts {
+                let digest = Digest::of(runs.len().to_string().as_bytes());
+                if *script == "*" {
+                    left.push(digest);
+                } else {
+                    let run = shell(script);
+                    runs.push(Run { digest, ..run });
+                }
+            }
+            let found = of_steps(&runs, |run| left.contains(run));
+            assert_eq!(letters(found), told, "{scripts:?}");
         }
     }
 }

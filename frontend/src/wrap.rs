@@ -21,6 +21,9 @@ pub(crate) const REPORT_MOUNT: &str = "/dev/.osderive-out";
 /// The first arguments of every wrapped RUN.
 const STEP: [&str; 2] = ["/dev/.osderive/ostree-container", "step"];
 
+/// The last argument of the tool where nothing is committed.
+const PREPARE: &str = "--prepare";
+
 /// The command that looks at a whole root.
 pub(crate) const CHECK: [&str; 4] = [
     "/dev/.osderive/ostree-container",
@@ -37,7 +40,7 @@ pub(crate) fn is_wrapped(run: &Run) -> bool {
     run.args.len() > STEP.len() && run.args.iter().zip(STEP).all(|(arg, step)| arg == step)
 }
 
-/// How to wrap `run`.
+/// How to wrap a `run` of the image, to commit it.
 ///
 /// # Errors
 /// When our image has no tool for the RUN's platform.
@@ -48,20 +51,35 @@ pub(crate) fn splice(
     ids: Option<&Ledger>,
     lists: Option<PackageLists>,
 ) -> Result<Splice, BuildError> {
-    let mut args = tool_args(run, decision, options, ids, lists);
+    let args = tool_args(run, decision, options, ids, lists);
+    let report = NewMount::Output {
+        dest: REPORT_MOUNT.to_owned(),
+    };
+    with_tool(run, args, Some(report))
+}
+
+/// How to wrap a `run` of another stage that goes on from a committed step: it is given /var as at boot.
+///
+/// # Errors
+/// When our image has no tool for the RUN's platform.
+pub(crate) fn prepare(run: &Run, decision: Decision) -> Result<Splice, BuildError> {
+    with_tool(run, prepare_args(run, decision), None)
+}
+
+fn with_tool(
+    run: &Run,
+    mut args: Vec<String>,
+    report: Option<NewMount>,
+) -> Result<Splice, BuildError> {
     args.extend(run.args.iter().cloned());
+    let tool = NewMount::ReadOnly {
+        dest: TOOL_MOUNT.to_owned(),
+        selector: tool::folder(run.platform.as_ref())?,
+    };
     Ok(Splice {
         args,
         user: is_other_user(run).then(String::new),
-        mounts: vec![
-            NewMount::ReadOnly {
-                dest: TOOL_MOUNT.to_owned(),
-                selector: tool::folder(run.platform.as_ref())?,
-            },
-            NewMount::Output {
-                dest: REPORT_MOUNT.to_owned(),
-            },
-        ],
+        mounts: [tool].into_iter().chain(report).collect(),
     })
 }
 
@@ -78,20 +96,11 @@ fn tool_args(
     ids: Option<&Ledger>,
     lists: Option<PackageLists>,
 ) -> Vec<String> {
-    let mut args: Vec<String> = STEP.map(str::to_owned).into();
-    if decision == Decision::Detect {
-        args.push("--detect".to_owned());
-    }
+    let mut args = step(decision);
     if options.verbose {
         args.push("-v".to_owned());
     }
-    if is_other_user(run) {
-        args.extend(["--user".to_owned(), run.user.clone()]);
-        // Otherwise the HOME that the tool sees is the one that the runtime set for root.
-        if run.env.iter().any(|variable| variable.starts_with("HOME=")) {
-            args.push("--keep-home".to_owned());
-        }
-    }
+    args.extend(user(run));
     if let Some(ledger) = ids {
         args.extend(["--ids".to_owned(), ledger.to_string()]);
     }
@@ -105,11 +114,32 @@ fn tool_args(
     ] {
         args.extend(paths.iter().map(|path| format!("{flag}={path}")));
     }
-    args.extend([
-        "--report".to_owned(),
-        REPORT_MOUNT.to_owned(),
-        "--".to_owned(),
-    ]);
+    args.extend(["--report", REPORT_MOUNT, "--"].map(str::to_owned));
+    args
+}
+
+fn prepare_args(run: &Run, decision: Decision) -> Vec<String> {
+    let mut args = step(decision);
+    args.extend(user(run));
+    args.extend([PREPARE, "--"].map(str::to_owned));
+    args
+}
+
+fn step(decision: Decision) -> Vec<String> {
+    let detect = (decision == Decision::Detect).then_some("--detect");
+    let args = STEP.into_iter().chain(detect);
+    args.map(str::to_owned).collect()
+}
+
+fn user(run: &Run) -> Vec<String> {
+    let mut args = Vec::new();
+    if is_other_user(run) {
+        args.extend(["--user".to_owned(), run.user.clone()]);
+        // Otherwise the HOME that the tool sees is the one that the runtime set for root.
+        if run.env.iter().any(|variable| variable.starts_with("HOME=")) {
+            args.push("--keep-home".to_owned());
+        }
+    }
     args
 }
 
@@ -117,14 +147,21 @@ fn tool_args(
 /// wrote is what they should read.
 pub(crate) fn without_tool(message: &str) -> String {
     let start = STEP.join(" ");
-    let end = format!("--report {REPORT_MOUNT} -- ");
+    let ends = [
+        format!("--report {REPORT_MOUNT} -- "),
+        format!("{PREPARE} -- "),
+    ];
     let mut text = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(at) = rest.find(&start)
-        && let Some(length) = rest[at..].find(&end)
+        && let step = &rest[at..]
+        && let all = ends
+            .iter()
+            .filter_map(|end| Some(step.find(end)? + end.len()))
+        && let Some(length) = all.min()
     {
         text.push_str(&rest[..at]);
-        rest = &rest[at + length + end.len()..];
+        rest = &step[length..];
     }
     text.push_str(rest);
     text
@@ -249,6 +286,24 @@ mod tests {
         assert_eq!(
             without_tool(message),
             "process \"/bin/sh -c exit 3\" did not complete successfully: exit code: 3"
+        );
+    }
+
+    #[test]
+    fn so_it_is_where_nothing_is_committed() {
+        let message = "process \"/dev/.osderive/ostree-container step --user app --prepare -- /bin/sh -c a --report /dev/.osderive-out -- b\" failed";
+        let told = "process \"/bin/sh -c a --report /dev/.osderive-out -- b\" failed";
+        assert_eq!(without_tool(message), told);
+    }
+
+    #[test]
+    fn a_run_beside_the_image_is_only_prepared() {
+        let args =
+            |user, decision| prepare_args(&run(user, &["HOME=/set"]), decision)[2..].join(" ");
+        assert_eq!(args("", Decision::Commit), "--prepare --");
+        assert_eq!(
+            args("app", Decision::Detect),
+            "--detect --user app --keep-home --prepare --"
         );
     }
 

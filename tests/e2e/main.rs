@@ -4,6 +4,7 @@
 
 mod accounts;
 mod attestations;
+mod branches;
 mod by_hand;
 mod check;
 mod commit;
@@ -140,6 +141,7 @@ const CHECKS: &[(&str, &[Test])] = &[("check", check::TESTS)];
 /// enough. It is the one that users of `cargo xtask` get; the first has those of [`ONCE`].
 const SYNTHESIS: &[(&str, &[Test])] = &[
     ("accounts", accounts::TESTS),
+    ("branches", branches::TESTS),
     ("by_hand", by_hand::TESTS),
     ("ids", ids::TESTS),
     ("identity", identity::TESTS),

@@ -2,6 +2,7 @@
 //! Each kind of op says by its own rule which of its inputs an output continues; the rules are
 //! those of the solver, so that a RUN is in the lineage exactly if its root became the result's.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use bollard_buildkit_proto::pb;
@@ -126,6 +127,51 @@ impl Definition {
             base,
             stopped,
         }
+    }
+
+    /// All RUN instructions of the definition, those of other stages too, each with the RUN whose root it goes on
+    /// with and which stands before it. It takes time in proportion to the definition.
+    pub fn runs_and_those_before(&self) -> Vec<(Digest, Option<Digest>)> {
+        let mut before = HashMap::new();
+        let mut nearest = HashMap::new();
+        let runs: Vec<Digest> = self.digests().filter(|op| self.is_run(*op)).collect();
+        for digest in &runs {
+            let root = self.run(digest).and_then(|run| run.root());
+            let run = root.and_then(|root| self.nearest_run(root, &mut nearest));
+            before.insert(*digest, run);
+        }
+        let mut placed = HashSet::new();
+        let mut ordered = Vec::with_capacity(runs.len());
+        for digest in runs {
+            let line = std::iter::successors(Some(digest), |run| before[run]);
+            let mut line: Vec<Digest> = line.take_while(|run| placed.insert(*run)).collect();
+            line.reverse();
+            ordered.extend(line.into_iter().map(|run| (run, before[&run])));
+        }
+        ordered
+    }
+
+    /// The last RUN of the lineage of a state. What is found is remembered for all states on the way.
+    fn nearest_run(
+        &self,
+        state: Edge,
+        known: &mut HashMap<Edge, Option<Digest>>,
+    ) -> Option<Digest> {
+        let mut way = Vec::new();
+        let mut at = state;
+        let found = loop {
+            if let Some(found) = known.get(&at) {
+                break *found;
+            }
+            way.push(at);
+            match self.origin(at) {
+                Ok(_) if self.is_run(at.digest) => break Some(at.digest),
+                Ok(Origin::Input(link)) => at = self.edge(link),
+                Ok(Origin::Base(_)) | Err(_) => break None,
+            }
+        };
+        known.extend(way.into_iter().map(|state| (state, found)));
+        found
     }
 
     fn origin(&self, edge: Edge) -> Result<Origin, StopReason> {

@@ -100,6 +100,12 @@ impl fmt::Display for Platform {
 }
 
 impl Run {
+    /// The state that its root begins as; none when that is an empty one.
+    pub fn root(&self) -> Option<Edge> {
+        let mut mounts = self.mounts.iter();
+        mounts.find(|mount| mount.dest == ROOT)?.source
+    }
+
     /// The output index of the mount at `dest`, for an [`Edge`] to its result; of the last, should
     /// several be mounted there.
     pub fn output_index(&self, dest: &str) -> Option<u32> {

@@ -230,6 +230,8 @@ fn a_chain_of_100_000_runs_takes_linear_time() {
     let definition = timed("parse", || Definition::parse(&bytes)).expect("a definition");
     let lineage = timed("lineage", || definition.lineage());
     assert_eq!(lineage.runs.len(), MANY);
+    let runs = timed("runs", || definition.runs_and_those_before());
+    assert!(runs.iter().map(|(run, _)| run).eq(&lineage.runs));
     let tool = tool();
     // Splicing the first changes every op; splicing all costs the same again.
     let first = lineage.runs[0];

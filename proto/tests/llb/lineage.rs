@@ -41,6 +41,57 @@ fn the_runs_of_a_builder_stage_are_not_in_it() {
 }
 
 #[test]
+fn a_run_goes_on_with_the_root_of_the_one_before_it() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let common = graph.run(base, "apt-get install");
+    let copied = graph.copy(common, base);
+    let build = graph.run(copied, "make");
+    let tested = graph.run(build, "make check");
+    let last = graph.run(common, "systemctl enable");
+    let result = graph.copy(last, tested);
+    // In any order.
+    graph.ops.reverse();
+    let definition = Definition::parse(&graph.finish(result)).expect("a definition");
+    let mut found = definition.runs_and_those_before();
+    let known = |run: &Digest, found: &[(Digest, Option<Digest>)]| {
+        found.iter().any(|(known, _)| known == run)
+    };
+    for (place, (_, before)) in found.iter().enumerate() {
+        assert!(before.is_none_or(|before| known(&before, &found[..place])));
+    }
+    let mut expected = vec![
+        (common.digest, None),
+        (build.digest, Some(common.digest)),
+        (tested.digest, Some(build.digest)),
+        (last.digest, Some(common.digest)),
+    ];
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_a_run_left_in_a_mount_is_not_its_root() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let mut exec = Exec::on(Some(base), &["make"]);
+    exec.mounts.push(Mount {
+        input: 0,
+        dest: "/out",
+        output: 1,
+        ..Mount::default()
+    });
+    let first = graph.exec(&exec);
+    let on_output = graph.run(Edge { index: 1, ..first }, "test");
+    let definition = Definition::parse(&graph.finish(on_output)).expect("a definition");
+    assert_eq!(
+        definition.runs_and_those_before().last(),
+        Some(&(on_output.digest, None))
+    );
+}
+
+#[test]
 fn copy_link_is_a_merge_on_top_of_the_lineage() {
     let mut graph = Graph::default();
     let base = graph.image("debian");
