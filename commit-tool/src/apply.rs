@@ -171,7 +171,7 @@ mod tests {
     fn a_directory_that_became_a_link_is_not_followed() {
         let (root, rootfs) = rootfs_with(&["tmp/d/victim", "etc/victim"]);
         let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
-        let plan = plan(&seen);
+        let plan = plan(&seen, None);
         fs::rename(root.path().join("tmp/d"), root.path().join("tmp/e")).expect("moves");
         symlink("../etc", root.path().join("tmp/d")).expect("a link");
         let applied = apply(&rootfs, &seen, &plan).expect("applies");
@@ -185,7 +185,7 @@ mod tests {
         let (root, rootfs) = rootfs_with(&["tmp/d/old"]);
         let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
         fs::write(root.path().join("tmp/d/new"), "x").expect("a file");
-        let applied = apply(&rootfs, &seen, &plan(&seen)).expect("applies");
+        let applied = apply(&rootfs, &seen, &plan(&seen, None)).expect("applies");
         assert!(applied.changed);
         assert_eq!(applied.removed.len(), 1);
         assert!(root.path().join("tmp/d/new").exists());
@@ -196,7 +196,7 @@ mod tests {
         let (root, rootfs) = rootfs_with(&["tmp/d/e/f", "run/x"]);
         let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
         fs::remove_dir_all(root.path().join("tmp/d")).expect("removes");
-        let applied = apply(&rootfs, &seen, &plan(&seen)).expect("applies");
+        let applied = apply(&rootfs, &seen, &plan(&seen, None)).expect("applies");
         assert!(!applied.changed);
         assert_eq!(applied.removed.len(), 1);
     }

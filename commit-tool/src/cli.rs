@@ -87,7 +87,7 @@ pub(crate) struct StepArgs {
     #[arg(long)]
     pub(crate) detect: bool,
     /// Makes /var as at boot and commits nothing: for a stage beside the image that begins with one of its stages
-    #[arg(long, conflicts_with_all = ["ids", "report", "previous", "package_lists"])]
+    #[arg(long, conflicts_with_all = ["ids", "report", "previous", "package_lists", "leave", "leave_lower"])]
     pub(crate) prepare: bool,
     /// Runs the command as this user: NAME|UID[:GROUP|GID]
     #[arg(long, value_name = "SPEC")]
@@ -108,6 +108,8 @@ pub(crate) struct StepArgs {
     #[arg(long, value_enum, value_name = "WHICH")]
     pub(crate) package_lists: Option<PackageLists>,
     #[command(flatten)]
+    pub(crate) later: LaterArgs,
+    #[command(flatten)]
     pub(crate) opt: PathArgs,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
@@ -118,6 +120,7 @@ impl StepArgs {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             package_lists: self.package_lists,
+            leave: self.later.leave.clone(),
             ..self.opt.settings()
         }
     }
@@ -227,6 +230,17 @@ fn one_services(path: &str) -> Result<PathBuf, String> {
     Err("it takes what is one service's, such as /var/lib/acme/db".to_owned())
 }
 
+/// What later steps need of /run, /tmp, /var/tmp and /var/cache.
+#[derive(Debug, Args)]
+pub(crate) struct LaterArgs {
+    /// Leaves what is at this path of /run, /tmp, /var/tmp or /var/cache: a later step needs it
+    #[arg(long, value_name = "PATH")]
+    leave: Vec<PathBuf>,
+    /// Leaves what lower layers have in these directories
+    #[arg(long)]
+    pub(crate) leave_lower: bool,
+}
+
 /// What a path's look does not tell.
 #[derive(Debug, Args)]
 pub(crate) struct PathArgs {
@@ -248,6 +262,7 @@ impl PathArgs {
             read_only: self.read_only.clone(),
             first_start: self.first_start.clone(),
             package_lists: None,
+            leave: Vec::new(),
         }
     }
 }

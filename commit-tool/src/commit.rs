@@ -1,6 +1,11 @@
 //! A commit: observe, plan, apply, until the tree is what the plan says, and the account of it.
 //! Killed anywhere and run again it ends in the same place, since each run starts by looking.
 
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
 use osderive_lints::{
     ChangedFile, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, RemovedEntry,
     StepReport,
@@ -51,6 +56,8 @@ pub(crate) type Listener<'a> = &'a mut dyn FnMut(&str, &str);
 #[derive(Debug)]
 pub(crate) struct Before {
     stamps: Stamps,
+    /// What lower layers have in the areas that are emptied, if it is to stay.
+    left: BTreeSet<PathBuf>,
     /// None where /var is no plain directory.
     prelude: Option<Prelude>,
     accounts: accounts::Snapshot,
@@ -64,12 +71,20 @@ pub(crate) struct Before {
 }
 
 impl Before {
-    /// Makes /var as boot would, and takes down the rest.
-    pub(crate) fn take(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
+    /// Makes /var as boot would, and takes down the rest. `leaves_lower` has what lower layers have in the areas
+    /// stay.
+    pub(crate) fn take(rootfs: &Rootfs, ids: Option<Ledger>, leaves_lower: bool) -> Result<Self> {
         let began = Began::now(rootfs)?;
         let stamps = Stamps::take(rootfs);
         let place = Place::of(rootfs);
+        let left = if leaves_lower {
+            let seen = observe(rootfs, Mounts::read(rootfs))?;
+            seen.entries().map(|(id, _)| seen.place(id)).collect()
+        } else {
+            BTreeSet::new()
+        };
         Ok(Self {
+            left,
             began,
             ids,
             stamps,
@@ -118,9 +133,13 @@ pub(crate) fn commit(
         settings,
         &mut tell,
     )?;
+    let is_left = |path: &Path| {
+        before.is_some_and(|before| before.left.contains(path)) || settings.leaves(path)
+    };
+    let leaves = before.is_some_and(|before| !before.left.is_empty()) || !settings.leave.is_empty();
     for round in 1..=ROUNDS {
         let seen = observe(rootfs, Mounts::read(rootfs))?;
-        let plan = plan(&seen);
+        let plan = plan(&seen, leaves.then_some(&is_left));
         let applied = apply(rootfs, &seen, &plan)?;
         if let Some(hear) = &mut listener {
             for action in &applied.removed {

@@ -107,7 +107,7 @@ fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()
         let seen = observe::observe(&rootfs, Mounts::read(&rootfs))?;
         let mut settled = commit::preview(&rootfs, &args.opt.settings())?;
         settled.findings.extend(differ());
-        print_plan(&plan::plan(&seen).report(&seen, settled), args.json);
+        print_plan(&plan::plan(&seen, None).report(&seen, settled), args.json);
         return Ok(());
     }
     let mut committed = commit::commit(&rootfs, None, &args.opt.settings(), listener)?;

@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
 
 use osderive_lints::{EntryKind, escape_path};
 use rustix::{
@@ -118,6 +119,19 @@ impl Observation {
     /// The entry and all directories above it, upwards.
     pub(crate) fn ancestry(&self, id: EntryId) -> impl Iterator<Item = EntryId> {
         std::iter::successors(Some(id), |&id| self.entry(id).parent)
+    }
+
+    /// The path of an entry, relative to the root.
+    pub(crate) fn place(&self, id: EntryId) -> PathBuf {
+        let chain: Vec<EntryId> = self.ancestry(id).collect();
+        let names = chain
+            .iter()
+            .rev()
+            .map(|id| self.entry(*id).name.as_os_str());
+        [OsStr::new(self.entry(id).area.path)]
+            .into_iter()
+            .chain(names)
+            .collect()
     }
 
     /// The absolute path of an entry as text.

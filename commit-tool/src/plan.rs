@@ -1,7 +1,7 @@
 //! The second stage: what shall be done about what was seen, as a list of typed actions with a
 //! reason each. A pure function of the observation: same state, same plan.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use osderive_lints::{
     EntryKind, KeptEntry, PLAN_VERSION, PlanReport, Planned, PlannedAction, rules,
@@ -49,8 +49,11 @@ const MAX_COLUMN: usize = 60;
 /// The reason of a mount point, and of all below and above it.
 pub(crate) const MOUNT_POINT: &str = "mount point";
 
-/// Makes the plan for an observation.
-pub(crate) fn plan(seen: &Observation) -> Plan {
+/// The reason of what is left.
+const FOR_LATER: &str = "a later step needs it";
+
+/// Makes the plan for an observation. What is `left` for later steps stays; paths are relative to the root.
+pub(crate) fn plan(seen: &Observation, left: Option<&dyn Fn(&Path) -> bool>) -> Plan {
     let mut plan = Plan::default();
     for blocked in &seen.blocked {
         match blocked {
@@ -61,7 +64,16 @@ pub(crate) fn plan(seen: &Observation) -> Plan {
             }
         }
     }
-    let stays = Stays::of(seen);
+    let mut stays = Stays::of(seen);
+    for (id, entry) in left.iter().flat_map(|_| seen.entries()) {
+        let is_left = |id| left.is_some_and(|left| left(&seen.place(id)));
+        if is_left(id) {
+            stays.add(seen, id);
+            if !entry.parent.is_some_and(is_left) {
+                plan.keep(seen.path(id), FOR_LATER);
+            }
+        }
+    }
     for (id, entry) in seen.entries() {
         match entry.obstacle {
             Some(Obstacle::Mount) => plan.keep(seen.path(id), MOUNT_POINT),
@@ -215,7 +227,7 @@ mod tests {
             "var/cache/man/index",
         ];
         let seen = seen_with(&paths, "/var/cache/apt/archives");
-        let table = Table(&plan(&seen).report(&seen, Settled::default())).to_string();
+        let table = Table(&plan(&seen, None).report(&seen, Settled::default())).to_string();
         assert_eq!(
             table,
             "\
@@ -230,9 +242,24 @@ remove  /var/cache/man/index         caches are made again on the machine
     #[test]
     fn a_mount_on_an_area_keeps_all_of_it() {
         let seen = seen_with(&["var/tmp/x", "run/y"], "/var");
-        let plan = plan(&seen);
+        let plan = plan(&seen, None);
         assert_eq!(plan.actions.len(), 1);
         assert_eq!(plan.keep[0].path, "/var");
+    }
+
+    #[test]
+    fn what_is_left_for_later_steps_stays_with_the_directories_above_it() {
+        let seen = seen_with(&["tmp/a/b/c", "tmp/a/b/d", "tmp/a/e", "tmp/f"], "/none");
+        let left = |path: &Path| path.starts_with("tmp/a/b");
+        let table = Table(&plan(&seen, Some(&left)).report(&seen, Settled::default())).to_string();
+        assert_eq!(
+            table,
+            "\
+keep    /tmp/a/b  a later step needs it
+remove  /tmp/a/e  /tmp starts empty at every boot
+remove  /tmp/f    /tmp starts empty at every boot
+"
+        );
     }
 
     #[test]
@@ -240,7 +267,7 @@ remove  /var/cache/man/index         caches are made again on the machine
         let paths = ["tmp/b/c", "tmp/a", "run/x"];
         let tables = [0; 2].map(|_| {
             let seen = seen_with(&paths, "/none");
-            Table(&plan(&seen).report(&seen, Settled::default())).to_string()
+            Table(&plan(&seen, None).report(&seen, Settled::default())).to_string()
         });
         assert_eq!(tables[0], tables[1]);
     }

@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) first_start: Vec<PathBuf>,
     /// Without it those go that a command fetched and used.
     pub(crate) package_lists: Option<PackageLists>,
+    /// What the command makes at these paths of /run, /tmp, /var/tmp and /var/cache stays.
+    pub(crate) leave: Vec<PathBuf>,
 }
 
 impl Settings {
@@ -34,5 +36,16 @@ impl Settings {
             let left = left.strip_prefix("/").unwrap_or(left);
             path.starts_with(left) && !(is_directory && path == left)
         })
+    }
+
+    /// Whether what stands at a path relative to the root is left to later steps.
+    pub(crate) fn leaves(&self, path: &Path) -> bool {
+        // /tmp of older ostree bases is a link to it.
+        let path = match path.strip_prefix("sysroot/tmp") {
+            Ok(below) => &Path::new("tmp").join(below),
+            Err(_) => path,
+        };
+        let mut left = self.leave.iter();
+        left.any(|left| path.starts_with(left.strip_prefix("/").unwrap_or(left)))
     }
 }

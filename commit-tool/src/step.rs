@@ -42,7 +42,11 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     let run_as = run_as(args)?;
     let before = match (is_bootable, args.prepare) {
         (false, _) => None,
-        (true, false) => Some(Before::take(&rootfs, args.ids.clone())?),
+        (true, false) => Some(Before::take(
+            &rootfs,
+            args.ids.clone(),
+            args.later.leave_lower,
+        )?),
         (true, true) => {
             var::Prelude::make(&rootfs)?;
             None

@@ -39,6 +39,25 @@ fn what_a_step_leaves_in_tmp_is_gone_and_told_in_one_line() {
 }
 
 #[test]
+fn what_later_steps_need_is_left_and_all_else_is_gone() {
+    let image = Image::bootable();
+    image.write("tmp/copied/file", "lower");
+    image.write("var/tmp/lower", "lower");
+    let make = "echo x >> /tmp/copied/file; touch /tmp/copied/new /tmp/new; mkdir -p /tmp/kept/in /var/cache/c; touch /tmp/kept/in/it";
+    let flags = ["--leave-lower", "--leave=/tmp/kept"];
+    image.step(&flags, &["sh", "-c", make]).ended_with(0);
+    assert_eq!(image.list("tmp"), ["copied", "kept"]);
+    assert_eq!(image.list("tmp/copied"), ["file"]);
+    assert_eq!(image.list("tmp/kept/in"), ["it"]);
+    assert_eq!(image.list("var/tmp"), ["lower"]);
+    assert_eq!(image.list("var/cache"), [""; 0]);
+    // The next one needs nothing any more.
+    image.sh("rm /tmp/copied/file").ended_with(0);
+    assert_eq!(image.list("tmp"), [""; 0]);
+    assert_eq!(image.list("var/tmp"), [""; 0]);
+}
+
+#[test]
 fn verbose_tells_each_entry_and_why() {
     let image = Image::bootable();
     let run = image.step(&["-v"], &["touch", "/tmp/a"]);

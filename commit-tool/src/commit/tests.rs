@@ -157,7 +157,7 @@ fn commit_with_mounts(root: &Path, mounts: &[PathBuf]) -> Plan {
     let rootfs = Rootfs::open(root).expect("opens");
     let table = Mounts::parse(&mount_table(mounts), b"/");
     let seen = observe(&rootfs, Some(table)).expect("observes");
-    let plan = plan(&seen);
+    let plan = plan(&seen, None);
     let applied = apply(&rootfs, &seen, &plan).expect("applies");
     assert!(!applied.changed && applied.refused.is_empty());
     assert_eq!(applied.removed, plan.actions);
