@@ -25,7 +25,8 @@ use crate::origins::Origins;
 use crate::previous::{Previous, Target};
 use crate::reports::{Pending, Reported, Step, Suspects};
 use crate::verdict::{Evidence, Found, Trace, pronounce};
-use crate::{ids, package_lists, questions, reports, tool, wrap};
+use crate::wrap::Later;
+use crate::{ids, package_lists, questions, reports, scratch, tool, wrap};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
 const MAX_SUSPECTS: usize = 20;
@@ -223,8 +224,11 @@ fn plan(
         let (wrapped, runs): (Vec<Run>, Vec<Run>) = runs.partition(wrap::is_wrapped);
         let branches = Branches::of(&definition, &lineage.runs);
         let must_leave = |run: &Digest| branches.leave_lists.contains(run);
-        for (run, lists) in runs.iter().zip(package_lists::of_steps(&runs, must_leave)) {
-            let splice = wrap::splice(run, decision, options, ids, lists)
+        let lists = package_lists::of_steps(&runs, must_leave);
+        let left = scratch::of_steps(&with_copies(&definition, &lineage, &runs));
+        for ((run, lists), left) in runs.iter().zip(lists).zip(left) {
+            let later = Later { lists, left };
+            let splice = wrap::splice(run, decision, options, ids, &later)
                 .map_err(|error| at_step(error, &definition, &run.digest))?;
             plan.splices.insert(run.digest, splice);
         }
@@ -251,6 +255,27 @@ fn plan(
         plan.splices.entry(digest).or_insert(splice);
     }
     Ok(plan)
+}
+
+/// The RUNs with what COPY and ADD brought before each.
+fn with_copies<'a>(
+    definition: &Definition,
+    lineage: &Lineage,
+    runs: &'a [Run],
+) -> Vec<scratch::Step<'a>> {
+    let mut states = lineage.steps.iter();
+    let steps = runs.iter().map(|run| {
+        let before = states
+            .by_ref()
+            .take_while(|state| state.digest != run.digest);
+        scratch::Step {
+            run,
+            copied_to: before
+                .flat_map(|state| definition.copied_to(state))
+                .collect(),
+        }
+    });
+    steps.collect()
 }
 
 /// The Containerfile, at some op of the image.

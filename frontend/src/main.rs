@@ -15,6 +15,7 @@ mod place;
 mod previous;
 mod questions;
 mod reports;
+mod scratch;
 mod shell;
 mod tool;
 mod verdict;

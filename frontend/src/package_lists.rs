@@ -110,7 +110,10 @@ impl Uses {
 
     fn of_command(args: &[String]) -> Self {
         let mut uses = Self::default();
-        for call in commands(args).iter().filter_map(|words| Call::of(words)) {
+        for call in commands(args)
+            .iter()
+            .filter_map(|command| Call::of(&command.words))
+        {
             uses.fetches |= call.fetches;
             uses.needs |= call.installs && !uses.fetches;
             uses.installs |= call.installs;

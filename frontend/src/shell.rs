@@ -9,10 +9,10 @@ const SHELLS: [&str; 7] = ["ash", "bash", "dash", "ksh", "sh", "su", "zsh"];
 
 /// The simple commands that a command line runs, in the order of the text: itself, or those of the
 /// script that it has a shell run. What is in parentheses or loops stands beside the rest.
-pub(crate) fn commands(words: &[String]) -> Vec<Vec<String>> {
+pub(crate) fn commands(words: &[String]) -> Vec<Command> {
     commands_of(Command {
         words: words.to_vec(),
-        input: None,
+        ..Command::default()
     })
 }
 
@@ -23,16 +23,18 @@ pub(crate) fn program(word: &str) -> &str {
 
 /// A simple command.
 #[derive(Debug, Default)]
-struct Command {
-    words: Vec<String>,
+pub(crate) struct Command {
+    pub(crate) words: Vec<String>,
+    /// Where its input comes from and its output goes.
+    pub(crate) files: Vec<String>,
     /// A heredoc that it reads.
     input: Option<String>,
 }
 
-fn commands_of(command: Command) -> Vec<Vec<String>> {
+fn commands_of(command: Command) -> Vec<Command> {
     let is_shell = |word: &String| SHELLS.contains(&program(word));
     let Some(shell) = command.words.iter().position(is_shell) else {
-        return vec![command.words];
+        return vec![command];
     };
     // `-c`, also among other letters as in `-euxc`.
     let is_script_next =
@@ -47,7 +49,7 @@ fn commands_of(command: Command) -> Vec<Vec<String>> {
             .into_iter()
             .flat_map(commands_of)
             .collect(),
-        None => vec![command.words],
+        None => vec![command],
     }
 }
 
@@ -64,6 +66,7 @@ struct Reader<'a> {
     commands: Vec<Command>,
     /// The command that is being read.
     words: Vec<String>,
+    files: Vec<String>,
     heredocs: Vec<Heredoc>,
 }
 
@@ -73,6 +76,7 @@ impl<'a> Reader<'a> {
             rest: script.chars().peekable(),
             commands: Vec::new(),
             words: Vec::new(),
+            files: Vec::new(),
             heredocs: Vec::new(),
         };
         while let Some(next) = reader.rest.next() {
@@ -98,9 +102,10 @@ impl<'a> Reader<'a> {
     }
 
     fn end_command(&mut self) {
-        if !self.words.is_empty() {
+        if !self.words.is_empty() || !self.files.is_empty() {
             self.commands.push(Command {
                 words: std::mem::take(&mut self.words),
+                files: std::mem::take(&mut self.files),
                 input: None,
             });
         }
@@ -156,6 +161,8 @@ impl<'a> Reader<'a> {
                 delimiter: target,
                 strips_tabs,
             });
+        } else if operator != "<<<" {
+            self.files.push(target);
         }
     }
 
@@ -189,7 +196,7 @@ mod tests {
     fn read(words: &[&str]) -> Vec<String> {
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let commands = commands(&words).into_iter();
-        commands.map(|words| words.join("|")).collect()
+        commands.map(|command| command.words.join("|")).collect()
     }
 
     #[test]
@@ -214,6 +221,15 @@ mod tests {
         ] {
             assert_eq!(read(&["/bin/sh", "-c", script]), commands, "{script}");
         }
+    }
+
+    #[test]
+    fn files_of_redirections_are_known() {
+        let words = ["sh", "-c", "a >b 2>>'c d' <e; : <<EOF >f\nEOF\n>g"].map(str::to_owned);
+        let files: Vec<String> = (commands(&words).iter())
+            .map(|command| command.files.join("|"))
+            .collect();
+        assert_eq!(files, ["b|c d|e", "f", "g"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use osderive_proto::llb::{NewMount, Run, Splice};
 use crate::bootable::Decision;
 use crate::options::Options;
 use crate::package_lists::PackageLists;
+use crate::scratch::Left;
 use crate::tool;
 
 /// Where the tool is mounted. Under /run a stub could stay in the layer on old engines; below
@@ -40,6 +41,13 @@ pub(crate) fn is_wrapped(run: &Run) -> bool {
     run.args.len() > STEP.len() && run.args.iter().zip(STEP).all(|(arg, step)| arg == step)
 }
 
+/// What later steps need of a step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Later {
+    pub(crate) lists: Option<PackageLists>,
+    pub(crate) left: Left,
+}
+
 /// How to wrap a `run` of the image, to commit it.
 ///
 /// # Errors
@@ -49,9 +57,9 @@ pub(crate) fn splice(
     decision: Decision,
     options: &Options,
     ids: Option<&Ledger>,
-    lists: Option<PackageLists>,
+    later: &Later,
 ) -> Result<Splice, BuildError> {
-    let args = tool_args(run, decision, options, ids, lists);
+    let args = tool_args(run, decision, options, ids, later);
     let report = NewMount::Output {
         dest: REPORT_MOUNT.to_owned(),
     };
@@ -94,7 +102,7 @@ fn tool_args(
     decision: Decision,
     options: &Options,
     ids: Option<&Ledger>,
-    lists: Option<PackageLists>,
+    later: &Later,
 ) -> Vec<String> {
     let mut args = step(decision);
     if options.verbose {
@@ -104,9 +112,14 @@ fn tool_args(
     if let Some(ledger) = ids {
         args.extend(["--ids".to_owned(), ledger.to_string()]);
     }
-    if let Some(lists) = lists {
+    if let Some(lists) = later.lists {
         args.push(format!("--package-lists={}", lists.name()));
     }
+    if later.left.lower {
+        args.push("--leave-lower".to_owned());
+    }
+    let left = later.left.paths.iter();
+    args.extend(left.map(|path| format!("--leave={path}")));
     for (flag, paths) in [
         ("--first-start", &options.first_start),
         ("--writable", &options.writable),
@@ -188,7 +201,7 @@ mod tests {
     }
 
     fn args(run: &Run, decision: Decision, options: &Options) -> String {
-        tool_args(run, decision, options, None, None)[STEP.len()..].join(" ")
+        tool_args(run, decision, options, None, &Later::default())[STEP.len()..].join(" ")
     }
 
     #[test]
@@ -239,7 +252,7 @@ mod tests {
                 Decision::Commit,
                 &options,
                 Some(&ledger),
-                None,
+                &Later::default(),
             )
         };
         assert_eq!(args("u b 2\nu a 1")[2..4], ["--ids", "u a 1\nu b 2"]);
@@ -248,11 +261,22 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_of_package_lists_is_passed_on() {
+    fn what_later_steps_need_is_passed_on() {
         for lists in [PackageLists::Keep, PackageLists::Remove] {
             let options = Options::default();
-            let args = tool_args(&run("", &[]), Decision::Commit, &options, None, Some(lists));
+            let later = Later {
+                lists: Some(lists),
+                left: Left {
+                    lower: true,
+                    paths: ["/tmp/a".to_owned(), "/tmp/b".to_owned()].into(),
+                },
+            };
+            let args = tool_args(&run("", &[]), Decision::Commit, &options, None, &later);
             assert_eq!(args[2], format!("--package-lists={}", lists.name()));
+            assert_eq!(
+                args[3..6],
+                ["--leave-lower", "--leave=/tmp/a", "--leave=/tmp/b"]
+            );
         }
     }
 
@@ -274,7 +298,13 @@ mod tests {
     fn a_wrapped_run_is_known_by_its_first_arguments() {
         let mut wrapped = run("", &[]);
         assert!(!is_wrapped(&wrapped));
-        wrapped.args = tool_args(&wrapped, Decision::Commit, &Options::default(), None, None);
+        wrapped.args = tool_args(
+            &wrapped,
+            Decision::Commit,
+            &Options::default(),
+            None,
+            &Later::default(),
+        );
         assert!(is_wrapped(&wrapped));
         wrapped.args.truncate(STEP.len());
         assert!(!is_wrapped(&wrapped), "the tool alone runs nothing");

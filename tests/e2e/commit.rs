@@ -10,6 +10,7 @@ crate::tests![
     package_lists_of_a_step_that_only_fetches_them_are_there_for_later_steps,
     package_lists_are_kept_for_a_later_step_that_needs_them_and_go_with_it,
     a_step_that_needs_package_lists_is_told_how_to_get_them,
+    what_later_runs_need_of_tmp_is_there_and_gone_in_the_end,
     a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us,
     content_of_lower_layers_is_cleaned_when_a_step_touches_it,
     odd_names_are_removed_like_others,
@@ -208,6 +209,28 @@ fn content_of_lower_layers_is_cleaned_when_a_step_touches_it(setup: &Setup) {
         .unwrap();
     scenario.build(&[]).unwrap().expect_success();
     assert_eq!(scenario.output_of("ls -A /var/cache").unwrap(), "");
+}
+
+/// As many Containerfiles have it.
+fn what_later_runs_need_of_tmp_is_there_and_gone_in_the_end(setup: &Setup) {
+    let scenario = setup
+        .derive(
+            "later",
+            "COPY build.sh list /tmp/\n\
+             RUN echo made > /tmp/made && touch /tmp/other /var/tmp/other\n\
+             RUN test -e /tmp/list\n\
+             RUN test $(ls /tmp | wc -l) = 3 && cp /tmp/made /usr/share/made\n\
+             RUN sh /tmp/build.sh",
+        )
+        .file("build.sh", "cp /tmp/list /usr/share/list")
+        .and_then(|scenario| scenario.file("list", "a list"))
+        .unwrap();
+    scenario.build(&[]).unwrap().expect_success();
+    let seen = "cat /usr/share/made /usr/share/list; ls -A /tmp; find /var -type f";
+    let seen = scenario.output_of(seen).unwrap();
+    assert_eq!(seen, "made\na list");
+    let image = scenario.saved(4).unwrap();
+    assert_eq!(below(&image.layers[0], "tmp/"), ["tmp/made"]);
 }
 
 fn odd_names_are_removed_like_others(setup: &Setup) {

@@ -8,6 +8,7 @@ mod definition;
 mod digest;
 mod edit;
 mod error;
+mod file;
 mod image;
 mod lineage;
 mod local;

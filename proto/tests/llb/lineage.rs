@@ -105,6 +105,23 @@ fn copy_link_is_a_merge_on_top_of_the_lineage() {
 }
 
 #[test]
+fn where_files_were_copied_to_is_known_of_each_state() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let copied = graph.copy(base, base);
+    let made = graph.file(&[copied], &[(0, 0)]);
+    let scratch = graph.file(&[], &[(-1, 0)]);
+    let linked = graph.copy(scratch, base);
+    let merged = graph.merge(&[made, linked]);
+    let last = graph.run(merged, "two");
+    let definition = Definition::parse(&graph.finish(last)).expect("a definition");
+    let steps = definition.lineage().steps;
+    let copies: Vec<Vec<String>> = (steps.iter().map(|step| definition.copied_to(step))).collect();
+    let to = || vec!["/to".to_owned()];
+    assert_eq!(copies, [vec![], to(), vec![], to(), vec![]]);
+}
+
+#[test]
 fn copy_link_on_scratch_has_no_base() {
     let mut graph = Graph::default();
     let lower = graph.file(&[], &[(-1, 0)]);
