@@ -108,8 +108,8 @@ fn copy_link_is_a_merge_on_top_of_the_lineage() {
 fn where_files_were_copied_to_is_known_of_each_state() {
     let mut graph = Graph::default();
     let base = graph.image("debian");
-    let copied = graph.copy(base, base);
-    let made = graph.file(&[copied], &[(0, 0)]);
+    let first = graph.copy(base, base);
+    let made = graph.file(&[first], &[(0, 0)]);
     let scratch = graph.file(&[], &[(-1, 0)]);
     let linked = graph.copy(scratch, base);
     let merged = graph.merge(&[made, linked]);

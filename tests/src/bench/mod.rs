@@ -30,9 +30,15 @@ USER root
 RUN [\"/bin/touch\", \"/etc/two\"]
 ";
 
+/// A frontend that does nothing at all: it ends at once, and the build fails.
+const IDLE: &str = "\
+FROM osderive
+ENTRYPOINT [\"/tool/linux-amd64/ostree-container\", \"--version\"]
+";
+
 /// Milliseconds that a rebuild of an unchanged Containerfile takes longer with osderive than with
-/// the engine's builtin frontend, and how much of it the engine takes for any frontend image that
-/// only delegates; medians over pairs.
+/// the engine's builtin frontend, how much of it the engine takes for any frontend image that only
+/// delegates, and how much for one that does nothing; medians over pairs.
 ///
 /// # Errors
 /// When a build fails.
@@ -44,25 +50,41 @@ pub fn rebuild(engine: &Engine, places: &Places) -> Result<Rebuild> {
             .file("Containerfile", &format!("{first_line}\n{INSTRUCTIONS}"))?
             .file("file", "content")
     };
+    let idle = Scenario::new(engine, places, "bench-idle")?.file("Containerfile", IDLE)?;
+    timed(&idle, Ends::Well)?;
     let plain = variant("bench-plain", "# no frontend")?;
-    let ours = variant("bench-ours", "# syntax=osderive")?;
-    let delegating = variant("bench-delegating", "# syntax=osderive --bootable=off")?;
-    for scenario in [&plain, &ours, &delegating] {
-        // The second build is the first that finds everything in the cache.
-        timed_build(scenario)?;
-        timed_build(scenario)?;
+    let compared = [
+        (variant("bench-ours", "# syntax=osderive")?, Ends::Well),
+        (
+            variant("bench-delegating", "# syntax=osderive --bootable=off")?,
+            Ends::Well,
+        ),
+        (
+            variant("bench-failing", &format!("# syntax={}", idle.tag()))?,
+            Ends::Failing,
+        ),
+    ];
+    // The builtin frontend ends where the one that does nothing does.
+    let unread = variant("bench-unread", "NOSUCH instruction")?;
+    let mut differences = [const { Vec::new() }; 3];
+    // The second build is the first that finds everything in the cache.
+    for round in 0..REBUILD_PAIRS + 2 {
+        for ((scenario, ends), differences) in compared.iter().zip(&mut differences) {
+            let without = match ends {
+                Ends::Well => timed(&plain, Ends::Well)?,
+                Ends::Failing => timed(&unread, Ends::Failing)?,
+            };
+            let with = timed(scenario, *ends)?;
+            if round >= 2 {
+                differences.push(milliseconds(with) - milliseconds(without));
+            }
+        }
     }
-    let mut overhead = Vec::new();
-    let mut engine_part = Vec::new();
-    for _ in 0..REBUILD_PAIRS {
-        let without = timed_build(&plain)?;
-        overhead.push(milliseconds(timed_build(&ours)?) - milliseconds(without));
-        let without = timed_build(&plain)?;
-        engine_part.push(milliseconds(timed_build(&delegating)?) - milliseconds(without));
-    }
+    let [overhead_ms, engine_part_ms, floor_ms] = differences.map(median);
     Ok(Rebuild {
-        overhead_ms: median(overhead),
-        engine_part_ms: median(engine_part),
+        overhead_ms,
+        engine_part_ms,
+        floor_ms,
     })
 }
 
@@ -71,15 +93,24 @@ pub fn rebuild(engine: &Engine, places: &Places) -> Result<Rebuild> {
 pub struct Rebuild {
     /// All of it.
     pub overhead_ms: f64,
-    /// What the engine needs to start a frontend image and to end it.
+    /// What a frontend image takes that has the builtin frontend do everything.
     pub engine_part_ms: f64,
+    /// What the engine needs to start a frontend image and to end it.
+    pub floor_ms: f64,
 }
 
-fn timed_build(scenario: &Scenario<'_>) -> Result<Duration> {
+/// How a build is to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Well,
+    Failing,
+}
+
+fn timed(scenario: &Scenario<'_>, ends: Ends) -> Result<Duration> {
     let start = Instant::now();
     let built = scenario.build(&[])?;
     let time = start.elapsed();
-    if !built.success {
+    if built.success != (ends == Ends::Well) {
         return Err(Error::Engine {
             action: "build for the bench".to_owned(),
             message: built.log,

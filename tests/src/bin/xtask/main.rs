@@ -147,6 +147,7 @@ fn measure(
         let rebuild = bench::rebuild(&engine, places)?;
         add("noop_overhead_ms", rebuild.overhead_ms);
         add("noop_engine_part_ms", rebuild.engine_part_ms);
+        add("noop_floor_ms", rebuild.floor_ms);
     }
     if is_wanted(Figures::Steps) {
         for steps in bench::steps(places)? {
