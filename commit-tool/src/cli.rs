@@ -108,7 +108,7 @@ pub(crate) struct StepArgs {
     #[arg(long, value_enum, value_name = "WHICH")]
     pub(crate) package_lists: Option<PackageLists>,
     #[command(flatten)]
-    pub(crate) later: LaterArgs,
+    pub(crate) around: AroundArgs,
     #[command(flatten)]
     pub(crate) opt: PathArgs,
     /// The command and its arguments
@@ -120,7 +120,9 @@ impl StepArgs {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             package_lists: self.package_lists,
-            leave: self.later.leave.clone(),
+            leave: self.around.leave.clone(),
+            leave_lower: self.around.leave_lower,
+            copied: self.around.copied.clone(),
             ..self.opt.settings()
         }
     }
@@ -230,15 +232,18 @@ fn one_services(path: &str) -> Result<PathBuf, String> {
     Err("it takes what is one service's, such as /var/lib/acme/db".to_owned())
 }
 
-/// What later steps need of /run, /tmp, /var/tmp and /var/cache.
+/// What a frontend says of the instructions around a step.
 #[derive(Debug, Args)]
-pub(crate) struct LaterArgs {
+pub(crate) struct AroundArgs {
     /// Leaves what is at this path of /run, /tmp, /var/tmp or /var/cache: a later step needs it
     #[arg(long, value_name = "PATH")]
     leave: Vec<PathBuf>,
     /// Leaves what lower layers have in these directories
     #[arg(long)]
-    pub(crate) leave_lower: bool,
+    leave_lower: bool,
+    /// Keeps what is at this path of /var as if the command had made it: COPY or ADD brought it
+    #[arg(long, value_name = "PATH")]
+    copied: Vec<PathBuf>,
 }
 
 /// What a path's look does not tell.
@@ -261,8 +266,7 @@ impl PathArgs {
             writable: self.writable.clone(),
             read_only: self.read_only.clone(),
             first_start: self.first_start.clone(),
-            package_lists: None,
-            leave: Vec::new(),
+            ..Settings::default()
         }
     }
 }

@@ -71,13 +71,12 @@ pub(crate) struct Before {
 }
 
 impl Before {
-    /// Makes /var as boot would, and takes down the rest. `leaves_lower` has what lower layers have in the areas
-    /// stay.
-    pub(crate) fn take(rootfs: &Rootfs, ids: Option<Ledger>, leaves_lower: bool) -> Result<Self> {
+    /// Makes /var as boot would, and takes down the rest.
+    pub(crate) fn take(rootfs: &Rootfs, ids: Option<Ledger>, settings: &Settings) -> Result<Self> {
         let began = Began::now(rootfs)?;
         let stamps = Stamps::take(rootfs);
         let place = Place::of(rootfs);
-        let left = if leaves_lower {
+        let left = if settings.leave_lower {
             let seen = observe(rootfs, Mounts::read(rootfs))?;
             seen.entries().map(|(id, _)| seen.place(id)).collect()
         } else {
@@ -89,7 +88,7 @@ impl Before {
             ids,
             stamps,
             metadata: metadata::Snapshot::take(&place)?,
-            prelude: Prelude::make(rootfs)?,
+            prelude: Prelude::make(rootfs, &settings.copied)?,
             accounts: accounts::Snapshot::take(rootfs)?,
             identity: identity::Snapshot::take(&place)?,
             kernel: kernel::Snapshot::take(&place)?,

@@ -27,6 +27,10 @@ pub(crate) struct Settings {
     pub(crate) package_lists: Option<PackageLists>,
     /// What the command makes at these paths of /run, /tmp, /var/tmp and /var/cache stays.
     pub(crate) leave: Vec<PathBuf>,
+    /// What lower layers have in these directories stays.
+    pub(crate) leave_lower: bool,
+    /// What the instructions between the step before and this one brought, with all below.
+    pub(crate) copied: Vec<PathBuf>,
 }
 
 impl Settings {

@@ -40,15 +40,12 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     let report = args.report.as_deref().map(ReportDir::open).transpose()?;
     let previous = args.previous.as_deref().map(Previous::read).transpose()?;
     let run_as = run_as(args)?;
+    let settings = args.settings();
     let before = match (is_bootable, args.prepare) {
         (false, _) => None,
-        (true, false) => Some(Before::take(
-            &rootfs,
-            args.ids.clone(),
-            args.later.leave_lower,
-        )?),
+        (true, false) => Some(Before::take(&rootfs, args.ids.clone(), &settings)?),
         (true, true) => {
-            var::Prelude::make(&rootfs)?;
+            var::Prelude::make(&rootfs, &settings.copied)?;
             None
         }
     };
@@ -66,7 +63,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
 
     let leftovers = end_leftovers()?;
     rootfs.forget_mounts();
-    let mut committed = commit(&rootfs, Some(&before), &args.settings(), listener)?;
+    let mut committed = commit(&rootfs, Some(&before), &settings, listener)?;
     committed
         .report
         .findings

@@ -25,7 +25,7 @@ use crate::origins::Origins;
 use crate::previous::{Previous, Target};
 use crate::reports::{Pending, Reported, Step, Suspects};
 use crate::verdict::{Evidence, Found, Trace, pronounce};
-use crate::wrap::Later;
+use crate::wrap::Around;
 use crate::{ids, package_lists, questions, reports, scratch, tool, wrap};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
@@ -225,10 +225,16 @@ fn plan(
         let branches = Branches::of(&definition, &lineage.runs);
         let must_leave = |run: &Digest| branches.leave_lists.contains(run);
         let lists = package_lists::of_steps(&runs, must_leave);
-        let left = scratch::of_steps(&with_copies(&definition, &lineage, &runs));
-        for ((run, lists), left) in runs.iter().zip(lists).zip(left) {
-            let later = Later { lists, left };
-            let splice = wrap::splice(run, decision, options, ids, &later)
+        let steps = with_copies(&definition, &lineage, &runs);
+        let left = scratch::of_steps(&steps);
+        for ((step, lists), left) in steps.into_iter().zip(lists).zip(left) {
+            let scratch::Step { run, copied_to } = step;
+            let around = Around {
+                lists,
+                left,
+                copied_to,
+            };
+            let splice = wrap::splice(run, decision, options, ids, &around)
                 .map_err(|error| at_step(error, &definition, &run.digest))?;
             plan.splices.insert(run.digest, splice);
         }

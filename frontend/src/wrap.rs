@@ -41,11 +41,15 @@ pub(crate) fn is_wrapped(run: &Run) -> bool {
     run.args.len() > STEP.len() && run.args.iter().zip(STEP).all(|(arg, step)| arg == step)
 }
 
-/// What later steps need of a step.
+/// What the instructions around a step make of it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Later {
+pub(crate) struct Around {
+    /// For later ones.
     pub(crate) lists: Option<PackageLists>,
+    /// For later ones.
     pub(crate) left: Left,
+    /// Where COPY and ADD put files before it.
+    pub(crate) copied_to: Vec<String>,
 }
 
 /// How to wrap a `run` of the image, to commit it.
@@ -57,9 +61,9 @@ pub(crate) fn splice(
     decision: Decision,
     options: &Options,
     ids: Option<&Ledger>,
-    later: &Later,
+    around: &Around,
 ) -> Result<Splice, BuildError> {
-    let args = tool_args(run, decision, options, ids, later);
+    let args = tool_args(run, decision, options, ids, around);
     let report = NewMount::Output {
         dest: REPORT_MOUNT.to_owned(),
     };
@@ -102,7 +106,7 @@ fn tool_args(
     decision: Decision,
     options: &Options,
     ids: Option<&Ledger>,
-    later: &Later,
+    around: &Around,
 ) -> Vec<String> {
     let mut args = step(decision);
     if options.verbose {
@@ -112,14 +116,16 @@ fn tool_args(
     if let Some(ledger) = ids {
         args.extend(["--ids".to_owned(), ledger.to_string()]);
     }
-    if let Some(lists) = later.lists {
+    if let Some(lists) = around.lists {
         args.push(format!("--package-lists={}", lists.name()));
     }
-    if later.left.lower {
+    if around.left.lower {
         args.push("--leave-lower".to_owned());
     }
-    let left = later.left.paths.iter();
+    let left = around.left.paths.iter();
     args.extend(left.map(|path| format!("--leave={path}")));
+    let copied = around.copied_to.iter().filter(|path| is_state(path));
+    args.extend(copied.map(|path| format!("--copied={path}")));
     for (flag, paths) in [
         ("--first-start", &options.first_start),
         ("--writable", &options.writable),
@@ -129,6 +135,21 @@ fn tool_args(
     }
     args.extend(["--report", REPORT_MOUNT, "--"].map(str::to_owned));
     args
+}
+
+/// Whether something of one owner is at a path that is in /var, or leads there on many images. What is beside it in
+/// a directory of many, such as /var/lib, is not the Containerfile's.
+fn is_state(path: &str) -> bool {
+    let mut names = path.split('/').filter(|name| !name.is_empty());
+    match names.next() {
+        Some("var") => {
+            let is_passing = |name| ["cache", "lock", "log", "run", "tmp"].contains(&name);
+            names.next().is_some_and(|name| !is_passing(name)) && names.next().is_some()
+        }
+        Some("home" | "mnt" | "opt" | "root" | "srv") => names.next().is_some(),
+        Some("usr") => names.next() == Some("local") && names.nth(1).is_some(),
+        _ => false,
+    }
 }
 
 fn prepare_args(run: &Run, decision: Decision) -> Vec<String> {
@@ -201,7 +222,7 @@ mod tests {
     }
 
     fn args(run: &Run, decision: Decision, options: &Options) -> String {
-        tool_args(run, decision, options, None, &Later::default())[STEP.len()..].join(" ")
+        tool_args(run, decision, options, None, &Around::default())[STEP.len()..].join(" ")
     }
 
     #[test]
@@ -252,7 +273,7 @@ mod tests {
                 Decision::Commit,
                 &options,
                 Some(&ledger),
-                &Later::default(),
+                &Around::default(),
             )
         };
         assert_eq!(args("u b 2\nu a 1")[2..4], ["--ids", "u a 1\nu b 2"]);
@@ -261,22 +282,52 @@ mod tests {
     }
 
     #[test]
-    fn what_later_steps_need_is_passed_on() {
+    fn what_instructions_around_it_make_of_a_step_is_passed_on() {
         for lists in [PackageLists::Keep, PackageLists::Remove] {
             let options = Options::default();
-            let later = Later {
+            let around = Around {
                 lists: Some(lists),
                 left: Left {
                     lower: true,
                     paths: ["/tmp/a".to_owned(), "/tmp/b".to_owned()].into(),
                 },
+                copied_to: vec!["/etc/a".to_owned(), "/srv/a".to_owned()],
             };
-            let args = tool_args(&run("", &[]), Decision::Commit, &options, None, &later);
+            let args = tool_args(&run("", &[]), Decision::Commit, &options, None, &around);
             assert_eq!(args[2], format!("--package-lists={}", lists.name()));
             assert_eq!(
-                args[3..6],
-                ["--leave-lower", "--leave=/tmp/a", "--leave=/tmp/b"]
+                args[3..7],
+                [
+                    "--leave-lower",
+                    "--leave=/tmp/a",
+                    "--leave=/tmp/b",
+                    "--copied=/srv/a"
+                ]
             );
+        }
+    }
+
+    #[test]
+    fn what_copy_brings_to_a_directory_of_many_is_not_passed_on() {
+        for state in [
+            "/var/lib/a",
+            "/var/lib/a/",
+            "/var/opt/a/b",
+            "/home/a",
+            "/usr/local/bin/a",
+        ] {
+            assert!(is_state(state), "{state}");
+        }
+        for other in [
+            "/",
+            "/var/",
+            "/var/lib/",
+            "/var/tmp/a",
+            "/srv",
+            "/usr/local/bin/",
+            "/usr/a/b",
+        ] {
+            assert!(!is_state(other), "{other}");
         }
     }
 
@@ -303,7 +354,7 @@ mod tests {
             Decision::Commit,
             &Options::default(),
             None,
-            &Later::default(),
+            &Around::default(),
         );
         assert!(is_wrapped(&wrapped));
         wrapped.args.truncate(STEP.len());

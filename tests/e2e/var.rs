@@ -6,6 +6,7 @@ use osderive_tests::{saved_image::Layer, scenario::Scenario};
 use crate::Setup;
 
 crate::tests![
+    a_run_goes_on_from_what_earlier_ones_left_wherever_it_is,
     apt_works_on_a_base_whose_var_is_empty,
     a_step_that_changes_nothing_leaves_an_empty_var_empty,
     an_upgrade_of_what_an_earlier_step_installed_works,
@@ -206,4 +207,41 @@ RUN echo build >/var/lib/sql/main/id && echo 2 >/var/lib/sql/conf";
                    find /var/lib/sql/main -printf '%y %m %u %p'";
     let made = scenario.output_of(at_boot).unwrap();
     assert_eq!(made, "2\nd 700 daemon /var/lib/sql/main");
+}
+
+/// Each RUN looks for what earlier ones left, in the places where people put things.
+const GOING_ON: &str = "\
+RUN useradd -m -s /bin/sh app && echo x > /home/app/first && chown app: /home/app/first
+USER app
+WORKDIR /home/app/src
+RUN test -s ~/first && mkdir -p ~/.config/x && echo y > ~/.config/x/y && echo z > here
+RUN test -s ~/first && test -s ~/.config/x/y && test -s here && test -w ~ && echo >> ~/first
+COPY --chown=app file /home/app/
+RUN test $(wc -l < ~/first) = 2 && test -s ~/file && test $(stat -c %a:%U ~) = 700:app
+USER root
+WORKDIR /
+RUN test $(stat -c %U /var/home) = root && mkdir -p /root/.cargo/bin && printf '#!/bin/sh\\necho tool' > /root/.cargo/bin/tool && chmod +x /root/.cargo/bin/tool
+ENV PATH=/root/.cargo/bin:$PATH
+RUN test $(tool) = tool && mkdir -p /opt/app/data /usr/local/bin /srv/www /mnt/data && touch /opt/app/run /srv/www/index /mnt/data/x
+COPY file /opt/app/data/
+RUN test -e /opt/app/run && test -s /opt/app/data/file && test -e /srv/www/index && test -e /mnt/data/x && cp /bin/true /usr/local/bin/prog
+RUN prog && mkdir -p /var/lib/app/db && echo d > /var/lib/app/db/d && chown -R app: /var/lib/app && chmod 750 /var/lib/app
+COPY file /var/lib/app/db/
+USER app
+RUN echo e >> /var/lib/app/db/d && test -s /var/lib/app/db/file
+USER root
+RUN test $(wc -l < /var/lib/app/db/d) = 2 && test $(stat -c %a:%U /var/lib/app) = 750:app
+";
+
+fn a_run_goes_on_from_what_earlier_ones_left_wherever_it_is(setup: &Setup) {
+    let scenario = setup.derive("going-on", GOING_ON).file("file", "x\n");
+    let scenario = scenario.unwrap();
+    scenario.build(&[]).unwrap().expect_success();
+    // On the machine, too.
+    let seen = "systemd-tmpfiles --create --boot --prefix=/var; cd /home/app && stat -c '%n %U %a' . first file src/here .config/x/y /var/lib/app/db/*";
+    assert_eq!(
+        scenario.output_of(seen).unwrap(),
+        ". app 700\nfirst app 644\nfile app 644\nsrc/here app 644\n.config/x/y app 644\n\
+         /var/lib/app/db/d app 644\n/var/lib/app/db/file root 644"
+    );
 }

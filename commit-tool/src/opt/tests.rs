@@ -42,7 +42,7 @@ fn write(root: &Path, path: impl AsRef<Path>, content: &str) {
 /// Runs a step as `step` does: /var is made, the command runs, the commit follows.
 fn step(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> Settled {
     let rootfs = Rootfs::open(root).expect("opens");
-    let prelude = Prelude::make(&rootfs)
+    let prelude = Prelude::make(&rootfs, &[])
         .expect("works")
         .expect("/var is open");
     let before = Before::take(&rootfs).expect("looks");

@@ -100,7 +100,7 @@ pub(super) fn observe(
         lower.is_some_and(|lower| {
             let both_directories = lower.is_open_directory() && meta.is_open_directory();
             meta.is_same(lower) || both_directories
-        })
+        }) && !left.is_some_and(|left| left.is_settled(path))
     };
     let is_list = |path: &Path, meta: &Meta| {
         path.starts_with(APT_LISTS) && meta.look.kind != EntryKind::Directory

@@ -1,6 +1,9 @@
 //! Before a step's command: /var as boot would make it, so that package managers and scriptlets
 //! find their directories. Only what is missing is made, best effort, and all of it is remembered.
 //!
+//! What our own lines say an earlier step had is made inside of directories that WORKDIR or COPY have made anew
+//! since, too, and such a directory gets its owner and mode back: a build goes on from what it has made.
+//!
 //! Done are the types `d D v q Q L f F C`, and `z` for what these made. Left out are those that change,
 //! empty or remove what exists (`e w Z m t T h H a A r R x X`, and the `+` of `L+`, `f+` and `C+`),
 //! FIFOs and device nodes (`p c b`), which an ostree import refuses, and lines with specifiers that
@@ -8,10 +11,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
-use osderive_lints::{EntryKind, model::tmpfiles::Line};
+use osderive_lints::{EntryKind, model::tmpfiles::Line, tree::destination};
 use rustix::{
     io::Errno,
     process::{getegid, geteuid},
@@ -20,8 +25,9 @@ use rustix::{
 use crate::{
     error::Result,
     handle::Moment,
-    place::{Entries, Handles, Meta, NewOwner, Place, Told as _},
+    place::{Entries, Handles, Meta, NewOwner, Place, Told as _, moved},
     rootfs::Rootfs,
+    snippets::is_own,
     var::{
         VAR,
         boot::{Boot, copy_source, link_target, mode_of},
@@ -35,6 +41,9 @@ const LONG_AGO: Moment = Moment {
     nanoseconds: 0,
 };
 
+/// As many links as a path may lead over (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+
 const DIRECTORY_MODE: u32 = 0o755;
 const SETGID: u32 = 0o2000;
 
@@ -46,6 +55,9 @@ const SET_ID: u32 = 0o6000;
 pub(crate) struct Prelude {
     /// What lower layers have.
     pub(super) lower: Entries,
+    /// What is the step's with all below, although lower layers have it: what COPY brought, and what stands where a
+    /// line of ours copies to, for boot copies into no directory that has something in it.
+    settled: BTreeSet<PathBuf>,
     /// What was made, as it was then.
     pub(super) made: Entries,
     /// What says which packages are installed.
@@ -54,20 +66,26 @@ pub(crate) struct Prelude {
 
 impl Prelude {
     /// Makes /var; none when it is no plain directory that may be changed.
-    pub(crate) fn make(rootfs: &Rootfs) -> Result<Option<Self>> {
-        Self::make_in(&Place::of(rootfs), rootfs)
+    pub(crate) fn make(rootfs: &Rootfs, copied: &[PathBuf]) -> Result<Option<Self>> {
+        Self::make_in(&Place::of(rootfs), rootfs, copied)
     }
 
-    pub(super) fn make_in(place: &Place<'_>, rootfs: &Rootfs) -> Result<Option<Self>> {
+    pub(super) fn make_in(
+        place: &Place<'_>,
+        rootfs: &Rootfs,
+        copied: &[PathBuf],
+    ) -> Result<Option<Self>> {
         if !super::is_open(place) {
             return Ok(None);
         }
         let boot = Boot::read(rootfs);
-        let lower = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
+        let mut lower = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
         let mut work = Work {
             place,
             handles: place.handles(),
             boot: &boot,
+            lower: &lower,
+            given_back: Vec::new(),
             owners: (lower
                 .iter()
                 .map(|(path, meta)| (path.clone(), meta.look.uid)))
@@ -82,9 +100,19 @@ impl Prelude {
         for (path, line) in &boot.lines {
             let _ = work.make(path, line);
         }
+        let given_back = std::mem::take(&mut work.given_back);
         let made = work.finish().told("look at", Path::new(VAR))?;
+        for path in given_back {
+            let meta = place.meta(&path).told("look at", &path)?;
+            lower.extend(meta.map(|meta| (path, meta)));
+        }
+        let own_copies = (boot.lines.iter())
+            .filter(|(_, line)| line.kind == b'C' && is_own(&line.file))
+            .map(|(path, _)| path.clone());
+        let copied = copied.iter().map(|path| resolved(place, path));
         Ok(Some(Self {
             lower,
+            settled: own_copies.chain(copied).collect(),
             made,
             packages: packages(place),
         }))
@@ -126,6 +154,7 @@ impl Prelude {
         let (gone, stuck) = self.take_away_of(place, self.made.keys())?;
         Ok(Left {
             lower: &self.lower,
+            settled: &self.settled,
             gone,
             stuck,
             has_installed: packages(place) != self.packages,
@@ -174,12 +203,38 @@ impl Prelude {
 pub(crate) struct Left<'a> {
     /// What lower layers have.
     pub(super) lower: &'a Entries,
+    settled: &'a BTreeSet<PathBuf>,
     /// What was made and the command took away.
     pub(super) gone: BTreeSet<PathBuf>,
     /// What was made, is as it was, and could not be taken away: directories with something in them.
     stuck: Vec<PathBuf>,
     /// Whether the command installed or removed packages of dpkg.
     pub(super) has_installed: bool,
+}
+
+impl Left<'_> {
+    /// Whether the step is to settle what lower layers have at a path.
+    pub(super) fn is_settled(&self, path: &Path) -> bool {
+        !self.settled.is_empty() && path.ancestors().any(|above| self.settled.contains(above))
+    }
+}
+
+/// Where an absolute path leads in the image, relative to the root; links that lead on and on end anywhere.
+fn resolved(place: &Place<'_>, path: &Path) -> PathBuf {
+    let mut path = path.strip_prefix("/").unwrap_or(path).to_owned();
+    for _ in 0..MAX_LINKS {
+        let above: Vec<&Path> = path.ancestors().collect();
+        let mut links = above.iter().rev().skip(1).filter_map(|above| {
+            let target = place.link_target(above).ok()?;
+            Some((*above, target))
+        });
+        let Some((link, target)) = links.next() else {
+            break;
+        };
+        let to = destination(link.as_os_str().as_bytes(), &target);
+        path = moved(&path, link, Path::new(OsStr::from_bytes(&to)));
+    }
+    path
 }
 
 fn packages(place: &Place<'_>) -> Vec<Option<Meta>> {
@@ -191,6 +246,9 @@ struct Work<'a> {
     place: &'a Place<'a>,
     handles: Handles<'a>,
     boot: &'a Boot,
+    lower: &'a Entries,
+    /// Directories of lower layers that got the owner and mode of a line of ours.
+    given_back: Vec<PathBuf>,
     /// Who owns what is there, by path.
     owners: HashMap<PathBuf, u32>,
     /// Directories that hand their group and their setgid bit down.
@@ -212,7 +270,7 @@ impl Work<'_> {
         }
         let owner = self.boot.names.owner_of(line).ok_or(Errno::NOENT)?;
         if self.owners.contains_key(path) {
-            return Ok(());
+            return self.go_on(path, line, owner);
         }
         if kind == b'C' && self.place.meta(&copy_source(line))?.is_none() {
             return Err(Errno::NOENT);
@@ -238,6 +296,61 @@ impl Work<'_> {
             }
             _ => self.make_directory(path, mode_of(line, true), owner),
         }
+    }
+
+    /// Completes a directory of a lower layer that a line of ours is about. Of what others' lines are about, one
+    /// that WORKDIR made as a user on its way to something of the user's becomes again whose it is.
+    fn go_on(&mut self, path: &Path, line: &Line, owner: NewOwner) -> Result<(), Errno> {
+        let is_directory = |meta: &&Meta| meta.is_open_directory();
+        let Some(meta) = self.lower.get(path).filter(is_directory) else {
+            return Ok(());
+        };
+        let look = &meta.look;
+        let is_own = is_own(&line.file);
+        if !(is_own || line.makes_directory() && look.uid != 0) {
+            return Ok(());
+        }
+        self.refuse_unsafe_way(path)?;
+        let mode = match (line.kind, line.mode) {
+            (b'C', None) => Some(look.mode),
+            (b'C', Some(mode)) => Some(mode.applied_to(look.mode, true)),
+            _ => mode_of(line, true),
+        };
+        let mode = mode.unwrap_or(look.mode);
+        let is_owned = owner.uid.is_none_or(|uid| uid == look.uid)
+            && owner.gid.is_none_or(|gid| gid == look.gid);
+        if !is_owned || mode != look.mode {
+            self.place.set_owner(path, owner)?;
+            self.place.set_mode(path, mode)?;
+            self.owners
+                .insert(path.to_owned(), owner.uid.unwrap_or(look.uid));
+            self.given_back.push(path.to_owned());
+        }
+        if is_own && line.kind == b'C' {
+            self.copy_missing(path, &copy_source(line), owner)?;
+        }
+        Ok(())
+    }
+
+    fn copy_missing(&mut self, path: &Path, source: &Path, owner: NewOwner) -> Result<(), Errno> {
+        // What is below it is there or is copied with it.
+        let mut settled = PathBuf::new();
+        for (from, meta) in &self.place.walk(source)? {
+            let to = moved(from, source, path);
+            if !settled.as_os_str().is_empty() && to.starts_with(&settled) {
+                continue;
+            }
+            let is_directory = meta.look.kind == EntryKind::Directory;
+            match self.lower.get(&to) {
+                Some(there) if is_directory && there.is_open_directory() => {}
+                Some(_) => settled = to,
+                None => {
+                    self.copy_tree(from, &to, owner)?;
+                    settled = to;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What is to be given of an owner: nothing when that is who it gets anyway.
@@ -381,15 +494,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn copy(&mut self, path: &Path, line: &Line, owner: NewOwner) -> Result<(), Errno> {
+    fn copy_tree(&mut self, from: &Path, to: &Path, owner: NewOwner) -> Result<(), Errno> {
         let created = &mut self.made;
         let mut copied = Vec::new();
-        let outcome = self
-            .place
-            .copy_tree(&copy_source(line), path, owner, &mut |path: &Path| {
-                created.insert(path.to_owned(), None);
-                copied.push(path.to_owned());
-            });
+        let outcome = self.place.copy_tree(from, to, owner, &mut |path: &Path| {
+            created.insert(path.to_owned(), None);
+            copied.push(path.to_owned());
+        });
         for path in copied {
             let meta = self.place.meta(&path)?.ok_or(Errno::NOENT)?;
             if meta.look.mode & SETGID != 0 {
@@ -397,7 +508,11 @@ impl Work<'_> {
             }
             self.owners.insert(path, meta.look.uid);
         }
-        outcome?;
+        outcome
+    }
+
+    fn copy(&mut self, path: &Path, line: &Line, owner: NewOwner) -> Result<(), Errno> {
+        self.copy_tree(&copy_source(line), path, owner)?;
         let copy = self.place.meta(path)?.ok_or(Errno::NOENT)?;
         match line.mode {
             Some(mode) if copy.look.kind != EntryKind::Symlink => {

@@ -46,7 +46,7 @@ fn root_with(snippet: &[u8]) -> tempfile::TempDir {
 
 fn prelude_in(root: &Path) -> (Rootfs, Prelude) {
     let rootfs = Rootfs::open(root).expect("opens");
-    let prelude = Prelude::make(&rootfs)
+    let prelude = Prelude::make(&rootfs, &[])
         .expect("works")
         .expect("/var is open");
     (rootfs, prelude)
@@ -245,7 +245,7 @@ fn nothing_is_made_in_a_mount_and_none_is_taken_away() {
     let rootfs = Rootfs::open(root.path()).expect("opens");
     let mounts = |path| Mounts::parse(format!("1 1 0:1 / {path} rw - x x rw").as_bytes(), b"/");
     let place = Place::with_mounts(&rootfs, mounts("/var/cache/apt"));
-    let prelude = Prelude::make_in(&place, &rootfs)
+    let prelude = Prelude::make_in(&place, &rootfs, &[])
         .expect("works")
         .expect("open");
     assert!(root.path().join("var/cache/man").exists());
@@ -263,7 +263,11 @@ fn a_mount_on_var_is_no_place_for_a_prelude() {
     let rootfs = Rootfs::open(root.path()).expect("opens");
     let mounts = Mounts::parse(b"1 1 0:1 / /var rw - x x rw", b"/");
     let place = Place::with_mounts(&rootfs, mounts);
-    assert!(Prelude::make_in(&place, &rootfs).expect("works").is_none());
+    assert!(
+        Prelude::make_in(&place, &rootfs, &[])
+            .expect("works")
+            .is_none()
+    );
     assert!(!root.path().join("var/lib").exists());
 }
 
@@ -291,20 +295,27 @@ fn copies_keep_hard_links_holes_modes_and_times() {
     assert!(!root.path().join("var/lib").exists());
 }
 
-/// Runs steps as `step` does, each with what it is told of package lists, on a root with dpkg's status.
+/// Runs a step as `step` does.
+fn step(root: &Path, settings: &Settings, command: &str) {
+    let rootfs = Rootfs::open(root).expect("opens");
+    let prelude = Prelude::make(&rootfs, &settings.copied).expect("works");
+    let prelude = prelude.expect("/var is open");
+    let mut shell = Command::new("sh");
+    let ended = shell.args(["-ec", command]).current_dir(root).status();
+    assert!(ended.expect("runs").success(), "{command}");
+    let left = prelude.take_away(&rootfs).expect("takes away");
+    settle(&rootfs, Some(&left), settings, &mut |_| ()).expect("settles");
+    prelude.finish(&rootfs, &left).expect("finishes");
+}
+
+/// Runs steps, each with what it is told of package lists, on a root with dpkg's status.
 fn apt_steps(root: &Path, steps: &[(Option<PackageLists>, &str)]) {
     for (package_lists, command) in steps {
-        let (rootfs, prelude) = prelude_in(root);
-        let mut shell = Command::new("sh");
-        let ended = shell.args(["-ec", command]).current_dir(root).status();
-        assert!(ended.expect("runs").success(), "{command}");
-        let left = prelude.take_away(&rootfs).expect("takes away");
         let settings = Settings {
             package_lists: *package_lists,
             ..Settings::default()
         };
-        settle(&rootfs, Some(&left), &settings, &mut |_| ()).expect("settles");
-        prelude.finish(&rootfs, &left).expect("finishes");
+        step(root, &settings, command);
     }
 }
 
@@ -356,4 +367,88 @@ fn what_is_beside_kept_package_lists_is_there_in_later_steps_and_on_the_machine(
         let states = fs::read_to_string(root.path().join("var/lib/apt/extended_states"));
         assert_eq!(states.expect("a file"), "1\n2\n", "{lines}");
     }
+}
+
+/// A step made them; WORKDIR, and COPY for one of them, made the directories anew.
+#[test]
+fn a_directory_of_a_lower_layer_is_completed_with_what_earlier_steps_had_in_it() {
+    let root = root_with(b"C /var/lib/app 0700 web web\n");
+    let path = |path: &str| root.path().join(path);
+    let own = "usr/lib/tmpfiles.d/00-osderive-0123456789ab.conf";
+    fs::rename(path("usr/lib/tmpfiles.d/test.conf"), path(own)).expect("a name");
+    fs::create_dir_all(path("var/lib/app/db")).expect("directories");
+    fs::write(path("var/lib/app/conf"), "copied").expect("a file");
+    let (rootfs, prelude) = prelude_in(root.path());
+    let read = |file: &str| fs::read_to_string(path(file)).expect("a file");
+    assert_eq!(read("var/lib/app/db/data"), "data");
+    assert_eq!(read("var/lib/app/conf"), "copied");
+    let app = fs::metadata(path("var/lib/app")).expect("a directory");
+    assert_eq!(
+        (app.uid(), app.gid(), app.mode() & 0o7777),
+        (901, 902, 0o700)
+    );
+    let data = fs::metadata(path("var/lib/app/db/data")).expect("a file");
+    assert_eq!((data.uid(), data.gid()), (901, 902));
+    let left = prelude.take_away(&rootfs).expect("works");
+    prelude.finish(&rootfs, &left).expect("works");
+    assert!(left.gone.is_empty());
+    assert_eq!(left.lower[Path::new("var/lib/app")].look.uid, 901);
+    assert!(!path("var/lib/app/db/data").exists() && !path("var/lib/app/link").exists());
+    assert_eq!(read("var/lib/app/conf"), "copied");
+}
+
+#[test]
+fn lines_of_others_leave_a_directory_of_a_lower_layer_as_it_is() {
+    let root = root_with(
+        b"C /var/lib/app 0700 web web\nd /var/lib/db 0700 web web\nd /var/lib/way 0755 root root\n",
+    );
+    for directory in ["var/lib/app", "var/lib/db", "var/lib/way"] {
+        fs::create_dir_all(root.path().join(directory)).expect("directories");
+    }
+    fs::write(root.path().join("var/lib/app/x"), "").expect("a file");
+    let before = tree(&root.path().join("var"));
+    prelude_in(root.path());
+    assert_eq!(tree(&root.path().join("var")), before);
+    // As WORKDIR makes it when a user builds.
+    let way = root.path().join("var/lib/way");
+    std::os::unix::fs::chown(&way, Some(901), Some(902)).expect("an owner");
+    prelude_in(root.path());
+    let way = fs::metadata(way).expect("a directory");
+    assert_eq!((way.uid(), way.gid()), (0, 0));
+}
+
+#[test]
+fn what_copy_brought_is_kept_as_if_the_step_had_made_it() {
+    let root = root_with(b"");
+    let path = |path: &str| root.path().join(path);
+    let kept = |file: &str| fs::read_to_string(path("usr/share/factory/var").join(file)).ok();
+    let copy = |file: &str| {
+        fs::create_dir_all(path(file).parent().expect("a parent")).expect("directories");
+        fs::write(path(file), "copied").expect("a file");
+    };
+    symlink("var/srv", path("srv")).expect("a link");
+    for file in ["var/lib/base/x", "var/lib/new/conf", "var/srv/www/index"] {
+        copy(file);
+    }
+    let settings = Settings {
+        copied: vec!["/var/lib/new/".into(), "/srv/www/index".into()],
+        ..Settings::default()
+    };
+    step(root.path(), &settings, "true");
+    for file in ["lib/new/conf", "srv/www/index"] {
+        assert_eq!(kept(file).as_deref(), Some("copied"), "{file}");
+        assert!(!path("var").join(file).exists(), "{file}");
+    }
+    assert!(path("var/lib/base/x").exists());
+    // Boot copies into no directory that has something in it.
+    copy("var/lib/new/more");
+    fs::create_dir(path("var/lib/new/empty")).expect("a directory");
+    step(
+        root.path(),
+        &Settings::default(),
+        "test -s var/lib/new/conf",
+    );
+    assert_eq!(kept("lib/new/more").as_deref(), Some("copied"));
+    assert!(path("usr/share/factory/var/lib/new/empty").exists());
+    assert!(!path("var/lib/new").exists());
 }
