@@ -1,7 +1,7 @@
 //! What of an image's /var comes back on a machine whose /var is empty or older, and what does not:
 //! asked by several rules, each of which tells of its own part.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::state_directories::state_directories;
 use crate::model::tmpfiles::{self, Line};
@@ -57,8 +57,8 @@ impl Lost<'_> {
 pub(crate) struct Makers {
     /// Paths relative to the root.
     made: HashSet<Vec<u8>>,
-    /// Those with all that is below them.
-    copied: HashSet<Vec<u8>>,
+    /// Where lines copy to, and from where; what the copy has is made, too.
+    copied: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 /// The entries of /var that no tmpfiles.d line and no unit makes, sorted.
@@ -72,7 +72,7 @@ pub(crate) fn lost<'a>(image: &'a Image<'_>) -> Vec<Lost<'a>> {
         if is_below || (is_file && is_transient) {
             continue;
         }
-        if path.starts_with(b"var/tmp/") || makers.make(path) {
+        if path.starts_with(b"var/tmp/") || makers.make(image, path) {
             continue;
         }
         lost.push(Lost { path, meta });
@@ -108,12 +108,12 @@ impl Makers {
     fn of(image: &Image<'_>) -> Self {
         let mut makers = Self {
             made: HashSet::new(),
-            copied: HashSet::new(),
+            copied: HashMap::new(),
         };
         for line in image.tmpfiles().makers(|_| true) {
             let path = place(image, line);
             if line.kind == b'C' {
-                makers.copied.insert(path.clone());
+                makers.copied.insert(path.clone(), line.copy_source());
             }
             makers.add(path);
         }
@@ -133,18 +133,17 @@ impl Makers {
         }
     }
 
-    fn make(&self, path: &[u8]) -> bool {
-        let mut above = path;
-        let mut is_copied = || {
-            while let Some(end) = above.iter().rposition(|&byte| byte == b'/') {
-                above = &above[..end];
-                if self.copied.contains(above) {
-                    return true;
-                }
-            }
-            false
-        };
-        self.made.contains(path) || is_copied()
+    fn make(&self, image: &Image<'_>, path: &[u8]) -> bool {
+        if self.made.contains(path) {
+            return true;
+        }
+        let ends = path.iter().enumerate().rev();
+        let mut above = ends
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(end, _)| path.split_at(end));
+        let copy = above.find_map(|(above, rest)| Some([self.copied.get(above)?, rest].concat()));
+        // Boot copies what there is, which is not what COPY brings beside an earlier copy.
+        copy.is_some_and(|copy| image.tree.look(&copy).is_ok_and(|found| found.is_some()))
     }
 }
 

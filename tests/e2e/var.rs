@@ -236,12 +236,13 @@ RUN test $(wc -l < /var/lib/app/db/d) = 2 && test $(stat -c %a:%U /var/lib/app) 
 fn a_run_goes_on_from_what_earlier_ones_left_wherever_it_is(setup: &Setup) {
     let scenario = setup.derive("going-on", GOING_ON).file("file", "x\n");
     let scenario = scenario.unwrap();
-    scenario.build(&[]).unwrap().expect_success();
+    let log = scenario.build(&[]).unwrap().expect_success();
+    assert!(!log.contains("var-not-declared"), "{log}");
     // On the machine, too.
-    let seen = "systemd-tmpfiles --create --boot --prefix=/var; cd /home/app && stat -c '%n %U %a' . first file src/here .config/x/y /var/lib/app/db/*";
+    let seen = "systemd-tmpfiles --create --boot --prefix=/var; cd /home/app && stat -c '%n %U %a' . first file src/here .config/x/y /var/lib/app/db/* /opt/app/data/file";
     assert_eq!(
         scenario.output_of(seen).unwrap(),
         ". app 700\nfirst app 644\nfile app 644\nsrc/here app 644\n.config/x/y app 644\n\
-         /var/lib/app/db/d app 644\n/var/lib/app/db/file root 644"
+         /var/lib/app/db/d app 644\n/var/lib/app/db/file root 644\n/opt/app/data/file root 644"
     );
 }

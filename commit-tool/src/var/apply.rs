@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use osderive_lints::{EntryKind, KeptEntry};
+use osderive_lints::{EntryKind, KeptEntry, model::tmpfiles::FACTORY};
 use rustix::io::Errno;
 
-use super::{boot::FACTORY, plan::Action};
+use super::plan::Action;
 use crate::{
     error::{Error, Result},
     place::{Meta, NewOwner, Place},

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use osderive_lints::model::tmpfiles::{Config, DIRECTORIES, Line, Owner, Snippet};
+use osderive_lints::model::tmpfiles::{Config, DIRECTORIES, FACTORY, Line, Owner, Snippet};
 use rustix::fd::AsFd as _;
 
 use crate::{
@@ -18,9 +18,6 @@ use crate::{
     rootfs::Rootfs,
     snippets::is_own,
 };
-
-/// Where a `C` line without argument copies from.
-pub(super) const FACTORY: &str = "usr/share/factory";
 
 /// As much of a file as is read.
 const MAX_FILE_BYTES: u64 = 10 << 20;
@@ -265,14 +262,7 @@ pub(super) fn mode_of(line: &Line, is_directory: bool) -> Option<u32> {
 
 /// Where a `C` line copies from, relative to the root.
 pub(super) fn copy_source(line: &Line) -> PathBuf {
-    let relative = |path: &[u8]| {
-        let path = Path::new(OsStr::from_bytes(path));
-        path.strip_prefix("/").unwrap_or(path).to_owned()
-    };
-    match &line.argument {
-        Some(argument) => relative(argument),
-        None => factory_of(&relative(&line.path)),
-    }
+    PathBuf::from(OsStr::from_bytes(&line.copy_source()))
 }
 
 /// The factory copy of a path that is relative to the root.

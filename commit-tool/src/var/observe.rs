@@ -8,13 +8,13 @@ use std::{
 
 use osderive_lints::{
     EntryKind,
-    model::tmpfiles::{Config, Line, Snippet},
+    model::tmpfiles::{Config, FACTORY, Line, Snippet},
 };
 use rustix::{fs::FileType, io::Errno};
 
 use super::{
     VAR,
-    boot::{Boot, FACTORY, copy_source, factory_of, link_target, mode_of},
+    boot::{Boot, copy_source, factory_of, link_target, mode_of},
     known::{APT_LISTS, CACHE, DATABASES, Database, is_of_others, leftover_reason},
     prelude::Left,
 };

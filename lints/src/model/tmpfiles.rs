@@ -13,6 +13,9 @@ mod write;
 use words::Words;
 pub(super) use words::unescape;
 
+/// Where a `C` line without argument copies from, relative to the root.
+pub const FACTORY: &str = "usr/share/factory";
+
 /// The directories that systemd reads, relative to the root; a file of an earlier one replaces
 /// one of the same name in a later one (tmpfiles.d(5)).
 pub const DIRECTORIES: [&str; 4] = [
@@ -179,6 +182,15 @@ impl Config {
 }
 
 impl Line {
+    /// What a `C` line copies, relative to the root (tmpfiles.d(5)).
+    pub fn copy_source(&self) -> Vec<u8> {
+        let source = match &self.argument {
+            Some(source) => source.clone(),
+            None => [FACTORY.as_bytes(), &self.path[..]].concat(),
+        };
+        source.strip_prefix(b"/").unwrap_or(&source).to_vec()
+    }
+
     /// Whether the line owns its path, so that another such line for it is ignored, and makes
     /// something there (`takes_ownership` of tmpfiles.c without what only removes or ignores).
     pub fn makes_something(&self) -> bool {

@@ -113,6 +113,7 @@ mod tests {
         let tree = Fixture::new().file(CONF, lines).link("home", "var/home");
         let tree = tree.link("usr/local", "../var/usrlocal");
         let tree = tree.directory("var/lib/a/b").file("var/lib/c/d/e", "");
+        let tree = tree.file("usr/share/factory/var/lib/c/d/e", "");
         let tree = tree.link("var/lib/l", "x").directory("var/home/u");
         let tree = tree.directory("var/usrlocal/bin").directory("var/lib/s/t");
         let unit = "usr/lib/systemd/system/acme.service";
@@ -120,6 +121,18 @@ mod tests {
         let dropin = "etc/systemd/system/acme.service.d/x.conf";
         let tree = tree.file(dropin, "[Service]\nCacheDirectory=acme\n");
         assert_eq!(tree.directory("var/cache/acme").findings_of(&RULE), []);
+    }
+
+    #[test]
+    fn what_stands_beside_a_copy_does_not_come_from_it() {
+        let lines = "C /var/lib/a - - - -\nC /var/lib/b - - - - /usr/share/b\n";
+        let tree = Fixture::new().file(CONF, lines);
+        let tree = tree.file("usr/share/factory/var/lib/a/x", "");
+        let tree = tree.file("usr/share/b/x/y", "");
+        let tree = tree.file("var/lib/a/x", "").file("var/lib/a/more", "");
+        let tree = tree.file("var/lib/b/x/y", "").file("var/lib/b/x/z", "");
+        let lost = ["/var/lib/a/more", "/var/lib/b/x/z"];
+        assert_eq!(tree.paths_of(&RULE), lost);
     }
 
     #[test]
