@@ -11,12 +11,11 @@ use osderive_proto::gateway::{
     Warning,
 };
 use osderive_proto::llb::{
-    Base, Definition, Digest, Edge, Lineage, LlbError, Run, SourceLocation, Splice, Stopped,
+    Base, Definition, Digest, Edge, Lineage, LlbError, SourceLocation, Splice, Stopped,
 };
 use tokio::task::JoinSet;
 
 use crate::bootable::{Decision, decide};
-use crate::branches::Branches;
 use crate::check::{Checker, Checks, Compared};
 use crate::context::Context;
 use crate::decisions::{self, Decisions};
@@ -25,8 +24,7 @@ use crate::origins::Origins;
 use crate::previous::{Previous, Target};
 use crate::reports::{Pending, Reported, Step, Suspects};
 use crate::verdict::{Evidence, Found, Trace, pronounce};
-use crate::wrap::Around;
-use crate::{ids, package_lists, questions, reports, scratch, tool, wrap};
+use crate::{ids, questions, reports, splices, tool, wrap};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
 const MAX_SUSPECTS: usize = 20;
@@ -188,7 +186,7 @@ fn plan(
     config_file: &Result<Option<Vec<u8>>, BuildError>,
 ) -> Result<Plan, BuildError> {
     let mut plan = Plan::default();
-    let mut beside = Vec::new();
+    let mut beside = BTreeMap::new();
     for (place, (platform, reference)) in final_refs(result).into_iter().enumerate() {
         let Some(definition) = definition(reference)? else {
             continue;
@@ -220,34 +218,13 @@ fn plan(
             let missed = lineage.stopped.as_ref().map(missed_steps);
             plan.warnings.extend(missed);
         }
-        let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
-        let (wrapped, runs): (Vec<Run>, Vec<Run>) = runs.partition(wrap::is_wrapped);
-        let branches = Branches::of(&definition, &lineage.runs);
-        let must_leave = |run: &Digest| branches.leave_lists.contains(run);
-        let lists = package_lists::of_steps(&runs, must_leave);
-        let steps = with_copies(&definition, &lineage, &runs);
-        let left = scratch::of_steps(&steps);
-        for ((step, lists), left) in steps.into_iter().zip(lists).zip(left) {
-            let scratch::Step { run, copied_to } = step;
-            let around = Around {
-                lists,
-                left,
-                copied_to,
-            };
-            let splice = wrap::splice(run, decision, options, ids, &around)
-                .map_err(|error| at_step(error, &definition, &run.digest))?;
-            plan.splices.insert(run.digest, splice);
-        }
-        let prepared = branches.first.iter().filter(|run| !wrap::is_wrapped(run));
-        for run in prepared {
-            let splice = wrap::prepare(run, decision)
-                .map_err(|error| at_step(error, &definition, &run.digest))?;
-            // Of two images, one may begin with what is a stage beside the other.
-            beside.push((run.digest, splice));
-        }
+        let splices = splices::of_image(&definition, &lineage, decision, options, ids)?;
+        plan.splices.extend(splices.own);
+        // Of two images, one may begin with what is a stage beside the other.
+        beside.extend(splices.beside);
         plan.targets.extend(target(platform, &definition, &lineage));
         // A Dockerfile frontend that is osderive too has checked the image already.
-        if wrapped.is_empty() || options.dockerfile_frontend.is_none() {
+        if !splices.is_wrapped || options.dockerfile_frontend.is_none() {
             let platform = platform.map(str::to_owned);
             let subject = Subject {
                 platform,
@@ -261,27 +238,6 @@ fn plan(
         plan.splices.entry(digest).or_insert(splice);
     }
     Ok(plan)
-}
-
-/// The RUNs with what COPY and ADD brought before each.
-fn with_copies<'a>(
-    definition: &Definition,
-    lineage: &Lineage,
-    runs: &'a [Run],
-) -> Vec<scratch::Step<'a>> {
-    let mut states = lineage.steps.iter();
-    let steps = runs.iter().map(|run| {
-        let before = states
-            .by_ref()
-            .take_while(|state| state.digest != run.digest);
-        scratch::Step {
-            run,
-            copied_to: before
-                .flat_map(|state| definition.copied_to(state))
-                .collect(),
-        }
-    });
-    steps.collect()
 }
 
 /// The Containerfile, at some op of the image.
@@ -639,7 +595,7 @@ pub(crate) fn single_ref(result: SolveResult) -> Result<Ref, BuildError> {
     }
 }
 
-fn at_step(error: BuildError, definition: &Definition, digest: &Digest) -> BuildError {
+pub(crate) fn at_step(error: BuildError, definition: &Definition, digest: &Digest) -> BuildError {
     match definition.source_location(digest) {
         Some(location) => error.at(SourceSnippet::from(&location)),
         None => error,

@@ -7,6 +7,8 @@ mod build;
 mod check;
 mod context;
 mod decisions;
+#[cfg(test)]
+mod fixture;
 mod ids;
 mod options;
 mod origins;
@@ -17,6 +19,7 @@ mod questions;
 mod reports;
 mod scratch;
 mod shell;
+mod splices;
 mod tool;
 mod verdict;
 mod wrap;

@@ -177,27 +177,10 @@ fn takes_next(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use osderive_proto::llb::{Digest, Mount, MountKind};
+    use osderive_proto::llb::{Mount, MountKind};
 
     use super::*;
-
-    fn run(args: &[&str]) -> Run {
-        Run {
-            digest: Digest::of(b""),
-            name: String::new(),
-            command: String::new(),
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            env: Vec::new(),
-            cwd: String::new(),
-            user: String::new(),
-            mounts: Vec::new(),
-            platform: None,
-        }
-    }
-
-    fn shell(script: &str) -> Run {
-        run(&["/bin/sh", "-c", script])
-    }
+    use crate::fixture::{run, shell};
 
     /// `n` for a need, `f` for lists fetched, `i` for something installed.
     fn uses(run: &Run) -> String {

@@ -291,21 +291,14 @@ fn file_names(word: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use osderive_proto::llb::Digest;
-
     use super::*;
+    use crate::fixture::shell;
 
-    fn run(cwd: &str, args: &[&str]) -> Run {
+    fn run(cwd: &str, script: &str) -> Run {
+        let cwd = cwd.to_owned();
         Run {
-            digest: Digest::of(b""),
-            name: String::new(),
-            command: String::new(),
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            env: Vec::new(),
-            cwd: cwd.to_owned(),
-            user: String::new(),
-            mounts: Vec::new(),
-            platform: None,
+            cwd,
+            ..shell(script)
         }
     }
 
@@ -332,11 +325,11 @@ mod tests {
                 Some(("WORKDIR", to)) => cwd = to,
                 Some(("BIND", rest)) => {
                     let (to, script) = rest.split_once(' ').expect("a script");
-                    runs.push(bind(to, run(cwd, &["/bin/sh", "-c", script])));
+                    runs.push(bind(to, run(cwd, script)));
                     copies.push(std::mem::take(&mut copied_to));
                 }
                 _ => {
-                    runs.push(run(cwd, &["/bin/sh", "-c", instruction]));
+                    runs.push(run(cwd, instruction));
                     copies.push(std::mem::take(&mut copied_to));
                 }
             }

@@ -203,21 +203,14 @@ pub(crate) fn without_tool(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use osderive_proto::llb::Digest;
-
     use super::*;
+    use crate::fixture::shell;
 
     fn run(user: &str, env: &[&str]) -> Run {
         Run {
-            digest: Digest::of(b""),
-            name: String::new(),
-            command: String::new(),
-            args: vec!["/bin/sh".to_owned(), "-c".to_owned(), "id".to_owned()],
             env: env.iter().map(|&variable| variable.to_owned()).collect(),
-            cwd: String::new(),
             user: user.to_owned(),
-            mounts: Vec::new(),
-            platform: None,
+            ..shell("id")
         }
     }
 
