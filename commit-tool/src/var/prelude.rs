@@ -301,13 +301,24 @@ impl Work<'_> {
     /// Completes a directory of a lower layer that a line of ours is about. Of what others' lines are about, one
     /// that WORKDIR made as a user on its way to something of the user's becomes again whose it is.
     fn go_on(&mut self, path: &Path, line: &Line, owner: NewOwner) -> Result<(), Errno> {
-        let is_directory = |meta: &&Meta| meta.is_open_directory();
-        let Some(meta) = self.lower.get(path).filter(is_directory) else {
+        let lower = self.lower.get(path);
+        let Some(meta) = lower.filter(|meta| meta.is_open_directory()) else {
             return Ok(());
         };
         let look = &meta.look;
         let is_own = is_own(&line.file);
-        if !(is_own || line.makes_directory() && look.uid != 0) {
+        let is_about_directories = match line.kind {
+            b'C' => {
+                is_own
+                    && self
+                        .place
+                        .meta(&copy_source(line))?
+                        .as_ref()
+                        .is_some_and(Meta::is_open_directory)
+            }
+            _ => line.makes_directory() && (is_own || look.uid != 0),
+        };
+        if !is_about_directories {
             return Ok(());
         }
         self.refuse_unsafe_way(path)?;
@@ -326,7 +337,7 @@ impl Work<'_> {
                 .insert(path.to_owned(), owner.uid.unwrap_or(look.uid));
             self.given_back.push(path.to_owned());
         }
-        if is_own && line.kind == b'C' {
+        if line.kind == b'C' {
             self.copy_missing(path, &copy_source(line), owner)?;
         }
         Ok(())

@@ -398,6 +398,20 @@ fn a_directory_of_a_lower_layer_is_completed_with_what_earlier_steps_had_in_it()
 }
 
 #[test]
+fn a_directory_where_a_file_was_is_left_as_it_is() {
+    let root = root_with(b"f /var/lib/file 0640 web web\nC /var/lib/app/conf 0640 web web\n");
+    let path = |path: &str| root.path().join(path);
+    let own = "usr/lib/tmpfiles.d/00-osderive-0123456789ab.conf";
+    fs::rename(path("usr/lib/tmpfiles.d/test.conf"), path(own)).expect("a name");
+    for directory in ["var/lib/file", "var/lib/app/conf"] {
+        fs::create_dir_all(path(directory)).expect("directories");
+    }
+    let before = tree(&path("var"));
+    prelude_in(root.path());
+    assert_eq!(tree(&path("var")), before);
+}
+
+#[test]
 fn lines_of_others_leave_a_directory_of_a_lower_layer_as_it_is() {
     let root = root_with(
         b"C /var/lib/app 0700 web web\nd /var/lib/db 0700 web web\nd /var/lib/way 0755 root root\n",
