@@ -1,9 +1,9 @@
 //! Boots images: imported and deployed as clients do, in QEMU, and asked what became of them.
 //!
 //! An image leaves the engine with all its layers (`layout`), the reference importer deploys it into a disk
-//! ([`disk`]), QEMU boots that ([`qemu`]), and a probe tells what it sees from inside ([`probe`], [`report`]).
-//! [`harness`] knows the ways by which a machine comes to an image, [`compare`] what counts as booting, [`forecast`]
-//! what the lints say of it beforehand. QEMU and libostree are in a private root, the [`workshop`].
+//! (`disk`), QEMU boots that (`qemu`), and a probe tells what it sees from inside (`probe`, `report`).
+//! `harness` knows the ways by which a machine comes to an image, `compare` what counts as booting, `forecast`
+//! what the lints say of it beforehand. QEMU and libostree are in a private root, the `workshop`.
 
 mod archive;
 mod base;
