@@ -87,7 +87,7 @@ pub(crate) struct StepArgs {
     #[arg(long)]
     pub(crate) detect: bool,
     /// Makes /var as at boot and commits nothing: for a stage beside the image that begins with one of its stages
-    #[arg(long, conflicts_with_all = ["ids", "report", "previous", "package_lists", "leave", "leave_lower"])]
+    #[arg(long, conflicts_with_all = ["ids", "report", "previous", "package_lists", "leave", "leave_lower", "copied"])]
     pub(crate) prepare: bool,
     /// Runs the command as this user: NAME|UID[:GROUP|GID]
     #[arg(long, value_name = "SPEC")]

@@ -45,7 +45,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
         (false, _) => None,
         (true, false) => Some(Before::take(&rootfs, args.ids.clone(), &settings)?),
         (true, true) => {
-            var::Prelude::make(&rootfs, &settings.copied)?;
+            var::Prelude::make(&rootfs, &[])?;
             None
         }
     };

@@ -152,12 +152,10 @@ impl Name {
     }
 
     fn path(&self) -> String {
-        [self.area, &self.below.join("/")]
-            .iter()
-            .filter(|part| !part.is_empty())
-            .copied()
-            .collect::<Vec<_>>()
-            .join("/")
+        let names = [self.area]
+            .into_iter()
+            .chain(self.below.iter().map(String::as_str));
+        names.collect::<Vec<_>>().join("/")
     }
 
     /// Whether what stands at a path goes with this one.

@@ -305,40 +305,27 @@ impl Work<'_> {
         let Some(meta) = lower.filter(|meta| meta.is_open_directory()) else {
             return Ok(());
         };
-        let look = &meta.look;
         let is_own = is_own(&line.file);
-        let is_about_directories = match line.kind {
-            b'C' => {
-                is_own
-                    && self
-                        .place
-                        .meta(&copy_source(line))?
-                        .as_ref()
-                        .is_some_and(Meta::is_open_directory)
-            }
-            _ => line.makes_directory() && (is_own || look.uid != 0),
-        };
-        if !is_about_directories {
-            return Ok(());
+        if line.makes_directory() && (is_own || meta.look.uid != 0) {
+            return self.give_back(path, line);
         }
-        self.refuse_unsafe_way(path)?;
-        let mode = match (line.kind, line.mode) {
-            (b'C', None) => Some(look.mode),
-            (b'C', Some(mode)) => Some(mode.applied_to(look.mode, true)),
-            _ => mode_of(line, true),
+        let source = copy_source(line);
+        let copies = || {
+            Ok(self
+                .place
+                .meta(&source)?
+                .is_some_and(|meta| meta.is_open_directory()))
         };
-        let mode = mode.unwrap_or(look.mode);
-        let is_owned = owner.uid.is_none_or(|uid| uid == look.uid)
-            && owner.gid.is_none_or(|gid| gid == look.gid);
-        if !is_owned || mode != look.mode {
-            self.place.set_owner(path, owner)?;
-            self.place.set_mode(path, mode)?;
-            self.owners
-                .insert(path.to_owned(), owner.uid.unwrap_or(look.uid));
+        if line.kind == b'C' && is_own && copies()? {
+            self.give_back(path, line)?;
+            self.copy_missing(path, &source, owner)?;
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, path: &Path, line: &Line) -> Result<(), Errno> {
+        if self.adjust(path, line)? {
             self.given_back.push(path.to_owned());
-        }
-        if line.kind == b'C' {
-            self.copy_missing(path, &copy_source(line), owner)?;
         }
         Ok(())
     }
@@ -461,7 +448,7 @@ impl Work<'_> {
         Ok(made)
     }
 
-    /// Gives what a line made the owner and mode that a later line says; answers whether it changed.
+    /// Gives an entry the owner and mode that a line says; answers whether it changed.
     fn adjust(&mut self, path: &Path, line: &Line) -> Result<bool, Errno> {
         let owner = self.boot.names.owner_of(line).ok_or(Errno::NOENT)?;
         // The way includes the entry itself: no one gets what another's directory holds.

@@ -44,6 +44,15 @@ fn root_with(snippet: &[u8]) -> tempfile::TempDir {
     root
 }
 
+/// The same with a snippet of ours.
+fn root_with_own(snippet: &[u8]) -> tempfile::TempDir {
+    let root = root_with(snippet);
+    let folder = root.path().join("usr/lib/tmpfiles.d");
+    let own = folder.join("00-osderive-0123456789ab.conf");
+    fs::rename(folder.join("test.conf"), own).expect("a name");
+    root
+}
+
 fn prelude_in(root: &Path) -> (Rootfs, Prelude) {
     let rootfs = Rootfs::open(root).expect("opens");
     let prelude = Prelude::make(&rootfs, &[])
@@ -372,10 +381,8 @@ fn what_is_beside_kept_package_lists_is_there_in_later_steps_and_on_the_machine(
 /// A step made them; WORKDIR, and COPY for one of them, made the directories anew.
 #[test]
 fn a_directory_of_a_lower_layer_is_completed_with_what_earlier_steps_had_in_it() {
-    let root = root_with(b"C /var/lib/app 0700 web web\n");
+    let root = root_with_own(b"C /var/lib/app 0700 web web\n");
     let path = |path: &str| root.path().join(path);
-    let own = "usr/lib/tmpfiles.d/00-osderive-0123456789ab.conf";
-    fs::rename(path("usr/lib/tmpfiles.d/test.conf"), path(own)).expect("a name");
     fs::create_dir_all(path("var/lib/app/db")).expect("directories");
     fs::write(path("var/lib/app/conf"), "copied").expect("a file");
     let (rootfs, prelude) = prelude_in(root.path());
@@ -399,10 +406,8 @@ fn a_directory_of_a_lower_layer_is_completed_with_what_earlier_steps_had_in_it()
 
 #[test]
 fn a_directory_where_a_file_was_is_left_as_it_is() {
-    let root = root_with(b"f /var/lib/file 0640 web web\nC /var/lib/app/conf 0640 web web\n");
+    let root = root_with_own(b"f /var/lib/file 0640 web web\nC /var/lib/app/conf 0640 web web\n");
     let path = |path: &str| root.path().join(path);
-    let own = "usr/lib/tmpfiles.d/00-osderive-0123456789ab.conf";
-    fs::rename(path("usr/lib/tmpfiles.d/test.conf"), path(own)).expect("a name");
     for directory in ["var/lib/file", "var/lib/app/conf"] {
         fs::create_dir_all(path(directory)).expect("directories");
     }
