@@ -56,17 +56,6 @@ impl Began {
         Self::now(rootfs).expect("a root")
     }
 
-    /// The same, and what is taken down of the root then.
-    #[cfg(test)]
-    pub(crate) fn with_snapshot<S>(
-        rootfs: &Rootfs,
-        take: impl Fn(&crate::place::Place<'_>) -> Result<S>,
-    ) -> (S, Self) {
-        let began = Self::after_what_is_there(rootfs);
-        let snapshot = take(&crate::place::Place::of(rootfs)).expect("looks");
-        (snapshot, began)
-    }
-
     /// The same, unless the clock was set back meanwhile and tells nothing.
     pub(crate) fn checked(self) -> Self {
         if clock(Duration::ZERO) >= self.files {
@@ -85,7 +74,12 @@ impl Began {
 
     /// Whether the step made or changed an entry.
     pub(crate) fn has_changed(&self, entry: &Look) -> bool {
-        entry.changed >= self.files
+        self.is_since(entry.changed)
+    }
+
+    /// Whether a moment is of the step.
+    pub(crate) fn is_since(&self, moment: Moment) -> bool {
+        moment >= self.files
     }
 
     /// The same of a directory, unless it is new in the step's layer, as far as that can be told: one that several layers

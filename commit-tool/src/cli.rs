@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use osderive_lints::Severity;
 use osderive_lints::model::ledger::{Ledger, LedgerError};
 
-use crate::settings::{PackageLists, Settings};
+use crate::settings::Settings;
 
 /// Runs one step of an image build and commits it
 #[derive(Debug, Parser)]
@@ -65,7 +65,7 @@ pub(crate) enum Verb {
     /// Runs a command and, when it succeeds, commits what it did
     Step(StepArgs),
     /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, keeps what is made elsewhere
-    Commit(CommitArgs),
+    Commit(Box<CommitArgs>),
     /// Looks for what would go wrong on a machine that runs the image
     Lint(LintArgs),
     /// What `ostree container …` calls
@@ -76,7 +76,7 @@ pub(crate) enum Verb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContainerVerb {
     /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, keeps what is made elsewhere
-    Commit(CommitArgs),
+    Commit(Box<CommitArgs>),
     /// Looks for what would go wrong on a machine that runs the image
     Lint(LintArgs),
 }
@@ -87,7 +87,7 @@ pub(crate) struct StepArgs {
     #[arg(long)]
     pub(crate) detect: bool,
     /// Makes /var as at boot and commits nothing: for a stage beside the image that begins with one of its stages
-    #[arg(long, conflicts_with_all = ["ids", "report", "previous", "package_lists", "leave", "leave_lower", "copied"])]
+    #[arg(long, conflicts_with_all = ["ids", "report", "previous"])]
     pub(crate) prepare: bool,
     /// Runs the command as this user: NAME|UID[:GROUP|GID]
     #[arg(long, value_name = "SPEC")]
@@ -104,28 +104,11 @@ pub(crate) struct StepArgs {
     /// Tells of accounts that have another id than in this root file system of the previous image
     #[arg(long, value_name = "DIR")]
     pub(crate) previous: Option<PathBuf>,
-    /// Keeps or removes all of apt's package lists [default: those go that the command fetched, if it installed]
-    #[arg(long, value_enum, value_name = "WHICH")]
-    pub(crate) package_lists: Option<PackageLists>,
-    #[command(flatten)]
-    pub(crate) around: AroundArgs,
     #[command(flatten)]
     pub(crate) opt: PathArgs,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
-}
-
-impl StepArgs {
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            package_lists: self.package_lists,
-            leave: self.around.leave.clone(),
-            leave_lower: self.around.leave_lower,
-            copied: self.around.copied.clone(),
-            ..self.opt.settings()
-        }
-    }
 }
 
 fn ledger(lines: &str) -> Result<Ledger, LedgerError> {
@@ -147,7 +130,26 @@ pub(crate) struct CommitArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) previous: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) end: EndArgs,
+    #[command(flatten)]
     pub(crate) opt: PathArgs,
+}
+
+/// What a build frontend adds, which commits the finished image once.
+#[derive(Debug, Args)]
+pub(crate) struct EndArgs {
+    /// The base image's root file system: what it has is left as it is
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    pub(crate) base: Option<PathBuf>,
+    /// Commits only if the root file system is a bootable image's
+    #[arg(long, requires = "base")]
+    pub(crate) detect: bool,
+    /// Writes report.json into this directory, and lint.json about the result
+    #[arg(long, value_name = "DIR", requires = "base")]
+    pub(crate) report: Option<PathBuf>,
+    /// Gathers reports of steps, DIR/0/report.json and on, in steps.json beside it
+    #[arg(long, value_name = "DIR", requires = "report")]
+    pub(crate) step_reports: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -191,9 +193,6 @@ pub(crate) struct LintArgs {
     /// For build frontends: writes lint.json into this directory and ends with 0, whatever is found
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "containerfile", "baseline", "output"])]
     pub(crate) report: Option<PathBuf>,
-    /// For build frontends: gathers reports of steps, DIR/0/report.json and on, in steps.json beside it
-    #[arg(long, value_name = "DIR", requires = "report")]
-    pub(crate) step_reports: Option<PathBuf>,
     /// Prints a rule's documentation and ends
     #[arg(long, value_name = "RULE")]
     pub(crate) explain: Option<String>,
@@ -232,20 +231,6 @@ fn one_services(path: &str) -> Result<PathBuf, String> {
     Err("it takes what is one service's, such as /var/lib/acme/db".to_owned())
 }
 
-/// What a frontend says of the instructions around a step.
-#[derive(Debug, Args)]
-pub(crate) struct AroundArgs {
-    /// Leaves what is at this path of /run, /tmp, /var/tmp or /var/cache: a later step needs it
-    #[arg(long, value_name = "PATH")]
-    leave: Vec<PathBuf>,
-    /// Leaves what lower layers have in these directories
-    #[arg(long)]
-    leave_lower: bool,
-    /// Keeps what is at this path of /var as if the command had made it: COPY or ADD brought it
-    #[arg(long, value_name = "PATH")]
-    copied: Vec<PathBuf>,
-}
-
 /// What a path's look does not tell.
 #[derive(Debug, Args)]
 pub(crate) struct PathArgs {
@@ -266,7 +251,6 @@ impl PathArgs {
             writable: self.writable.clone(),
             read_only: self.read_only.clone(),
             first_start: self.first_start.clone(),
-            ..Settings::default()
         }
     }
 }
@@ -362,13 +346,7 @@ mod tests {
                 "--",
                 "a",
             ][..],
-            &[
-                "ostree-container",
-                "step",
-                "--package-lists=keep",
-                "--",
-                "-v",
-            ],
+            &["ostree-container", "step", "--keep-home", "--", "-v"],
         ] {
             let alone = Cli::<StepAlone>::try_parse_from(words).expect("parses");
             let StepAlone::Step(args) = alone.verb;

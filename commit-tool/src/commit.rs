@@ -1,319 +1,247 @@
-//! A commit: observe, plan, apply, until the tree is what the plan says, and the account of it.
+//! A commit: what was there before, the domains one after the other, and the account of it.
 //! Killed anywhere and run again it ends in the same place, since each run starts by looking.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
-
 use osderive_lints::{
-    ChangedFile, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, RemovedEntry,
-    StepReport,
+    ChangedFile, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, StepReport,
     model::ledger::Ledger,
-    rules::{
-        commit_cannot_remove::{self, Stuck},
-        commit_not_a_directory,
-    },
 };
 
 use crate::{
-    accounts,
-    apply::{Applied, apply},
+    accounts::{self, Accounts},
+    base::Base,
     began::Began,
+    domain::{Domain, Phase, Work},
     error::Result,
-    identity, kernel, metadata,
-    mounts::Mounts,
-    observe::{AREAS, Area, Observation, observe},
-    opt,
-    place::{Entries, Place},
-    plan::{Action, MOUNT_POINT, Plan, plan},
+    identity::Identity,
+    kernel::Kernels,
+    links::Links,
+    metadata::{self, Metadata},
+    opt::{self, Opt},
+    place::Place,
     rootfs::Rootfs,
+    scratch::{self, Scratch},
     settings::Settings,
     settled::{Settled, Tell},
-    stamps::Stamps,
-    var::{self, Left, Prelude},
+    var::{Prelude, Var},
 };
 
-/// How often a tree that changes under the commit is looked at.
-const ROUNDS: usize = 3;
+/// The domains of a commit, in the order in which they are settled: what moves is declared by those
+/// after it, and programs of the image run before what they leave in /tmp goes.
+const DOMAINS: [&dyn Domain; 8] = [
+    &Links, &Accounts, &Opt, &Var, &Identity, &Kernels, &Metadata, &Scratch,
+];
 
 /// What a commit did.
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) report: StepReport,
-    /// The areas that something was removed from.
-    pub(crate) areas: Vec<Area>,
+    /// The directories, relative to the root, that were emptied of something.
+    pub(crate) areas: Vec<&'static str>,
     /// What was kept, in a line for each domain that had something to do.
     pub(crate) summaries: Vec<String>,
-    /// The areas that are plain directories, neither mounts nor behind one.
-    open: Vec<Area>,
 }
 
 /// Hears of each thing done with the reason.
 pub(crate) type Listener<'a> = &'a mut dyn FnMut(&str, &str);
 
-/// What a step's command begins with, kept so that the commit knows what the command changed.
-#[derive(Debug)]
+/// What was there before, so that the commit knows what is new.
 pub(crate) struct Before {
-    stamps: Stamps,
-    /// What lower layers have in the areas that are emptied, if it is to stay.
-    left: BTreeSet<PathBuf>,
+    origin: Origin,
     /// None where /var is no plain directory.
     prelude: Option<Prelude>,
-    accounts: accounts::Snapshot,
-    /// From when on files are the step's.
-    began: Began,
-    ids: Option<Ledger>,
-    identity: identity::Snapshot,
-    kernel: kernel::Snapshot,
-    metadata: metadata::Snapshot,
-    opt: opt::Before,
+    pub(crate) accounts: accounts::Snapshot,
+    pub(crate) metadata: metadata::Snapshot,
+    pub(crate) opt: opt::Before,
+}
+
+/// What [`Before`] is about.
+enum Origin {
+    /// The moment at which the command of a RUN began.
+    Step {
+        /// From when on files are the step's.
+        began: Began,
+        ids: Option<Ledger>,
+    },
+    /// The base image.
+    Base(Base),
 }
 
 impl Before {
-    /// Makes /var as boot would, and takes down the rest.
-    pub(crate) fn take(rootfs: &Rootfs, ids: Option<Ledger>, settings: &Settings) -> Result<Self> {
+    /// Makes /var as boot would and as the last command left it, and takes down the rest.
+    pub(crate) fn of_step(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
         let began = Began::now(rootfs)?;
-        let stamps = Stamps::take(rootfs);
-        let place = Place::of(rootfs);
-        let left = if settings.leave_lower {
-            let seen = observe(rootfs, Mounts::read(rootfs))?;
-            seen.entries().map(|(id, _)| seen.place(id)).collect()
-        } else {
-            BTreeSet::new()
-        };
+        prepare(rootfs)?;
         Ok(Self {
-            left,
-            began,
-            ids,
-            stamps,
-            metadata: metadata::Snapshot::take(&place)?,
-            prelude: Prelude::make(rootfs, &settings.copied)?,
+            origin: Origin::Step { began, ids },
+            prelude: Prelude::make(rootfs)?,
+            metadata: metadata::Snapshot::take(&Place::of(rootfs))?,
             accounts: accounts::Snapshot::take(rootfs)?,
-            identity: identity::Snapshot::take(&place)?,
-            kernel: kernel::Snapshot::take(&place)?,
             opt: opt::Before::take(rootfs)?,
         })
     }
 
+    /// Makes /var in the same way; what was before is what the base image has.
+    pub(crate) fn of_base(rootfs: &Rootfs, base: Base) -> Result<Self> {
+        prepare(rootfs)?;
+        let place = Place::of(rootfs);
+        Ok(Self {
+            prelude: Prelude::make(rootfs)?
+                .map(|prelude| prelude.upon(&place, &base))
+                .transpose()?,
+            metadata: metadata::Snapshot::take(&base.place())?,
+            accounts: accounts::Snapshot::take(base.rootfs())?,
+            opt: opt::Before::of_base(&base, &place)?,
+            origin: Origin::Base(base),
+        })
+    }
+
+    /// What layers below have in /var; none where it is no plain directory.
+    pub(crate) fn prelude(&self) -> Option<&Prelude> {
+        self.prelude.as_ref()
+    }
+
+    /// When the step began.
+    pub(crate) fn began(&self) -> Option<Began> {
+        match &self.origin {
+            Origin::Step { began, .. } => Some(*began),
+            Origin::Base(_) => None,
+        }
+    }
+
+    fn base(&self) -> Option<&Base> {
+        match &self.origin {
+            Origin::Step { .. } => None,
+            Origin::Base(base) => Some(base),
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match &self.origin {
+            Origin::Step { .. } => Phase::Step,
+            Origin::Base(_) => Phase::End,
+        }
+    }
+
     fn keep_ids(&self, rootfs: &Rootfs, tell: Tell<'_>) -> Result<Settled> {
-        match &self.ids {
-            Some(ledger) => accounts::keep_ids(rootfs, ledger, &self.accounts, self.began, tell),
-            None => Ok(Settled::default()),
+        match &self.origin {
+            Origin::Step {
+                began,
+                ids: Some(ledger),
+            } => accounts::keep_ids(rootfs, ledger, &self.accounts, *began, tell),
+            _ => Ok(Settled::default()),
         }
     }
 }
 
-/// Commits a root file system, after a step's command or by hand.
+/// What a command finds in /var and /opt, besides what it would find there anyway.
+pub(crate) fn prepare(rootfs: &Rootfs) -> Result<()> {
+    opt::fold(rootfs)
+}
+
+/// Commits a root file system: after a step's command, at the end of a build, or by hand.
 pub(crate) fn commit(
     rootfs: &Rootfs,
     before: Option<&Before>,
     settings: &Settings,
     mut listener: Option<Listener<'_>>,
 ) -> Result<Committed> {
-    let mut account = Account::new();
     let mut tell = |file: &ChangedFile| {
         if let Some(hear) = &mut listener {
             hear(&file.done(), &file.reason);
         }
     };
-    let prelude = before.and_then(|before| before.prelude.as_ref());
-    let ids = before.map(|before| before.keep_ids(rootfs, &mut tell));
-    let ids = ids.transpose()?.unwrap_or_default();
-    let left = prelude.map(|prelude| prelude.take_away(rootfs));
-    let left = left.transpose()?;
-    let began = before.map(|before| before.began);
-    let owned = metadata::Owned::take(&Place::of(rootfs), began)?;
-    let settled = settle(
-        rootfs,
-        before,
-        left.as_ref(),
-        owned.as_ref(),
-        settings,
-        &mut tell,
-    )?;
-    let is_left = |path: &Path| {
-        before.is_some_and(|before| before.left.contains(path)) || settings.leaves(path)
-    };
-    let leaves = before.is_some_and(|before| !before.left.is_empty()) || !settings.leave.is_empty();
-    for round in 1..=ROUNDS {
-        let seen = observe(rootfs, Mounts::read(rootfs))?;
-        let plan = plan(&seen, leaves.then_some(&is_left));
-        let applied = apply(rootfs, &seen, &plan)?;
-        if let Some(hear) = &mut listener {
-            for action in &applied.removed {
-                let Action::Remove { entry, area, .. } = action;
-                hear(&format!("removed {}", seen.path(*entry)), area.reason);
-            }
-        }
-        account.add(&seen, &applied);
-        if !applied.changed || round == ROUNDS {
-            account.close(&seen, plan, &applied);
-            break;
-        }
+    let settled = settle(&DOMAINS, rootfs, before, settings, &mut tell)?;
+    let mut committed = committed(settled);
+    if let Some(began) = before.and_then(Before::began) {
+        committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
+        committed.report.left_bytes = scratch::left_by(rootfs, began)?;
     }
-    account.add_settled(ids);
-    account.add_settled(settled);
-    if let Some(before) = before {
-        before.stamps.restore(rootfs, &account.committed.open)?;
-    }
-    if let (Some(prelude), Some(left)) = (prelude, &left) {
-        prelude.finish(rootfs, left)?;
-    }
-    if let Some(began) = began {
-        account.committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
-    }
-    Ok(account.committed)
+    Ok(committed)
 }
 
-/// What a commit by hand would do besides emptying the areas.
-pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
-    let place = Place::of(rootfs);
-    let mut settled = accounts::preview(rootfs)?;
-    settled.add(opt::preview(rootfs, settings)?);
-    settled.add(var::preview(rootfs, settings)?);
-    settled.add(identity::plan(&place, None)?.preview());
-    settled.add(kernel::preview(&place)?);
-    let owned = metadata::Owned::take(&place, None)?;
-    settled.add(metadata::plan(rootfs, &place, None, owned.as_ref())?.preview());
-    Ok(settled)
-}
-
-/// Settles the domains, one after the other.
-fn settle(
+/// Settles domains, one after the other, in a /var without what boot makes again.
+pub(crate) fn settle(
+    domains: &[&dyn Domain],
     rootfs: &Rootfs,
     before: Option<&Before>,
-    left: Option<&Left<'_>>,
-    owned: Option<&metadata::Owned>,
     settings: &Settings,
     tell: Tell<'_>,
 ) -> Result<Settled> {
     let place = Place::of(rootfs);
-    // All account files are in /etc.
-    let mut settled = match (before, owned) {
-        (Some(_), None) => Settled::default(),
-        _ => accounts::settle(rootfs, before.map(|before| &before.accounts), tell)?,
+    let prelude = before.and_then(Before::prelude);
+    let ids = before.map(|before| before.keep_ids(rootfs, tell));
+    let mut settled = ids.transpose()?.unwrap_or_default();
+    let left = prelude.map(|prelude| prelude.take_away(rootfs));
+    let left = left.transpose()?;
+    let owned = metadata::Owned::take(&place, before.and_then(Before::began))?;
+    let work = Work {
+        rootfs,
+        place: &place,
+        settings,
+        phase: before.map_or(Phase::ByHand, Before::phase),
+        before,
+        base: before.and_then(Before::base),
+        left: left.as_ref(),
+        owned: owned.as_ref(),
     };
-    let nothing = Entries::new();
-    let opt_before = before.map(|before| {
-        let lower = before.prelude.as_ref().map_or(&nothing, Prelude::lower);
-        (&before.opt, lower)
-    });
-    settled.add(opt::settle(rootfs, opt_before, settings, tell)?);
-    // Where /var was no plain directory before, nothing in it is the step's.
-    if before.is_none() || left.is_some() {
-        settled.add(var::settle(rootfs, left, settings, tell)?);
+    settled.add(each(domains, &work, Some(tell))?);
+    if let (Some(prelude), Some(left)) = (prelude, &left) {
+        prelude.finish(rootfs, left)?;
     }
-    let identity = identity::plan(
-        &place,
-        before.map(|before| (&before.identity, before.began)),
-    )?;
-    settled.add(identity.apply(&place, tell)?);
-    settled.add(kernel::settle(
-        rootfs,
-        before.map(|before| (&before.kernel, before.began)),
-        tell,
-    )?);
-    let metadata = metadata::plan(
-        rootfs,
-        &place,
-        before.map(|before| (&before.metadata, before.began)),
-        owned,
-    )?;
-    settled.add(metadata.apply(&place, tell)?);
     Ok(settled)
 }
 
-struct Account {
-    committed: Committed,
+/// What a commit by hand would do.
+pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
+    let place = Place::of(rootfs);
+    let owned = metadata::Owned::take(&place, None)?;
+    let work = Work {
+        rootfs,
+        place: &place,
+        settings,
+        phase: Phase::ByHand,
+        before: None,
+        base: None,
+        left: None,
+        owned: owned.as_ref(),
+    };
+    each(&DOMAINS, &work, None)
 }
 
-impl Account {
-    fn new() -> Self {
-        Self {
-            committed: Committed {
-                report: empty_report(Outcome::Committed),
-                areas: Vec::new(),
-                summaries: Vec::new(),
-                open: Vec::new(),
-            },
-        }
-    }
-
-    fn add(&mut self, seen: &Observation, applied: &Applied) {
-        let report = &mut self.committed.report;
-        for action in &applied.removed {
-            let &Action::Remove {
-                entry, kind, bytes, ..
-            } = action;
-            report.removed_entries += 1;
-            report.removed_bytes += bytes;
-            if report.removed.len() < MAX_LISTED_ENTRIES {
-                report.removed.push(RemovedEntry {
-                    path: seen.path(entry),
-                    kind,
-                    bytes,
-                });
+/// Plans and applies the domains; without a listener it only tells what they would do.
+fn each(domains: &[&dyn Domain], work: &Work<'_>, mut tell: Option<Tell<'_>>) -> Result<Settled> {
+    let mut settled = Settled::default();
+    for domain in domains {
+        match &mut tell {
+            Some(tell) => {
+                settled.add(domain.recover(work, tell)?);
+                settled.add(domain.plan(work)?.apply(work, tell)?);
             }
+            None => settled.add(domain.plan(work)?.preview()),
         }
-        let touched = |area: &Area| {
-            let in_area =
-                |action: &Action| matches!(action, Action::Remove { area: of, .. } if of == area);
-            self.committed.areas.contains(area) || applied.removed.iter().any(in_area)
-        };
-        self.committed.areas = AREAS.into_iter().filter(touched).collect();
     }
-
-    fn add_settled(&mut self, settled: Settled) {
-        let report = &mut self.committed.report;
-        report.changed.extend(settled.changed);
-        report.kept.extend(settled.kept);
-        report.findings.extend(settled.findings);
-        report.accounts.extend(settled.accounts);
-        self.committed.summaries.extend(settled.summaries);
-    }
-
-    /// Tells what the last round had to leave.
-    fn close(&mut self, seen: &Observation, plan: Plan, applied: &Applied) {
-        let stuck = stuck(seen, &plan, applied);
-        self.committed.open.clone_from(&seen.open);
-        let report = &mut self.committed.report;
-        report.kept = plan.keep.into_iter().map(KeptEntry::from).collect();
-        report.kept.extend(applied.busy.iter().map(|&id| KeptEntry {
-            path: seen.path(id),
-            reason: MOUNT_POINT.to_owned(),
-        }));
-        report
-            .kept
-            .sort_by(|left, right| left.path.cmp(&right.path));
-        report.kept.truncate(MAX_LISTED_ENTRIES);
-        let not_directories = plan.not_directories.iter();
-        report.findings.extend(
-            not_directories.map(|(path, found)| commit_not_a_directory::finding(path, found)),
-        );
-        report
-            .findings
-            .extend(commit_cannot_remove::finding(&stuck));
-    }
+    Ok(settled)
 }
 
-fn stuck(seen: &Observation, plan: &Plan, applied: &Applied) -> Vec<Stuck> {
-    let mut refused: Vec<_> = plan.unreadable.iter().chain(&applied.refused).collect();
-    refused.sort_by_key(|(id, _)| *id);
-    let mut stuck: Vec<Stuck> = refused
-        .into_iter()
-        .map(|(id, error)| Stuck {
-            path: seen.path(*id),
-            error: error.to_string(),
-        })
-        .collect();
-    if applied.changed {
-        stuck.push(Stuck {
-            path: "new entries".to_owned(),
-            error: "another process keeps changing /run, /tmp, /var/tmp or /var/cache".to_owned(),
-        });
+fn committed(settled: Settled) -> Committed {
+    let is_changed = settled.is_changed();
+    let mut kept: Vec<KeptEntry> = settled.kept;
+    kept.truncate(MAX_LISTED_ENTRIES);
+    Committed {
+        report: StepReport {
+            is_changed,
+            removed_entries: settled.removed.entries,
+            removed_bytes: settled.removed.bytes,
+            removed: settled.removed.listed,
+            changed: settled.changed,
+            kept,
+            accounts: settled.accounts,
+            findings: settled.findings,
+            ..empty_report(Outcome::Committed)
+        },
+        areas: settled.removed.areas.into_iter().collect(),
+        summaries: settled.summaries,
     }
-    stuck
 }
 
 /// A report that tells of nothing but the outcome.
@@ -321,14 +249,36 @@ pub(crate) fn empty_report(outcome: Outcome) -> StepReport {
     StepReport {
         version: REPORT_VERSION,
         outcome,
+        is_changed: false,
         removed_entries: 0,
         removed_bytes: 0,
         removed: Vec::new(),
+        left_bytes: 0,
         changed: Vec::new(),
         kept: Vec::new(),
         accounts: Vec::new(),
         directories: Vec::new(),
         findings: Vec::<Finding>::new(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// What a domain alone does, from what was before.
+    pub(crate) fn settle_alone(
+        domain: &dyn Domain,
+        rootfs: &Rootfs,
+        before: Option<&Before>,
+        settings: &Settings,
+    ) -> Settled {
+        settle(&[domain], rootfs, before, settings, &mut |_| ()).expect("settles")
+    }
+
+    /// What is upon a base image.
+    pub(crate) fn upon(rootfs: &Rootfs, base: Base) -> Before {
+        Before::of_base(rootfs, base).expect("looks")
     }
 }
 

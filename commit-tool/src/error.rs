@@ -51,9 +51,6 @@ pub(crate) enum Error {
     )]
     Change { path: String, source: Errno },
 
-    #[error("cannot restore the modification time of {path}: {source}")]
-    Restore { path: String, source: Errno },
-
     #[error("commit failed: cannot {action} {path}: {source}; nothing in this step is committed")]
     Place {
         action: &'static str,

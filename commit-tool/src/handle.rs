@@ -66,7 +66,8 @@ pub(crate) fn reach_below(top: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, E
 
 fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     if path.as_os_str().is_empty() {
-        return rustix::io::dup(top);
+        // A handle of its own: the root's may be one that cannot be read.
+        return openat(top, ".", flags, Mode::empty());
     }
     if !path
         .components()

@@ -1,28 +1,23 @@
 //! `lint`: what would go wrong on a machine that runs the image, told before there is one.
 
 use std::{
-    ffi::OsStr,
     fs::File,
     io::{self, Read as _, Write as _, stdout},
     path::{Path, PathBuf},
 };
 
 use anstream::{AutoStream, ColorChoice};
-use cap_std::{ambient_authority, fs::Dir};
 use osderive_lints::{
-    CHECK_FILE, CheckReport, Finding, Gathered, Input, InputError, REPORT_FILE, STEPS_FILE,
-    Selection, Severity, StepReport, StepReports, baseline, lint,
+    CHECK_FILE, CheckReport, Finding, Input, InputError, Selection, Severity, baseline, lint,
     output::{self, Look, ReadError, Report},
     policy::{Config, Containerfile, MAX_CONFIG_BYTES, Policy, PolicyError},
     rules::{Need, RULES, Rule},
 };
-use rustix::fd::AsFd as _;
 use thiserror::Error;
 
 use crate::{
     cli::{Format, LintArgs},
     error::exit,
-    handle::read_regular,
     say,
 };
 
@@ -76,10 +71,11 @@ fn checked(args: &LintArgs) -> Result<u8, Failure> {
         return Err(Failure::NoRule(name.clone()));
     }
     if let Some(directory) = &args.report {
-        if let Some(steps) = &args.step_reports {
-            gather(steps, &directory.join(STEPS_FILE))?;
-        }
-        return write(args, &directory.join(CHECK_FILE));
+        let outcome = look_at(&args.input, &args.skip)?;
+        let path = directory.join(CHECK_FILE);
+        let json = serde_json::to_vec(&CheckReport::new(outcome)).unwrap_or_default();
+        std::fs::write(&path, json).map_err(in_file(&path))?;
+        return Ok(0);
     }
     let policy = policy(args)?;
     let configured = policy.config.fail_on.unwrap_or(Severity::Error);
@@ -96,40 +92,19 @@ fn checked(args: &LintArgs) -> Result<u8, Failure> {
     })
 }
 
-/// Writes the report that the build frontend reads, who knows the policy.
-fn write(args: &LintArgs, path: &Path) -> Result<u8, Failure> {
-    let opened = Input::named(&args.input).open()?;
+/// What is found without a policy, which the build frontend knows.
+fn look_at(input: &str, skip: &[String]) -> Result<Vec<Finding>, InputError> {
+    let opened = Input::named(input).open()?;
     let selection = Selection {
-        skip: args.skip.iter().cloned().collect(),
+        skip: skip.iter().cloned().collect(),
     };
-    let outcome = lint(&*opened.tree, opened.config.as_ref(), &selection);
-    let json = serde_json::to_vec(&CheckReport::new(outcome.findings)).unwrap_or_default();
-    std::fs::write(path, json).map_err(in_file(path))?;
-    Ok(0)
+    Ok(lint(&*opened.tree, opened.config.as_ref(), &selection).findings)
 }
 
-/// Gathers the reports of steps, each in a directory with its number. Where they are too large together, there is
-/// no file of them, and the frontend reads them one by one.
-fn gather(steps: &Path, path: &Path) -> Result<(), Failure> {
-    let directories = (0..).map(|number: usize| steps.join(number.to_string()));
-    let gathered = directories
-        .map_while(|path| Dir::open_ambient_dir(path, ambient_authority()).ok())
-        .map(|directory| match step_report(&directory) {
-            Ok(report) => Gathered::Report(report),
-            Err(reason) => Gathered::Unread(reason),
-        });
-    match StepReports::to_json(gathered.collect()) {
-        Some(json) => std::fs::write(path, json).map_err(in_file(path)),
-        None => Ok(()),
-    }
-}
-
-fn step_report(directory: &Dir) -> Result<StepReport, String> {
-    let limit = osderive_lints::MAX_REPORT_BYTES as u64;
-    let json = read_regular(directory.as_fd(), OsStr::new(REPORT_FILE), limit);
-    let json = json.map_err(|error| format!("{REPORT_FILE}: {error}"))?;
-    let json = json.ok_or_else(|| format!("{REPORT_FILE} is no regular file"))?;
-    StepReport::from_json(&json).map_err(|error| error.to_string())
+/// What is found in the root file system that this process runs in, for a report.
+pub(crate) fn of_own_root() -> CheckReport {
+    // A root that cannot be opened is told by the rule for that.
+    CheckReport::new(look_at("/", &[]).unwrap_or_default())
 }
 
 fn policy(args: &LintArgs) -> Result<Policy, Failure> {

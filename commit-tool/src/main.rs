@@ -2,29 +2,32 @@
 //! build frontend puts before each RUN and as the one that `ostree container commit` calls.
 
 mod accounts;
-mod apply;
+mod base;
 mod began;
 mod cli;
 mod commit;
+mod domain;
+mod dry_run;
 mod error;
 mod files;
+mod finish;
 mod handle;
 mod identity;
 mod kernel;
 mod launch;
 mod leftovers;
+mod links;
 mod lint;
 mod metadata;
 mod mounts;
-mod observe;
 mod opt;
 mod place;
-mod plan;
+mod report;
 mod rootfs;
+mod scratch;
 mod settings;
 mod settled;
 mod snippets;
-mod stamps;
 mod step;
 mod summary;
 mod supervise;
@@ -46,7 +49,6 @@ use crate::{
     cli::{Cli, CommitArgs, ContainerVerb, StepArgs, Verb},
     commit::Listener,
     error::{Error, Result, exit},
-    mounts::Mounts,
     rootfs::Rootfs,
 };
 
@@ -98,16 +100,19 @@ fn run_commit(args: &CommitArgs, listener: Option<Listener<'_>>) -> u8 {
 }
 
 fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()> {
+    if let Some(base) = &args.end.base {
+        say(&finish::finish(args, base, listener)?);
+        return Ok(());
+    }
     let rootfs = Rootfs::open(&args.rootfs)?;
     rootfs.refuse_booted()?;
     rootfs.require_bootable()?;
     let previous = args.previous.as_deref().map(Previous::read).transpose()?;
     let differ = || previous.and_then(|previous| previous.finding(&rootfs));
     if args.dry_run {
-        let seen = observe::observe(&rootfs, Mounts::read(&rootfs))?;
         let mut settled = commit::preview(&rootfs, &args.opt.settings())?;
         settled.findings.extend(differ());
-        print_plan(&plan::plan(&seen, None).report(&seen, settled), args.json);
+        print_plan(&dry_run::report(settled), args.json);
         return Ok(());
     }
     let mut committed = commit::commit(&rootfs, None, &args.opt.settings(), listener)?;
@@ -125,7 +130,7 @@ fn print_plan(report: &PlanReport, as_json: bool) {
             say("osderive: nothing to do\n");
         }
         say(&summary::findings(&report.findings));
-        plan::Table(report).to_string()
+        dry_run::Table(report).to_string()
     };
     // A reader that has seen enough may close the pipe.
     let _ = stdout().write_all(text.as_bytes());

@@ -8,6 +8,8 @@ use std::{
 
 use rustix::{fd::AsFd, fs::readlinkat};
 
+use crate::error::{Error, Result};
+
 /// More than a build step's mount table has.
 const TABLE_BYTES: usize = 32 << 10;
 
@@ -122,6 +124,15 @@ fn octal(text: &[u8]) -> Option<u8> {
     })
 }
 
+/// Whether the kernel's attribute or the mount table speaks of a mount point. When neither is
+/// there to ask, nothing may be touched.
+pub(crate) fn either_says_mount(attribute: Option<bool>, listed: Option<bool>) -> Result<bool> {
+    match (attribute, listed) {
+        (None, None) => Err(Error::MountsUnknown),
+        (attribute, listed) => Ok(attribute == Some(true) || listed == Some(true)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +178,24 @@ mod tests {
         for table in [&b"\\"[..], b"1 2 3 4", b"1 2 3 4 \\9 x", b"1 2 3 4 \\777"] {
             Mounts::parse(table, b"/");
         }
+    }
+
+    #[test]
+    fn one_source_is_enough_to_see_a_mount_and_none_is_an_error() {
+        for (attribute, listed, is_mount) in [
+            (Some(true), Some(false), true),
+            (Some(false), Some(true), true),
+            (Some(true), None, true),
+            (None, Some(true), true),
+            (Some(false), None, false),
+            (None, Some(false), false),
+        ] {
+            let said = either_says_mount(attribute, listed).expect("known");
+            assert_eq!(said, is_mount, "{attribute:?} {listed:?}");
+        }
+        assert!(matches!(
+            either_says_mount(None, None),
+            Err(Error::MountsUnknown)
+        ));
     }
 }

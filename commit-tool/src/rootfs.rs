@@ -54,6 +54,13 @@ impl Rootfs {
         Arc::clone(known)
     }
 
+    /// Takes this for the mount table.
+    #[cfg(test)]
+    pub(crate) fn assume_mounts(&self, mounts: Mounts) {
+        let mut known = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::new(Some(mounts)));
+    }
+
     /// Has the mount table read again: a command that has run may have changed it.
     pub(crate) fn forget_mounts(&self) {
         *self.mounts.lock().unwrap_or_else(PoisonError::into_inner) = None;

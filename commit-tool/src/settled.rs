@@ -1,8 +1,8 @@
 //! What one domain of a commit did, or would do.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
-use osderive_lints::{ChangedFile, Finding, KeptEntry, model::ledger::Entry};
+use osderive_lints::{ChangedFile, Finding, KeptEntry, RemovedEntry, model::ledger::Entry};
 
 use crate::{
     error::Result,
@@ -13,11 +13,25 @@ use crate::{
 /// Hears of each thing done.
 pub(crate) type Tell<'a> = &'a mut dyn FnMut(&ChangedFile);
 
+/// What went from directories that are emptied.
+#[derive(Debug, Default)]
+pub(crate) struct Removed {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    /// The first of them.
+    pub(crate) listed: Vec<RemovedEntry>,
+    /// The directories that they went from, relative to the root.
+    pub(crate) areas: BTreeSet<&'static str>,
+}
+
 /// What was done about a domain.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
+    pub(crate) removed: Removed,
     /// In the order in which it was done.
     pub(crate) changed: Vec<ChangedFile>,
+    /// Whether something was done that nobody needs to hear of.
+    pub(crate) is_quietly_changed: bool,
     pub(crate) kept: Vec<KeptEntry>,
     pub(crate) findings: Vec<Finding>,
     /// Accounts that the step made or gave another id.
@@ -52,11 +66,21 @@ impl Settled {
 
     /// Adds what was done about another domain.
     pub(crate) fn add(&mut self, other: Self) {
+        self.removed.entries += other.removed.entries;
+        self.removed.bytes += other.removed.bytes;
+        self.removed.listed.extend(other.removed.listed);
+        self.removed.areas.extend(other.removed.areas);
         self.changed.extend(other.changed);
+        self.is_quietly_changed |= other.is_quietly_changed;
         self.kept.extend(other.kept);
         self.findings.extend(other.findings);
         self.accounts.extend(other.accounts);
         self.summaries.extend(other.summaries);
+    }
+
+    /// Whether anything was done.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.removed.entries > 0 || !self.changed.is_empty() || self.is_quietly_changed
     }
 
     /// What the actions would do.

@@ -20,7 +20,7 @@ pub(crate) fn summary(committed: &Committed) -> String {
         let areas: Vec<String> = committed
             .areas
             .iter()
-            .map(|area| format!("/{}", area.path))
+            .map(|area| format!("/{area}"))
             .collect();
         let _ = writeln!(
             text,

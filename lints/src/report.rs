@@ -124,6 +124,9 @@ pub struct StepReport {
     pub version: u32,
     /// What the commit did at all.
     pub outcome: Outcome,
+    /// Whether the commit changed anything in the rootfs.
+    #[serde(default)]
+    pub is_changed: bool,
     /// How many entries were removed.
     pub removed_entries: u64,
     /// The sum in bytes of the regular files that were removed.
@@ -131,6 +134,10 @@ pub struct StepReport {
     /// The first [`MAX_LISTED_ENTRIES`] removed entries, in path order.
     #[serde(default)]
     pub removed: Vec<RemovedEntry>,
+    /// The sum in bytes of the regular files that the step left in /run, /tmp, /var/tmp and /var/cache. They go at
+    /// the end of the build, and their bytes stay in the step's layer.
+    #[serde(default)]
+    pub left_bytes: u64,
     /// The files that were changed to keep what the step made, in the order of the changes.
     #[serde(default)]
     pub changed: Vec<ChangedFile>,
@@ -265,9 +272,11 @@ mod tests {
         StepReport {
             version: REPORT_VERSION,
             outcome: Outcome::Committed,
+            is_changed: true,
             removed_entries: 0,
             removed_bytes: 0,
             removed: Vec::new(),
+            left_bytes: 0,
             changed: Vec::new(),
             kept: Vec::new(),
             accounts: Vec::new(),

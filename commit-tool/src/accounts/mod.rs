@@ -22,6 +22,7 @@ use osderive_lints::{
 
 use crate::{
     began::Began,
+    domain::{self, Domain, Work},
     error::Result,
     place::Place,
     rootfs::Rootfs,
@@ -51,19 +52,19 @@ fn made(before: &Snapshot, after: &Snapshot) -> Vec<Entry> {
     made.take(MAX_LISTED_ENTRIES).collect()
 }
 
-/// What would be done about the accounts of a root file system without knowing what they were.
-pub(crate) fn preview(rootfs: &Rootfs) -> Result<Settled> {
-    Ok(plan(rootfs, None)?.preview())
-}
+/// The domain: declares the accounts that are new compared with what was before; without that, those that the
+/// image does not declare.
+pub(crate) struct Accounts;
 
-/// Declares the accounts that are new compared with what they were before the step's command;
-/// without that, those that the image does not declare.
-pub(crate) fn settle(
-    rootfs: &Rootfs,
-    before: Option<&Snapshot>,
-    tell: Tell<'_>,
-) -> Result<Settled> {
-    plan(rootfs, before)?.apply(&Place::of(rootfs), tell)
+impl Domain for Accounts {
+    fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
+        // All account files are in /etc.
+        let plan = match (work.before, work.owned) {
+            (Some(_), None) => Plan::default(),
+            (before, _) => plan(work.rootfs, before.map(|before| &before.accounts))?,
+        };
+        Ok(Box::new(plan))
+    }
 }
 
 /// Gives the accounts that a step made the ids that the ledger says, with all that belongs to them,

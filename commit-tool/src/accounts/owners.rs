@@ -21,8 +21,8 @@ use crate::{
     began::Began,
     error::{Error, Result},
     handle::{Descent, Look, look, open_child, open_file, sorted_names},
+    mounts::either_says_mount,
     mounts::{MountNode, Mounts},
-    observe::either_says_mount,
     rootfs::Rootfs,
 };
 

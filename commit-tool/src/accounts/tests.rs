@@ -6,7 +6,12 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, os::unix::fs::symlink};
 use osderive_lints::Change;
 
 use super::*;
-use crate::{began::Began, files};
+use crate::{
+    began::Began,
+    commit::{Before, testing::settle_alone},
+    files,
+    settings::Settings,
+};
 
 const PASSWD: &str =
     "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n";
@@ -61,13 +66,13 @@ impl Image {
     }
 
     fn step(&self, command: impl FnOnce(&Self)) -> Settled {
-        let before = Snapshot::take(&self.rootfs).expect("looks");
+        let before = Before::of_step(&self.rootfs, None).expect("looks");
         command(self);
-        settle(&self.rootfs, Some(&before), &mut |_| ()).expect("settles")
+        settle_alone(&Accounts, &self.rootfs, Some(&before), &Settings::default())
     }
 
     fn commit(&self) -> Settled {
-        settle(&self.rootfs, None, &mut |_| ()).expect("settles")
+        settle_alone(&Accounts, &self.rootfs, None, &Settings::default())
     }
 
     /// The lines of our own files, file by file.
@@ -496,9 +501,7 @@ fn without_etc_the_default_etc_is_settled() {
     let image = Image::new();
     fs::create_dir_all(image.path("usr")).expect("a directory");
     fs::rename(image.path("etc"), image.path("usr/etc")).expect("moves");
-    let before = Snapshot::take(&image.rootfs).expect("looks");
-    image.append("usr/etc/passwd", "redis:x:105:33::/:/bin/false\n");
-    settle(&image.rootfs, Some(&before), &mut |_| ()).expect("settles");
+    image.step(|image| image.append("usr/etc/passwd", "redis:x:105:33::/:/bin/false\n"));
     assert_eq!(
         image.own()[0].last().map(String::as_str),
         Some("u redis 105:www-data - / /bin/false")

@@ -1,17 +1,28 @@
-//! What each machine has for itself: ids, host keys, seeds. A step's are taken out of the image in
-//! a way that the first boot makes them anew; secrets that a step put there are told, never removed.
+//! What each machine has for itself: ids, host keys, seeds. A build's are taken out of the image in
+//! a way that the first boot makes them anew; secrets that a build put there are told, never removed.
+//! Later RUNs may need them (`sshd -t`), so nothing is done before the end.
 
 mod observe;
 mod plan;
 
-use crate::{began::Began, error::Result, place::Place, settled::Plan};
+use crate::{
+    domain::{self, Domain, Phase, Work},
+    error::Result,
+    settled::Plan,
+};
 
-pub(crate) use observe::Snapshot;
+/// The domain.
+pub(crate) struct Identity;
 
-/// What shall be done about what a step made; without a state of before, about all there is.
-pub(crate) fn plan(place: &Place<'_>, before: Option<(&Snapshot, Began)>) -> Result<Plan> {
-    let seen = observe::Seen::look(place, before)?;
-    Ok(seen.as_ref().map(plan::plan).unwrap_or_default())
+impl Domain for Identity {
+    fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
+        let seen = match work.phase {
+            Phase::Step => None,
+            Phase::End | Phase::ByHand => observe::Seen::look(work.place, work.base)?,
+        };
+        let plan: Plan = seen.as_ref().map(plan::plan).unwrap_or_default();
+        Ok(Box::new(plan))
+    }
 }
 
 #[cfg(test)]

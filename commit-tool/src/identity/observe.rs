@@ -1,5 +1,5 @@
 //! The first stage: which of the files that a machine has for itself, and of those that hold
-//! secrets, are there, and which of them the step made or changed. A few dozen names are looked at.
+//! secrets, are there, and which of them the base does not have so. A few dozen names are looked at.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use osderive_lints::{
 use rustix::io::Errno;
 
 use crate::{
-    began::Began,
+    base::Base,
     error::Result,
     place::{Meta, Place, Told as _},
 };
@@ -49,21 +49,6 @@ pub(super) const MADE_ANEW: [(&str, &str); 4] = [
 
 const MAX_ID_BYTES: u64 = 4096;
 
-/// The machine id before a command. Which of the other files are the step's, their times tell.
-#[derive(Debug, Default)]
-pub(crate) struct Snapshot {
-    machine_id: Option<Vec<u8>>,
-}
-
-impl Snapshot {
-    /// Reads it.
-    pub(crate) fn take(place: &Place<'_>) -> Result<Self> {
-        Ok(Self {
-            machine_id: machine_id(place, etc(place))?,
-        })
-    }
-}
-
 /// The directory of configuration: `etc`, or `usr/etc` where there is no other.
 fn etc(place: &Place<'_>) -> &'static str {
     let is_directory = |path: &&str| is_open_directory(place, Path::new(path));
@@ -80,25 +65,17 @@ fn machine_id(place: &Place<'_>, etc: &str) -> Result<Option<Vec<u8>>> {
     read(place, &Path::new(etc).join("machine-id"), MAX_ID_BYTES)
 }
 
-/// The step that is looked for: none for a commit by hand, of which everything is.
+/// What the base has; nothing for a commit by hand.
 #[derive(Clone, Copy)]
-struct Step(Option<Began>);
+struct Known<'a>(Option<&'a Base>);
 
-impl Step {
-    fn has_changed(self, meta: &Meta) -> bool {
-        self.0.is_none_or(|began| began.has_changed(&meta.look))
-    }
-
-    /// Whether something in a directory may be of the step; nothing is in what is no directory.
-    fn may_have_changed_in(self, place: &Place<'_>, path: &Path) -> bool {
-        let found = place.meta(path).ok().flatten();
-        let directory = found.filter(Meta::is_open_directory);
-        directory
-            .is_some_and(|meta| (self.0).is_none_or(|began| began.may_have_changed_in(&meta.look)))
+impl Known<'_> {
+    fn is_new(self, path: &Path, meta: &Meta) -> bool {
+        self.0.is_none_or(|base| !base.has(path, meta))
     }
 }
 
-/// The files in question that the step made or changed, regular ones that are no mounts.
+/// The files in question that the base does not have so, regular ones that are no mounts.
 #[derive(Default)]
 struct Changed {
     files: BTreeMap<PathBuf, Meta>,
@@ -107,31 +84,36 @@ struct Changed {
 }
 
 impl Changed {
-    fn look(place: &Place<'_>, step: Step, etc: &str) -> Result<Self> {
+    fn look(place: &Place<'_>, known: Known<'_>, etc: &str) -> Result<Self> {
         let mut seen = Self {
-            secrets: secret_places(place, step, etc),
+            secrets: secret_places(place, etc),
             ..Self::default()
         };
-        let own = own_files(place, step, etc);
+        let own = own_files(etc);
         let paths = own.into_iter().chain(seen.secrets.keys().cloned());
-        let directories = seen.add(place, step, paths.collect())?;
+        let directories = seen.add(place, known, paths.collect())?;
         let in_directories = directories.into_iter().flat_map(|path| {
             let names = place.names(&path).unwrap_or_default().into_iter();
             names.map(move |name| path.join(name))
         });
-        seen.add(place, step, in_directories.collect())?;
+        seen.add(place, known, in_directories.collect())?;
         Ok(seen)
     }
 
     /// Takes in the changed files among what stands at the paths; answers with the directories.
-    fn add(&mut self, place: &Place<'_>, step: Step, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    fn add(
+        &mut self,
+        place: &Place<'_>,
+        known: Known<'_>,
+        paths: Vec<PathBuf>,
+    ) -> Result<Vec<PathBuf>> {
         let metas = place.metas(paths.iter().map(PathBuf::as_path));
         let metas = metas.told("look at", Path::new("etc"))?;
         let mut directories = Vec::new();
         for (path, meta) in paths.into_iter().zip(metas) {
             match meta.filter(|meta| !meta.is_mount) {
                 Some(meta) if meta.look.kind == EntryKind::Directory => directories.push(path),
-                Some(meta) if meta.look.kind == EntryKind::File && step.has_changed(&meta) => {
+                Some(meta) if meta.look.kind == EntryKind::File && known.is_new(&path, &meta) => {
                     self.files.insert(path, meta);
                 }
                 _ => {}
@@ -158,28 +140,24 @@ impl Changed {
     }
 }
 
-fn own_files(place: &Place<'_>, step: Step, etc: &str) -> Vec<PathBuf> {
-    let mut files = MADE_ANEW.map(|(path, _)| PathBuf::from(path)).to_vec();
+fn own_files(etc: &str) -> Vec<PathBuf> {
     let etc = Path::new(etc);
-    if step.may_have_changed_in(place, etc) {
-        let others = [
-            "hostname",
-            "resolv.conf",
-            SNAKEOIL_KEY,
-            SNAKEOIL_CERTIFICATE,
-        ];
-        files.extend(
-            SSH_KEYS
-                .into_iter()
-                .chain(others)
-                .map(|name| etc.join(name)),
-        );
-    }
-    files
+    let in_etc = [
+        "hostname",
+        "resolv.conf",
+        SNAKEOIL_KEY,
+        SNAKEOIL_CERTIFICATE,
+    ];
+    let in_etc = SSH_KEYS
+        .into_iter()
+        .chain(in_etc)
+        .map(|name| etc.join(name));
+    let anew = MADE_ANEW.map(|(path, _)| PathBuf::from(path));
+    anew.into_iter().chain(in_etc).collect()
 }
 
-/// The files, and the directories of files, that may hold secrets of the step.
-fn secret_places(place: &Place<'_>, step: Step, etc: &str) -> BTreeMap<PathBuf, Mark> {
+/// The files, and the directories of files, that may hold secrets.
+fn secret_places(place: &Place<'_>, etc: &str) -> BTreeMap<PathBuf, Mark> {
     let in_top = |top: &&str| {
         let names = place.names(Path::new(top)).unwrap_or_default();
         let top = PathBuf::from(top);
@@ -190,7 +168,6 @@ fn secret_places(place: &Place<'_>, step: Step, etc: &str) -> BTreeMap<PathBuf, 
     let homes = homes.map(|home| (home, secrets::IN_HOMES.as_slice()));
     (std::iter::once((PathBuf::from(etc), secrets::IN_ETC.as_slice())))
         .chain(homes)
-        .filter(|(directory, _)| step.may_have_changed_in(place, directory))
         .flat_map(|(directory, places)| {
             (places.iter()).map(move |(path, mark)| (directory.join(path), *mark))
         })
@@ -216,10 +193,10 @@ fn read(place: &Place<'_>, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) etc: &'static str,
-    /// What /etc/machine-id was; empty without a state of before.
+    /// What the base's /etc/machine-id is; empty for a commit by hand.
     pub(super) old_machine_id: Option<Vec<u8>>,
     pub(super) machine_id: Option<Vec<u8>>,
-    /// Files that the step made or changed; all without a state of before.
+    /// Files that the base does not have so.
     pub(super) changed: BTreeMap<PathBuf, Meta>,
     /// Those of them that hold a secret.
     pub(super) secrets: Vec<PathBuf>,
@@ -234,21 +211,15 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Looks at what a step changed; none when that is nothing.
-    pub(super) fn look(
-        place: &Place<'_>,
-        before: Option<(&Snapshot, Began)>,
-    ) -> Result<Option<Self>> {
-        let step = Step(before.map(|(_, began)| began.checked()));
+    /// Looks at what is new; none when that is nothing.
+    pub(super) fn look(place: &Place<'_>, base: Option<&Base>) -> Result<Option<Self>> {
         let etc = etc(place);
-        let old_machine_id =
-            before.map_or(Some(Vec::new()), |(before, _)| before.machine_id.clone());
-        let machine_id = if step.may_have_changed_in(place, Path::new(etc)) {
-            machine_id(place, etc)?
-        } else {
-            old_machine_id.clone()
+        let old_machine_id = match base {
+            Some(base) => machine_id(&base.place(), etc)?,
+            None => Some(Vec::new()),
         };
-        let changed = Changed::look(place, step, etc)?;
+        let machine_id = machine_id(place, etc)?;
+        let changed = Changed::look(place, Known(base), etc)?;
         if changed.files.is_empty() && machine_id == old_machine_id {
             return Ok(None);
         }

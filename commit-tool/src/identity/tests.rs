@@ -3,7 +3,14 @@
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use super::*;
-use crate::{rootfs::Rootfs, settled::Settled};
+use crate::{
+    base::{Base, testing::base_like},
+    commit::testing::{settle_alone, upon},
+    place::Place,
+    rootfs::Rootfs,
+    settings::Settings,
+    settled::Settled,
+};
 
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n";
 const ID: &str = "0123456789abcdef0123456789abcdef\n";
@@ -47,16 +54,17 @@ impl Root {
         Rootfs::open(self.0.path()).expect("opens")
     }
 
-    fn before(&self) -> (Snapshot, Began) {
-        Began::with_snapshot(&self.rootfs(), Snapshot::take)
+    /// The base image: all that there is now.
+    fn before(&self) -> (tempfile::TempDir, Base) {
+        base_like(self.0.path())
     }
 
-    fn settle(&self, before: Option<&(Snapshot, Began)>) -> Settled {
+    /// A commit at the end of a build upon that base; by hand without it.
+    fn settle(&self, before: Option<&(tempfile::TempDir, Base)>) -> Settled {
         let rootfs = self.rootfs();
-        let place = Place::of(&rootfs);
-        let before = before.map(|(before, began)| (before, *began));
-        let plan = plan(&place, before).expect("a plan");
-        plan.apply(&place, &mut |_| ()).expect("applies")
+        let base = before.map(|(copy, _)| Base::open(copy.path()).expect("opens"));
+        let before = base.map(|base| upon(&rootfs, base));
+        settle_alone(&Identity, &rootfs, before.as_ref(), &Settings::default())
     }
 
     /// What openssh-server and ssl-cert of Debian make when they are installed.
@@ -231,6 +239,12 @@ fn secrets_of_a_step_are_told_and_stay() {
     assert!(settled.changed.is_empty() && root.has("root/.ssh/deploy"));
 }
 
+/// The plan of a commit by hand.
+fn all_of(place: &Place<'_>) -> Plan {
+    let seen = observe::Seen::look(place, None).expect("looks");
+    plan::plan(&seen.expect("something"))
+}
+
 #[test]
 fn killed_after_any_change_and_run_again_it_ends_in_the_same_place() {
     let done = |interrupted_after: Option<usize>| {
@@ -239,7 +253,7 @@ fn killed_after_any_change_and_run_again_it_ends_in_the_same_place() {
         let rootfs = root.rootfs();
         let place = Place::of(&rootfs);
         if let Some(count) = interrupted_after {
-            let mut first = plan(&place, None).expect("a plan");
+            let mut first = all_of(&place);
             first.actions.truncate(count);
             first.apply(&place, &mut |_| ()).expect("applies");
         }
@@ -254,10 +268,7 @@ fn killed_after_any_change_and_run_again_it_ends_in_the_same_place() {
     let count = {
         let root = Root::new();
         root.install();
-        plan(&Place::of(&root.rootfs()), None)
-            .expect("a plan")
-            .actions
-            .len()
+        all_of(&Place::of(&root.rootfs())).actions.len()
     };
     assert!(count > 10);
     for interrupted_after in 0..count {

@@ -1,5 +1,5 @@
-//! The first stage: the entries of /boot and of each directory of modules, which of them the step made
-//! or changed, and for kernels that the step touched what is in their initramfs.
+//! The first stage: the entries of /boot and of each directory of modules, which of them the base does
+//! not have so, and for kernels that were touched what is in their initramfs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use osderive_lints::{
 use rustix::io::Errno;
 
 use crate::{
-    began::Began,
+    base::Base,
     error::Result,
     place::{Meta, Place, Told as _},
 };
@@ -54,9 +54,9 @@ type Names = BTreeMap<OsString, Meta>;
 /// The names in a directory, each with whether it is a directory.
 type Kinds = BTreeMap<OsString, bool>;
 
-/// Which names stood in /boot and in the directories of modules. What became of them their times tell.
+/// Which names the base has in /boot and in the directories of modules.
 #[derive(Debug, Default)]
-pub(crate) struct Snapshot {
+struct Snapshot {
     boot: Kinds,
     /// By version.
     kernels: BTreeMap<String, Kinds>,
@@ -64,7 +64,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Lists them.
-    pub(crate) fn take(place: &Place<'_>) -> Result<Self> {
+    fn take(place: &Place<'_>) -> Result<Self> {
         let list = |directory: &Path| place.kinds(directory).told("look at", directory);
         let mut seen = Self {
             boot: list(Path::new(BOOT))?.into_iter().collect(),
@@ -89,35 +89,17 @@ impl Snapshot {
     }
 }
 
-/// What a step is judged by: the names of before, and when it began.
-type Before<'a> = Option<(&'a Snapshot, Began)>;
-
-/// Whether nothing in /boot and in the directories of modules can be of the step.
-pub(super) fn is_as_before(place: &Place<'_>, before: Before<'_>) -> Result<bool> {
-    let Some((_, began)) = before else {
-        return Ok(false);
-    };
-    for path in [BOOT, MODULES].map(Path::new) {
-        let directory = place.meta(path).told("look at", path)?;
-        if directory.is_none_or(|directory| began.may_have_changed_in(&directory.look)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 /// The entries of a directory; none behind a mount or a link.
 fn entries(place: &Place<'_>, directory: &Path) -> Result<Names> {
     let found = place.entries(directory).told("look at", directory)?;
     Ok(found.into_iter().collect())
 }
 
-/// Those of the entries that the step made or changed; all where nothing is known of before.
-fn new(entries: &Names, before: Option<(&Kinds, Began)>) -> BTreeSet<OsString> {
+/// Those of the entries of a directory that the base does not have so; all where there is no base. A
+/// directory is another one too when a name came or went in it.
+fn new(directory: &Path, entries: &Names, base: Option<&Base>) -> BTreeSet<OsString> {
     let is_new = |(name, meta): &(&OsString, &Meta)| {
-        before.is_none_or(|(old, began)| {
-            !old.contains_key(*name) || (!meta.is_mount && began.has_changed(&meta.look))
-        })
+        base.is_none_or(|base| !base.has_with_names(&directory.join(name), meta))
     };
     let new = entries.iter().filter(is_new);
     new.map(|(name, _)| name.clone()).collect()
@@ -126,10 +108,10 @@ fn new(entries: &Names, before: Option<(&Kinds, Began)>) -> BTreeSet<OsString> {
 /// All that the plan is made from.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// The versions that had a kernel; none without a state of before.
+    /// The versions that have a kernel in the base; none for a commit by hand.
     pub(super) old_versions: Option<BTreeSet<String>>,
     pub(super) kernels: BTreeMap<String, Kernel>,
-    /// The entries of /boot that the step made or changed.
+    /// The entries of /boot that the base does not have so.
     pub(super) boot: Vec<InBoot>,
     /// Links whose end is the entry of /boot of this name, or is not there at all.
     pub(super) links: Vec<(PathBuf, OsString)>,
@@ -141,10 +123,10 @@ pub(super) struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
     pub(super) names: Names,
-    /// Those of them that the step made or changed.
+    /// Those of them that the base does not have so.
     pub(super) new: BTreeSet<OsString>,
     pub(super) is_touched: bool,
-    /// Whether the step took its modules away.
+    /// Whether its modules were taken away.
     pub(super) has_lost_modules: bool,
     /// What its initramfs has, if the kernel was touched.
     pub(super) initramfs: Option<Ostree>,
@@ -164,11 +146,12 @@ pub(super) struct InBoot {
 }
 
 impl Seen {
-    /// Looks at what a step changed; none when that is nothing.
-    pub(super) fn look(place: &Place<'_>, before: Before<'_>) -> Result<Option<Self>> {
+    /// Looks at what is new; none when that is nothing.
+    pub(super) fn look(place: &Place<'_>, base: Option<&Base>) -> Result<Option<Self>> {
+        let before = base.map(|base| Snapshot::take(&base.place())).transpose()?;
         let boot = entries(place, Path::new(BOOT))?;
         let mut seen = Self {
-            old_versions: before.map(|(before, _)| before.versions()),
+            old_versions: before.as_ref().map(Snapshot::versions),
             boot_names: boot.keys().cloned().collect(),
             links: links(place),
             ..Self::default()
@@ -178,15 +161,17 @@ impl Seen {
             if let Ok(version) = name.into_string()
                 && meta.is_open_directory()
             {
-                let names = entries(place, &Path::new(MODULES).join(&version))?;
-                let old = before.map(|(before, began)| {
-                    (before.kernels.get(&version).unwrap_or(&absent), began)
-                });
-                seen.kernels.insert(version, Kernel::compare(names, old));
+                let directory = Path::new(MODULES).join(&version);
+                let names = entries(place, &directory)?;
+                let new = new(&directory, &names, base);
+                let old = before.as_ref();
+                let old = old.map(|before| before.kernels.get(&version).unwrap_or(&absent));
+                seen.kernels
+                    .insert(version, Kernel::compare(names, new, old));
             }
         }
-        let new = new(&boot, before.map(|(before, began)| (&before.boot, began)));
-        let is_as_before = before.is_some_and(|(before, _)| {
+        let new = new(Path::new(BOOT), &boot, base);
+        let is_as_before = before.as_ref().is_some_and(|before| {
             let is_there = |version: &String| seen.kernels.contains_key(version);
             new.is_empty()
                 && before.boot.keys().eq(boot.keys())
@@ -217,12 +202,11 @@ impl Seen {
 
 impl Kernel {
     /// `old` is none when nothing is known of before.
-    fn compare(names: Names, old: Option<(&Kinds, Began)>) -> Self {
-        let had_directory = old.is_some_and(|(old, _)| old.values().any(|&kind| kind));
-        let new = new(&names, old);
+    fn compare(names: Names, new: BTreeSet<OsString>, old: Option<&Kinds>) -> Self {
+        let had_directory = old.is_some_and(|old| old.values().any(|&kind| kind));
         let is_gone = |name: &OsString| !names.contains_key(name);
         Self {
-            is_touched: !new.is_empty() || old.is_none_or(|(old, _)| old.keys().any(is_gone)),
+            is_touched: !new.is_empty() || old.is_none_or(|old| old.keys().any(is_gone)),
             has_lost_modules: had_directory && !names.values().any(Meta::is_open_directory),
             names,
             new,

@@ -166,7 +166,7 @@ impl<'a> Work<'a> {
         self.plan.files.remove(path, reason);
     }
 
-    /// What is left of kernels whose modules the step removed.
+    /// What is left of kernels whose modules were removed.
     fn plan_removed(&mut self) -> BTreeSet<&'a str> {
         let mut removed = BTreeSet::new();
         for (version, kernel) in &self.seen.kernels {
@@ -176,12 +176,12 @@ impl<'a> Work<'a> {
             }
             let directory = Path::new(MODULES).join(version);
             for name in kernel.names.keys() {
-                let reason = "of a kernel whose modules the step removed";
+                let reason = "of a kernel whose modules were removed";
                 self.plan.files.remove(directory.join(name), reason);
             }
             self.plan
                 .files
-                .remove(directory, "a kernel that the step removed");
+                .remove(directory, "a kernel that was removed");
             removed.insert(version.as_str());
         }
         removed

@@ -4,6 +4,13 @@
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use super::*;
+use crate::{
+    base::{Base, testing::base_like},
+    commit::testing::{settle_alone, upon},
+    place::Place,
+    rootfs::Rootfs,
+    settings::Settings,
+};
 
 const WITH: &[&str] = &["usr", "usr/lib/ostree/ostree-prepare-root"];
 const WITHOUT: &[&str] = &["usr", "usr/bin/sh"];
@@ -62,13 +69,17 @@ impl Root {
         Rootfs::open(self.0.path()).expect("opens")
     }
 
-    fn before(&self) -> (Snapshot, Began) {
-        Began::with_snapshot(&self.rootfs(), Snapshot::take)
+    /// The base image: all that there is now.
+    fn before(&self) -> (tempfile::TempDir, Base) {
+        base_like(self.0.path())
     }
 
-    fn settle(&self, before: Option<&(Snapshot, Began)>) -> Settled {
-        let before = before.map(|(before, began)| (before, *began));
-        settle(&self.rootfs(), before, &mut |_| ()).expect("settles")
+    /// A commit at the end of a build upon that base; by hand without it.
+    fn settle(&self, before: Option<&(tempfile::TempDir, Base)>) -> Settled {
+        let rootfs = self.rootfs();
+        let base = before.map(|(copy, _)| Base::open(copy.path()).expect("opens"));
+        let before = base.map(|base| upon(&rootfs, base));
+        settle_alone(&Kernels, &rootfs, before.as_ref(), &Settings::default())
     }
 
     /// What linux-image of Debian leaves, with the initramfs that dracut's hook makes.
@@ -279,9 +290,8 @@ fn killed_after_any_change_and_run_again_it_ends_in_the_same_place() {
         root.install("new", &initramfs(WITH));
         let rootfs = root.rootfs();
         let place = Place::of(&rootfs);
-        let mut first = plan(&place, Some((&before.0, before.1)))
-            .expect("a plan")
-            .files;
+        let seen = observe::Seen::look(&place, Some(&before.1)).expect("looks");
+        let mut first = plan::plan(&seen.expect("something new")).files;
         let count = first.actions.len();
         first.actions.truncate(interrupted_after);
         first.apply(&place, &mut |_| ()).expect("applies");

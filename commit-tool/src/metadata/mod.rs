@@ -8,34 +8,39 @@
 mod observe;
 mod plan;
 
-use crate::{began::Began, error::Result, place::Place, rootfs::Rootfs, settled::Plan};
+use crate::{
+    commit::Before,
+    domain::{self, Domain, Work},
+    error::Result,
+    settled::Plan,
+};
 
 pub(crate) use observe::{Owned, Snapshot, suspects};
 
-/// What shall be done about what a step changed; without a state of before, only about owners. `owned` is what was
-/// owned when the command had ended; none when the step changed nothing in /etc.
-pub(crate) fn plan(
-    rootfs: &Rootfs,
-    place: &Place<'_>,
-    before: Option<(&Snapshot, Began)>,
-    owned: Option<&Owned>,
-) -> Result<Plan> {
-    let (before, began) = match before {
-        Some((before, began)) => (before, Some(began)),
-        None => (&Snapshot::take(place)?, None),
-    };
-    let (before, after) = before.again(place, began)?;
-    let mut plan = Plan::default();
-    if let Some(owned) = owned {
-        let owned = owned.again(place)?;
-        if before != after || !owned.0.is_empty() {
-            let accounts = observe::Accounts::read(place);
-            let declared = observe::Declared::read(rootfs)?;
-            let lines = plan::lines(&before, &after, &owned, &accounts, &declared);
-            plan.actions.extend(lines);
+/// The domain. After a step it is about what the step changed, at the end also about what COPY did; by hand only
+/// about owners.
+pub(crate) struct Metadata;
+
+impl Domain for Metadata {
+    fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
+        let place = work.place;
+        let began = work.before.and_then(Before::began);
+        let (before, after) = match work.before {
+            Some(before) => before.metadata.again(place, began)?,
+            None => Snapshot::take(place)?.again(place, began)?,
+        };
+        let mut plan = Plan::default();
+        if let Some(owned) = work.owned {
+            let owned = owned.again(place)?;
+            if before != after || !owned.0.is_empty() {
+                let accounts = observe::Accounts::read(place);
+                let declared = observe::Declared::read(work.rootfs)?;
+                let lines = plan::lines(&before, &after, &owned, &accounts, &declared);
+                plan.actions.extend(lines);
+            }
         }
+        Ok(Box::new(plan))
     }
-    Ok(plan)
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::*;
-use crate::settled::Settled;
+use crate::{
+    began::Began, commit::testing::settle_alone, place::Place, rootfs::Rootfs, settings::Settings,
+    settled::Settled,
+};
 
 struct Root(tempfile::TempDir);
 
@@ -32,22 +35,15 @@ impl Root {
 
     fn step(&self, command: impl FnOnce()) -> Settled {
         let rootfs = Rootfs::open(self.0.path()).expect("opens");
-        let place = Place::of(&rootfs);
-        let before = Snapshot::take(&place).expect("looks");
-        let began = Began::now(&rootfs).expect("looks");
+        let before = Before::of_step(&rootfs, None).expect("looks");
         command();
-        let owned = Owned::take(&place, Some(began)).expect("looks");
-        let plan = plan(&rootfs, &place, Some((&before, began)), owned.as_ref()).expect("a plan");
-        plan.apply(&place, &mut |_| ()).expect("applies")
+        settle_alone(&Metadata, &rootfs, Some(&before), &Settings::default())
     }
 
     /// A commit by hand, which knows of no state before it.
     fn by_hand(&self) -> Settled {
         let rootfs = Rootfs::open(self.0.path()).expect("opens");
-        let place = Place::of(&rootfs);
-        let owned = Owned::take(&place, None).expect("looks");
-        let plan = plan(&rootfs, &place, None, owned.as_ref()).expect("a plan");
-        plan.apply(&place, &mut |_| ()).expect("applies")
+        settle_alone(&Metadata, &rootfs, None, &Settings::default())
     }
 
     /// The lines of our files, without comments.

@@ -81,7 +81,7 @@ pub(super) fn restore(place: &Place<'_>, before: &Before) -> Result<Vec<ChangedF
     Ok(restored)
 }
 
-fn leave_link(place: &Place<'_>, path: &Path, target: &[u8]) -> Result<()> {
+pub(super) fn leave_link(place: &Place<'_>, path: &Path, target: &[u8]) -> Result<()> {
     let make = || {
         place.make_parents(path, &mut |_| ())?;
         place.make_link(path, target, ROOT)
@@ -94,7 +94,7 @@ fn leave_link(place: &Place<'_>, path: &Path, target: &[u8]) -> Result<()> {
 
 /// Brings what stands somewhere elsewhere: what moves wins over what is there, which stays where
 /// both are directories.
-fn relocate(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn relocate(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> {
     let Some(source) = place.meta(from).told("look at", from)? else {
         return Ok(());
     };

@@ -8,14 +8,17 @@ mod observe;
 mod plan;
 
 use crate::{
+    domain::{self, Domain, Work},
     error::Result,
-    place::{Entries, Place},
+    place::Place,
     rootfs::Rootfs,
-    settings::Settings,
     settled::{Settled, Tell},
+    var::Prelude,
 };
 
+pub(crate) use apply::relocate;
 pub(crate) use observe::Before;
+use plan::Plan;
 
 /// A directory that software is installed into beside /usr. Paths are relative to the root.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,58 +52,60 @@ const AREAS: [Area; 2] = [
     },
 ];
 
-/// What a commit would do without knowing what a step did.
-pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
-    let place = Place::of(rootfs);
-    let Some(seen) = observe::observe(&place, rootfs, None)? else {
-        return Ok(Settled::default());
-    };
-    let plan = plan::plan(&seen, settings);
-    let mut settled = plan.settled;
-    settled.changed.extend(
-        plan.actions
-            .iter()
-            .filter_map(plan::Action::as_changed_file),
-    );
-    Ok(settled)
-}
+/// The domain: moves what is new in /opt and /usr/local; without a state of before, all that is there.
+pub(crate) struct Opt;
 
-/// Moves what the step put into /opt and /usr/local; without `before`, which comes with what the
-/// layers below have in /var, all that is there.
-pub(crate) fn settle(
-    rootfs: &Rootfs,
-    before: Option<(&Before, &Entries)>,
-    settings: &Settings,
-    tell: Tell<'_>,
-) -> Result<Settled> {
-    settle_in(&Place::of(rootfs), rootfs, before, settings, tell)
-}
-
-fn settle_in(
-    place: &Place<'_>,
-    rootfs: &Rootfs,
-    before: Option<(&Before, &Entries)>,
-    settings: &Settings,
-    tell: Tell<'_>,
-) -> Result<Settled> {
-    let restored = if let Some((before, _)) = before {
-        apply::restore(place, before)?
-    } else {
-        apply::finish_parts(place)?;
-        Vec::new()
-    };
-    restored.iter().for_each(&mut *tell);
-    let Some(seen) = observe::observe(place, rootfs, before)? else {
-        return Ok(Settled {
+impl Domain for Opt {
+    fn recover(&self, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
+        let Some(before) = work.before else {
+            apply::finish_parts(work.place)?;
+            return Ok(Settled::default());
+        };
+        let restored = apply::restore(work.place, &before.opt)?;
+        restored.iter().for_each(tell);
+        Ok(Settled {
             changed: restored,
             ..Settled::default()
+        })
+    }
+
+    fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
+        let before = work.before.map(|before| {
+            let lower = before.prelude().map(Prelude::lower);
+            (&before.opt, lower)
         });
-    };
-    let plan = plan::plan(&seen, settings);
-    let mut settled = plan.settled;
-    settled.changed = restored;
-    apply::apply(place, &plan.actions, &mut settled, tell)?;
-    Ok(settled)
+        let seen = observe::observe(work.place, work.rootfs, before, work.settings)?;
+        let plan = seen.map(|seen| plan::plan(&seen, work.settings, work.phase));
+        Ok(Box::new(plan.unwrap_or_default()))
+    }
+}
+
+impl domain::Plan for Plan {
+    fn preview(self: Box<Self>) -> Settled {
+        let mut settled = self.settled;
+        let actions = self.actions.iter();
+        settled
+            .changed
+            .extend(actions.filter_map(plan::Action::as_changed_file));
+        settled
+    }
+
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
+        let mut settled = self.settled;
+        apply::apply(work.place, &self.actions, &mut settled, tell)?;
+        Ok(settled)
+    }
+}
+
+/// Makes what stands in the place of a link of ours part of what the link leads to, and the link again: COPY puts
+/// directories there, and the command is to find all of the software.
+pub(crate) fn fold(rootfs: &Rootfs) -> Result<()> {
+    let place = Place::of(rootfs);
+    for (path, target) in observe::folded(&place, rootfs)? {
+        apply::relocate(&place, &path, &target)?;
+        apply::leave_link(&place, &path, &plan::absolute(&target))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

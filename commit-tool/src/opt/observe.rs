@@ -20,11 +20,13 @@ use rustix::fd::AsFd as _;
 
 use super::{AREAS, Area, plan::in_image};
 use crate::{
-    error::Result,
+    base::{Base, of_image},
+    error::{Error, Result},
     handle::{Look, read_in_root},
-    observe::resolved,
     place::{Entries, Meta, Place, Told as _},
     rootfs::Rootfs,
+    scratch::resolved,
+    settings::Settings,
     snippets::{Folder, TMPFILES_D},
 };
 
@@ -127,6 +129,13 @@ pub(crate) struct Before {
 }
 
 impl Before {
+    /// Looks at the base of an image. What the image still has as it was is told as the image has it.
+    pub(crate) fn of_base(base: &Base, image: &Place<'_>) -> Result<Self> {
+        let before = Self::take(base.rootfs())?;
+        let trees = of_image(before.trees, image, Path::new("opt"))?;
+        Ok(Self { trees, ..before })
+    }
+
     /// Looks at a root file system.
     pub(crate) fn take(rootfs: &Rootfs) -> Result<Self> {
         let place = Place::of(rootfs);
@@ -149,6 +158,26 @@ impl Before {
         }
         Ok(before)
     }
+}
+
+/// What stands in the place of a link of ours, with what the link leads to: directories, where both are such.
+pub(super) fn folded(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
+    let mut folded = Vec::new();
+    for (_, line) in own_lines(&folder) {
+        let (Some(path), Some(target)) = (relative(&line.path), moved_to(&line)) else {
+            continue;
+        };
+        let is_directory = |path: &Path| {
+            let found = place.meta(path).told("look at", path)?;
+            let is_free = !place.has_mount_within(path);
+            Ok::<bool, Error>(is_free && found.is_some_and(|meta| meta.is_open_directory()))
+        };
+        if is_directory(&path)? && is_directory(&target)? {
+            folded.push((path, target));
+        }
+    }
+    Ok(folded)
 }
 
 /// Software and its directories, as deep as state is looked for.
@@ -316,11 +345,14 @@ pub(super) struct SeenArea {
 pub(super) fn observe(
     place: &Place<'_>,
     rootfs: &Rootfs,
-    before: Option<(&Before, &Entries)>,
+    before: Option<(&Before, Option<&Entries>)>,
+    settings: &Settings,
 ) -> Result<Option<Seen>> {
     let mut areas = Vec::new();
     for area in &AREAS {
-        areas.push(look(place, area, before)?);
+        let mut seen = look(place, area, before)?;
+        seen.look_at_named(place, &settings.writable)?;
+        areas.push(seen);
     }
     if areas.iter().all(SeenArea::is_untouched) {
         return Ok(None);
@@ -348,6 +380,22 @@ pub(super) fn observe(
 }
 
 impl SeenArea {
+    /// Looks at what people named, however deep it is.
+    fn look_at_named(&mut self, place: &Place<'_>, named: &[PathBuf]) -> Result<()> {
+        let Some(image) = self.layout.image(self.area).map(Path::to_owned) else {
+            return Ok(());
+        };
+        let named = named.iter().filter_map(|path| {
+            let below = path.strip_prefix("/").ok()?.strip_prefix(self.area.public);
+            Some(image.join(below.ok()?))
+        });
+        for path in named.collect::<Vec<_>>() {
+            let meta = place.meta(&path).told("look at", &path)?;
+            self.image.extend(meta.map(|meta| (path, meta)));
+        }
+        Ok(())
+    }
+
     /// Whether a step left it as it was, and a `COPY` before it too: that puts files where links
     /// should be.
     fn is_untouched(&self) -> bool {
@@ -367,7 +415,7 @@ impl SeenArea {
 fn look(
     place: &Place<'_>,
     area: &'static Area,
-    before: Option<(&Before, &Entries)>,
+    before: Option<(&Before, Option<&Entries>)>,
 ) -> Result<SeenArea> {
     let layout = Layout::of(place, area);
     let mut seen = SeenArea {
@@ -401,7 +449,7 @@ fn look(
         };
         seen.image_before = within(&before.trees, image);
         if let Layout::State(state) = &layout {
-            seen.lower = Some(within(lower, state));
+            seen.lower = Some(lower.map(|lower| within(lower, state)).unwrap_or_default());
         }
     }
     if let Layout::State(state) = &layout {

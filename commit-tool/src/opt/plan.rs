@@ -19,9 +19,10 @@ use super::{
     observe::{Layout, Seen, SeenArea, may_hold_state, moved_to, relative},
 };
 use crate::{
+    domain::Phase,
     files::{self, shown},
     place::{BESIDE, Entries, Meta, moved},
-    plan::MOUNT_POINT,
+    scratch::MOUNT_POINT,
     settings::Settings,
     settled::Settled,
     snippets::TMPFILES_D,
@@ -92,10 +93,11 @@ pub(super) fn in_image(area: &Area, state: &Path, path: &Path) -> PathBuf {
 }
 
 /// Makes the plan.
-pub(super) fn plan(seen: &Seen, settings: &Settings) -> Plan {
+pub(super) fn plan(seen: &Seen, settings: &Settings, phase: Phase) -> Plan {
     let mut work = Work {
         seen,
         settings,
+        phase,
         lines: BTreeMap::new(),
         moves: Vec::new(),
         links: Vec::new(),
@@ -117,6 +119,7 @@ pub(super) fn plan(seen: &Seen, settings: &Settings) -> Plan {
 struct Work<'a> {
     seen: &'a Seen,
     settings: &'a Settings,
+    phase: Phase,
     /// Where links have to lead at boot, by their path in /var.
     lines: BTreeMap<PathBuf, Vec<u8>>,
     moves: Vec<(PathBuf, PathBuf)>,
@@ -223,13 +226,8 @@ impl Work<'_> {
             let reason = self.why_written(&public, writer.as_deref());
             let reason = reason.filter(|_| depth > 1 && is_new && meta.is_open_directory());
             if let Some(reason) = reason {
-                let to = moved(&path, image, Path::new(area.area.state));
                 part = Some(path.clone());
-                self.parts.push(Action::Part {
-                    from: path,
-                    to,
-                    reason,
-                });
+                self.plan_part(area.area, image, path, reason);
             } else if let Some(writer) = writer.filter(|_| depth == 1 || is_data(&meta)) {
                 if is_new && !is_listed(&self.settings.read_only, &public) {
                     let finding = opt_read_only::finding(&escaped(&public), &writer);
@@ -240,7 +238,15 @@ impl Work<'_> {
         }
     }
 
-    /// What is or will be in the image, and whether it is the step's.
+    /// Later RUNs are to find a directory where there was one, so it moves at the end.
+    fn plan_part(&mut self, area: &Area, image: &Path, from: PathBuf, reason: String) {
+        if self.phase != Phase::Step {
+            let to = moved(&from, image, Path::new(area.state));
+            self.parts.push(Action::Part { from, to, reason });
+        }
+    }
+
+    /// What is or will be in the image, and whether it is new.
     fn candidates(&self, area: &SeenArea, image: &Path) -> BTreeMap<PathBuf, (Meta, bool)> {
         let mut candidates = BTreeMap::new();
         for (path, meta) in &area.image {
@@ -338,12 +344,28 @@ impl Work<'_> {
             }
             return true;
         }
-        if !is_there && had_link != Some(false) {
-            if had_link == Some(true) {
-                let finding = opt_left_over::finding(&shown(&path), &shown(&target));
-                self.findings.push(finding);
-            }
-            self.links.push((path, absolute(&target)));
+        match had_link {
+            // By hand nobody knows what became of it.
+            None if !is_there => self.links.push((path, absolute(&target))),
+            Some(true) if !is_there => return self.is_retracted(area, path, target),
+            _ => {}
+        }
+        false
+    }
+
+    /// What a command means that took a link of ours away: the software behind it, where other software stays beside
+    /// it. Where all goes, that may be to clean up; then the software stays, which boot links again.
+    fn is_retracted(&mut self, area: &SeenArea, path: PathBuf, target: PathBuf) -> bool {
+        let directory = path.parent();
+        let is_kin = |other: &&PathBuf| other.parent() == directory && **other != path;
+        let has_kin = area.state.keys().any(|other| is_kin(&other));
+        if has_kin && !area.mounts.contains(&target) {
+            self.pruned.insert(target);
+            return true;
+        }
+        if directory.is_some_and(|directory| area.state.contains_key(directory)) {
+            let finding = opt_left_over::finding(&shown(&path), &shown(&target));
+            self.findings.push(finding);
         }
         false
     }

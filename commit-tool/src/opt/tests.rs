@@ -16,7 +16,18 @@ use proptest::prelude::*;
 use rustix::fd::AsFd as _;
 
 use super::*;
-use crate::{handle::read_in_root, mounts::Mounts, trees::tree, var::Prelude};
+use crate::{
+    base::{Base, testing::base_like},
+    commit::{
+        self,
+        testing::{settle_alone, upon},
+    },
+    domain::Phase,
+    handle::read_in_root,
+    mounts::Mounts,
+    settings::Settings,
+    trees::tree,
+};
 
 const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nacme:x:901:901::/:/bin/false\n";
 const SHARED: &str = "d /var/opt\nd /var/usrlocal/bin\nd /var/usrlocal/lib\n";
@@ -42,16 +53,23 @@ fn write(root: &Path, path: impl AsRef<Path>, content: &str) {
 /// Runs a step as `step` does: /var is made, the command runs, the commit follows.
 fn step(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> Settled {
     let rootfs = Rootfs::open(root).expect("opens");
-    let prelude = Prelude::make(&rootfs, &[])
-        .expect("works")
-        .expect("/var is open");
-    let before = Before::take(&rootfs).expect("looks");
+    let before = commit::Before::of_step(&rootfs, None).expect("looks");
     command(root);
-    let left = prelude.take_away(&rootfs).expect("takes away");
-    let before = Some((&before, prelude.lower()));
-    let settled = settle(&rootfs, before, settings, &mut |_| ()).expect("settles");
-    prelude.finish(&rootfs, &left).expect("finishes");
-    settled
+    settle_alone(&Opt, &rootfs, Some(&before), settings)
+}
+
+/// Ends a build upon a base image.
+fn end(root: &Path, base: &Path, settings: &Settings) -> Settled {
+    let rootfs = Rootfs::open(root).expect("opens");
+    let before = upon(&rootfs, Base::open(base).expect("opens"));
+    settle_alone(&Opt, &rootfs, Some(&before), settings)
+}
+
+/// A whole build of one RUN: what the end of it did.
+fn build(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> Settled {
+    let (base, _) = base_like(root);
+    step(root, settings, command);
+    end(root, base.path(), settings)
 }
 
 fn plain_step(root: &Path, command: impl FnOnce(&Path)) -> Settled {
@@ -61,7 +79,7 @@ fn plain_step(root: &Path, command: impl FnOnce(&Path)) -> Settled {
 /// A commit by hand.
 fn bare(root: &Path) -> Settled {
     let rootfs = Rootfs::open(root).expect("opens");
-    settle(&rootfs, None, &Settings::default(), &mut |_| ()).expect("settles")
+    settle_alone(&Opt, &rootfs, None, &Settings::default())
 }
 
 /// The lines of all files of ours.
@@ -196,8 +214,7 @@ fn a_removal_takes_the_rest_and_the_line_away() {
     // As dpkg does: the files through the link, then the links in place of directories.
     plain_step(root.path(), |root| {
         fs::remove_dir_all(root.join("usr/lib/opt/acme/bin")).expect("removes");
-        fs::remove_file(root.join("var/lib/opt/acme/log/first")).expect("removes");
-        fs::remove_file(root.join("usr/lib/opt/acme/log")).expect("removes");
+        fs::remove_dir_all(root.join("usr/lib/opt/acme/log")).expect("removes");
         fs::remove_file(root.join("var/opt/acme")).expect("removes");
         fs::remove_file(root.join("opt")).expect("removes");
     });
@@ -222,18 +239,88 @@ fn a_link_that_stays_after_a_removal_goes_with_the_rest() {
 }
 
 #[test]
-fn files_behind_a_removed_link_stay_and_are_told() {
+fn software_that_a_command_removes_beside_other_software_goes_with_its_line() {
     let root = image();
-    plain_step(root.path(), |root| write(root, "var/opt/acme/mine", "1"));
+    plain_step(root.path(), |root| {
+        write(root, "var/opt/acme/mine", "1");
+        write(root, "var/opt/other/mine", "1");
+    });
     let settled = plain_step(root.path(), |root| {
         fs::remove_file(root.join("var/opt/acme")).expect("removes");
     });
-    assert!(root.path().join("usr/lib/opt/acme/mine").exists());
+    assert!(!root.path().join("usr/lib/opt/acme").exists());
+    assert!(fs::symlink_metadata(root.path().join("var/opt/acme")).is_err());
+    assert!(root.path().join("usr/lib/opt/other/mine").exists());
     assert_eq!(
-        target(root.path(), "var/opt/acme"),
-        Path::new("/usr/lib/opt/acme")
+        own_lines(root.path()),
+        ["L+ /var/opt/other - - - - /usr/lib/opt/other"]
     );
-    assert_eq!(rules(&settled), ["opt-left-over"]);
+    assert_eq!(rules(&settled), [""; 0]);
+}
+
+#[test]
+fn software_stays_for_the_machine_where_all_links_go_and_no_later_run_finds_it() {
+    for (gone, told) in [("var/opt/acme", &["opt-left-over"][..]), ("var/opt", &[])] {
+        let root = image();
+        plain_step(root.path(), |root| write(root, "var/opt/acme/mine", "1"));
+        let settled = plain_step(root.path(), |root| {
+            let path = root.join(gone);
+            let removed = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+            removed.expect("removes");
+        });
+        assert_eq!(rules(&settled), told, "{gone}");
+        assert!(root.path().join("usr/lib/opt/acme/mine").exists());
+        assert_eq!(own_lines(root.path()).len(), 1);
+    }
+}
+
+#[test]
+fn what_copy_puts_in_place_of_a_link_is_merged_before_the_next_command() {
+    let root = image();
+    plain_step(root.path(), |root| {
+        write(root, "var/opt/acme/bin/run", "1");
+        write(root, "var/opt/acme/conf", "1");
+    });
+    fs::remove_file(root.path().join("var/opt/acme")).expect("removes");
+    write(root.path(), "var/opt/acme/conf", "copied");
+    write(root.path(), "var/opt/acme/bin/more", "copied");
+    plain_step(root.path(), |root| {
+        assert_eq!(target(root, "var/opt/acme"), Path::new("/usr/lib/opt/acme"));
+        let read = |path: &str| fs::read_to_string(root.join("usr/lib/opt/acme").join(path));
+        assert_eq!(read("bin/run").expect("reads"), "1");
+        assert_eq!(read("bin/more").expect("reads"), "copied");
+        assert_eq!(read("conf").expect("reads"), "copied");
+    });
+}
+
+#[test]
+fn at_the_end_what_the_base_has_stays_and_all_else_moves() {
+    let root = image();
+    write(root.path(), "var/opt/of-base/run", "1");
+    let (base, _) = base_like(root.path());
+    plain_step(root.path(), |root| {
+        write(root, "var/opt/acme/bin/run", "1");
+        write(root, "var/opt/acme/log/first", "1");
+    });
+    write(root.path(), "var/opt/copied/run", "1");
+    write(root.path(), "var/usrlocal/bin/tool", "1");
+    let settled = end(root.path(), base.path(), &Settings::default());
+    assert!(root.path().join("var/opt/of-base/run").exists());
+    for path in ["opt/acme/bin/run", "opt/copied/run", "usrlocal/bin/tool"] {
+        assert!(root.path().join("usr/lib").join(path).exists(), "{path}");
+    }
+    assert!(root.path().join("var/lib/opt/acme/log/first").exists());
+    assert_eq!(
+        own_lines(root.path()),
+        [
+            "L+ /var/opt/acme - - - - /usr/lib/opt/acme",
+            "L+ /var/opt/copied - - - - /usr/lib/opt/copied",
+            "L+ /var/usrlocal/bin/tool - - - - /usr/lib/usrlocal/bin/tool",
+        ]
+    );
+    assert!(settled.is_changed());
+    let again = end(root.path(), base.path(), &Settings::default());
+    assert!(!again.is_changed(), "{again:?}");
 }
 
 #[test]
@@ -306,7 +393,7 @@ fn what_is_written_at_run_time_goes_to_var() {
         read_only: vec!["/opt/acme/data".into()],
         ..Settings::default()
     };
-    let settled = step(root.path(), &settings, |root| {
+    let settled = build(root.path(), &settings, |root| {
         for path in [
             "log/first",
             "data/static",
@@ -350,11 +437,15 @@ fn what_is_written_at_run_time_goes_to_var() {
 #[test]
 fn a_directory_that_a_later_step_gives_to_an_account_goes_to_var() {
     let root = image();
+    let (base, _) = base_like(root.path());
     plain_step(root.path(), |root| write(root, "var/opt/acme/store/x", "1"));
     assert!(!root.path().join("usr/lib/opt/acme/store").is_symlink());
     plain_step(root.path(), |root| {
         chown(root.join("usr/lib/opt/acme/store"), Some(901), None).expect("an owner");
     });
+    // Until the end, later RUNs find a directory.
+    assert!(!root.path().join("usr/lib/opt/acme/store").is_symlink());
+    end(root.path(), base.path(), &Settings::default());
     assert_eq!(
         target(root.path(), "usr/lib/opt/acme/store"),
         Path::new("/var/lib/opt/acme/store")
@@ -388,7 +479,7 @@ fn software_that_belongs_to_an_account_as_a_whole_is_told() {
 fn in_a_real_directory_only_what_is_written_at_run_time_moves() {
     let root = image();
     fs::remove_file(root.path().join("opt")).expect("removes");
-    plain_step(root.path(), |root| {
+    build(root.path(), &Settings::default(), |root| {
         write(root, "opt/acme/run", "1");
         write(root, "opt/acme/log/first", "1");
     });
@@ -430,8 +521,8 @@ fn mounts_and_what_is_above_them_stay() {
     write(root.path(), "var/opt/acme/cache/x", "1");
     let rootfs = Rootfs::open(root.path()).expect("opens");
     let mounts = Mounts::parse(b"1 1 0:1 / /var/opt/acme/cache rw - x x rw", b"/");
-    let place = Place::with_mounts(&rootfs, mounts);
-    settle_in(&place, &rootfs, None, &Settings::default(), &mut |_| ()).expect("settles");
+    rootfs.assume_mounts(mounts);
+    settle_alone(&Opt, &rootfs, None, &Settings::default());
     assert!(root.path().join("var/opt/acme/cache/x").exists());
     assert_eq!(
         target(root.path(), "var/opt/acme/run"),
@@ -439,11 +530,10 @@ fn mounts_and_what_is_above_them_stay() {
     );
 
     let mounts = Mounts::parse(b"1 1 0:1 / /usr/lib/opt/other/x rw - x x rw", b"/");
-    let place = Place::with_mounts(&rootfs, mounts);
+    rootfs.assume_mounts(mounts);
     write(root.path(), "var/opt/other/x", "1");
-    let settled = settle_in(&place, &rootfs, None, &Settings::default(), &mut |_| ());
+    let kept = settle_alone(&Opt, &rootfs, None, &Settings::default()).kept;
     assert!(root.path().join("var/opt/other/x").exists());
-    let kept = settled.expect("settles").kept;
     assert!(
         kept.iter().any(|kept| kept.path == "/var/opt/other"),
         "{kept:?}"
@@ -471,7 +561,7 @@ fn a_file_in_the_way_of_a_directory_with_content_stops_the_step() {
     write(root.path(), "usr/lib/opt/acme/lib/precious", "1");
     write(root.path(), "var/opt/acme/lib", "2");
     let rootfs = Rootfs::open(root.path()).expect("opens");
-    let outcome = settle(&rootfs, None, &Settings::default(), &mut |_| ());
+    let outcome = commit::settle(&[&Opt], &rootfs, None, &Settings::default(), &mut |_| ());
     assert!(
         outcome
             .expect_err("stops")
@@ -513,10 +603,10 @@ fn a_commit_killed_between_any_two_actions_ends_alike() {
         let root = busy_root();
         let rootfs = Rootfs::open(root.path()).expect("opens");
         let place = Place::of(&rootfs);
-        let seen = observe::observe(&place, &rootfs, None)
+        let seen = observe::observe(&place, &rootfs, None, &Settings::default())
             .expect("observes")
             .expect("all of it");
-        let plan = plan::plan(&seen, &Settings::default());
+        let plan = plan::plan(&seen, &Settings::default(), Phase::ByHand);
         let actions = plan.actions.iter().take(done);
         for action in actions {
             apply::perform(&place, action, &mut Settled::default(), &mut |_| ()).expect("works");
@@ -586,7 +676,7 @@ proptest! {
     ) {
         let root = image();
         let mut made = Vec::new();
-        plain_step(root.path(), |root| {
+        build(root.path(), &Settings::default(), |root| {
             for (number, (is_opt, names)) in paths.iter().enumerate() {
                 let top = Path::new(if *is_opt { "var/opt" } else { "var/usrlocal" });
                 let path = names.iter().fold(top.to_owned(), |path, name| path.join(name));

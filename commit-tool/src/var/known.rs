@@ -128,9 +128,6 @@ impl Database {
 /// apt's package lists.
 pub(super) const APT_LISTS: &str = "var/lib/apt/lists";
 
-/// Where dpkg says what is installed.
-pub(super) const DPKG_STATUS: [&str; 2] = ["usr/lib/sysimage/dpkg/status", "var/lib/dpkg/status"];
-
 /// What other parts of the commit settle: where /opt and /usr/local are, and /var/tmp.
 const OTHERS: [&str; 3] = ["var/opt", "var/usrlocal", "var/tmp"];
 

@@ -2,15 +2,14 @@
 //! as boot makes it, and after it what the command did not change of that is taken away. What it
 //! added is declared: directories and links as lines of tmpfiles.d, files in /usr/share/factory.
 
-use std::{ffi::OsString, path::Path};
+use std::path::Path;
 
 use osderive_lints::MAX_LISTED_ENTRIES;
 
 use crate::{
+    domain::{self, Domain, Work},
     error::Result,
     place::Place,
-    rootfs::Rootfs,
-    settings::Settings,
     settled::{Settled, Tell},
 };
 
@@ -20,6 +19,7 @@ mod known;
 mod observe;
 mod plan;
 mod prelude;
+mod unmade;
 pub(crate) use boot::pattern_of;
 use plan::Plan;
 pub(crate) use prelude::{Left, Prelude};
@@ -33,57 +33,46 @@ fn is_open(place: &Place<'_>) -> bool {
         .is_ok_and(|found| found.is_some_and(|meta| meta.is_open_directory()))
 }
 
-fn plan(
-    place: &Place<'_>,
-    rootfs: &Rootfs,
-    left: Option<&Left<'_>>,
-    settings: &Settings,
-) -> Result<Plan> {
-    if !is_open(place) {
-        return Ok(Plan::default());
+/// The domain: declares what is new below /var and takes it away there; by hand all that is there. After a step what
+/// later RUNs may need stays in its place until the end: logs, package lists and what else is known to go.
+pub(crate) struct Var;
+
+impl Domain for Var {
+    fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
+        // Where /var was no plain directory before, nothing in it is new.
+        let was_open = work.before.is_none() || work.left.is_some();
+        let seen = if was_open && is_open(work.place) {
+            observe::observe(work)?
+        } else {
+            None
+        };
+        let plan = seen.map(|seen| plan::plan(&seen, work.settings));
+        Ok(Box::new(plan.unwrap_or_default()))
     }
-    let seen = observe::observe(place, rootfs, left, settings.package_lists)?;
-    let plan = |seen| plan::plan(seen, settings);
-    Ok(seen.as_ref().map(plan).unwrap_or_default())
 }
 
-/// What would be done about all that is below /var.
-pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
-    let Plan {
-        actions, findings, ..
-    } = plan(&Place::of(rootfs), rootfs, None, settings)?;
-    Ok(Settled {
-        changed: actions.iter().map(plan::Action::as_changed_file).collect(),
-        findings,
-        ..Settled::default()
-    })
-}
+impl domain::Plan for Plan {
+    fn preview(self: Box<Self>) -> Settled {
+        Settled {
+            changed: (self.actions.iter())
+                .map(plan::Action::as_changed_file)
+                .collect(),
+            findings: self.findings,
+            ..Settled::default()
+        }
+    }
 
-/// Declares what a step's command left below /var and takes it away there; without a state of
-/// before, all that is there.
-pub(crate) fn settle(
-    rootfs: &Rootfs,
-    left: Option<&Left<'_>>,
-    settings: &Settings,
-    tell: Tell<'_>,
-) -> Result<Settled> {
-    let place = Place::of(rootfs);
-    let plan = plan(&place, rootfs, left, settings)?;
-    let mut settled = Settled {
-        summaries: plan.summaries(),
-        ..Settled::default()
-    };
-    apply::apply(&place, &plan.actions, &mut settled, tell)?;
-    settled.changed.truncate(MAX_LISTED_ENTRIES);
-    settled.findings = plan.findings;
-    Ok(settled)
-}
-
-/// Whether apt has its directory for package lists, and nothing to install from in it.
-pub(crate) fn lacks_package_lists(rootfs: &Rootfs) -> bool {
-    let names = Place::of(rootfs).names(Path::new(known::APT_LISTS));
-    let is_list = |name: &OsString| name.to_string_lossy().contains("_Packages");
-    names.is_some_and(|names| !names.iter().any(is_list))
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
+        let mut settled = Settled {
+            summaries: self.summaries(),
+            is_quietly_changed: !self.actions.is_empty(),
+            ..Settled::default()
+        };
+        apply::apply(work.place, &self.actions, &mut settled, tell)?;
+        settled.changed.truncate(MAX_LISTED_ENTRIES);
+        settled.findings = self.findings;
+        Ok(settled)
+    }
 }
 
 #[cfg(test)]

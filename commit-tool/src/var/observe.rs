@@ -15,15 +15,15 @@ use rustix::{fs::FileType, io::Errno};
 use super::{
     VAR,
     boot::{Boot, copy_source, factory_of, link_target, mode_of},
-    known::{APT_LISTS, CACHE, DATABASES, Database, is_of_others, leftover_reason},
-    prelude::Left,
+    known::{CACHE, DATABASES, Database, is_of_others, leftover_reason},
+    unmade::{self, Unmade},
 };
 use crate::{
+    base::Base,
+    domain::{Phase, Work},
     error::Result,
     handle::Look,
     place::{Entries, Meta, Place, Told as _, moved},
-    rootfs::Rootfs,
-    settings::PackageLists,
     snippets::{Folder, TMPFILES_D, is_own},
 };
 
@@ -57,15 +57,21 @@ pub(super) struct Entry {
 }
 
 /// What the first stage saw.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Observed {
     pub(super) entries: BTreeMap<PathBuf, Entry>,
     /// The owners of all directories.
     pub(super) owners: BTreeMap<PathBuf, u32>,
     /// Mounts and all above them.
     pub(super) fixed: BTreeSet<PathBuf>,
-    /// What was there before the command and is not any more.
+    /// What was made before the command and is not there any more.
     pub(super) gone: BTreeSet<PathBuf>,
+    /// What of it is not wanted any more.
+    pub(super) retracted: BTreeSet<PathBuf>,
+    /// What earlier RUNs took away.
+    pub(super) unmade: Unmade,
+    /// All that is there.
+    pub(super) there: BTreeSet<PathBuf>,
     pub(super) boot: Boot,
     /// The `.conf` files of tmpfiles.d.
     pub(super) folder: Folder,
@@ -75,8 +81,9 @@ pub(super) struct Observed {
     pub(super) factory: Entries,
     /// The databases that the step changed.
     pub(super) databases: Vec<Found>,
-    /// Whether there is no state of before.
-    pub(super) by_hand: bool,
+    /// What steps moved with the databases of package managers, at the end of a build: by where it is in the image.
+    pub(super) carried: Entries,
+    pub(super) phase: Phase,
 }
 
 /// A database of a package manager in /var that the step changed.
@@ -87,13 +94,9 @@ pub(super) struct Found {
     pub(super) is_blocked: bool,
 }
 
-/// Looks at what a command left; none when it left nothing of its own.
-pub(super) fn observe(
-    place: &Place<'_>,
-    rootfs: &Rootfs,
-    left: Option<&Left<'_>>,
-    lists: Option<PackageLists>,
-) -> Result<Option<Observed>> {
+/// Looks at what is new below /var; none when that is nothing.
+pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
+    let (place, left) = (work.place, work.left);
     let now = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
     let is_lower = |path: &Path, meta: &Meta| {
         let lower = left.and_then(|left| left.lower.get(path));
@@ -102,33 +105,30 @@ pub(super) fn observe(
             meta.is_same(lower) || both_directories
         }) && !left.is_some_and(|left| left.is_settled(path))
     };
-    let is_list = |path: &Path, meta: &Meta| {
-        path.starts_with(APT_LISTS) && meta.look.kind != EntryKind::Directory
-    };
-    // Lists that a step fetched and did not use are for a later one.
-    let keeps_unused = left.is_some_and(|left| !left.has_installed);
-    let is_left = |path: &Path, meta: &Meta| match lists {
-        Some(lists) if is_list(path, meta) => lists == PackageLists::Keep,
-        _ => is_lower(path, meta) || keeps_unused && is_list(path, meta),
-    };
     let is_new = |(path, meta): &(&PathBuf, &Meta)| {
         let is_ours = *path != Path::new(VAR) && !is_of_others(path) && !meta.is_mount;
-        is_ours && !is_left(path, meta)
+        is_ours && !is_lower(path, meta)
     };
     let new: Vec<_> = now.iter().filter(is_new).collect();
-    let gone = left.map(|left| left.gone.clone()).unwrap_or_default();
-    if new.is_empty() && gone.is_empty() {
+    let is_step = work.phase == Phase::Step;
+    if is_step && new.is_empty() && left.is_some_and(|left| left.gone.is_empty()) {
         return Ok(None);
     }
     let mut observed = Observed {
+        phase: work.phase,
         owners: owners(&now),
         fixed: fixed(&now),
-        gone,
-        boot: Boot::read(rootfs),
-        folder: Folder::read(rootfs, TMPFILES_D.directory)?,
+        gone: left.map(|left| left.gone.clone()).unwrap_or_default(),
+        retracted: left.map(|left| left.retracted.clone()).unwrap_or_default(),
+        unmade: unmade::read(place),
+        boot: Boot::read(work.rootfs),
+        folder: Folder::read(work.rootfs, TMPFILES_D.directory)?,
         factory: factory(place)?,
-        by_hand: left.is_none(),
-        ..Observed::default()
+        entries: BTreeMap::new(),
+        there: BTreeSet::new(),
+        carried: Entries::new(),
+        own: Vec::new(),
+        databases: Vec::new(),
     };
     observed.own = own_lines(&observed.folder);
     for (path, meta) in new {
@@ -137,6 +137,10 @@ pub(super) fn observe(
     }
     observed.find_databases(place, &now)?;
     observed.leave_caches();
+    observed.there = now.into_keys().collect();
+    if let Some(base) = work.base {
+        observed.carried = carried(place, base)?;
+    }
     Ok(Some(observed))
 }
 
@@ -156,18 +160,38 @@ fn fixed(now: &Entries) -> BTreeSet<PathBuf> {
         .collect()
 }
 
+/// What is known to go of the databases that the base does not have where steps moved them.
+fn carried(place: &Place<'_>, base: &Base) -> Result<Entries> {
+    let mut carried = Entries::new();
+    for database in DATABASES {
+        let home = Path::new(database.home);
+        if !matches!(base.place().meta(home), Ok(None)) {
+            continue;
+        }
+        let entries = reachable(place, home)?.into_iter();
+        carried.extend(entries.filter(|(path, meta)| {
+            let path = moved(path, home, Path::new(database.path));
+            meta.look.kind != EntryKind::Directory && leftover_reason(&path).is_some()
+        }));
+    }
+    Ok(carried)
+}
+
 fn factory(place: &Place<'_>) -> Result<Entries> {
-    let top = factory_of(Path::new(VAR));
-    let copies = match place.walk(&top) {
-        // Behind a link or a mount: not ours to change, and nothing can be moved there.
-        Err(Errno::XDEV | Errno::LOOP | Errno::NOTDIR) => Ok(Entries::new()),
-        walked => walked,
-    };
-    let copies = copies.told("look at", &top)?;
+    let copies = reachable(place, &factory_of(Path::new(VAR)))?;
     Ok(copies
         .into_iter()
         .map(|(path, meta)| (moved(&path, Path::new(FACTORY), Path::new("")), meta))
         .collect())
+}
+
+/// What is at and below a path. Behind a link or a mount nothing is: it is not ours to change, and nothing can be
+/// moved there.
+fn reachable(place: &Place<'_>, top: &Path) -> Result<Entries> {
+    match place.walk(top) {
+        Err(Errno::XDEV | Errno::LOOP | Errno::NOTDIR) => Ok(Entries::new()),
+        walked => walked.told("look at", top),
+    }
 }
 
 fn own_lines(folder: &Folder) -> Vec<(Vec<u8>, Line)> {

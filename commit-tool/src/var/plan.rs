@@ -17,12 +17,14 @@ use super::{
     boot::{factory_of, pattern_of, relative, single_path},
     known::{CACHE, LOG, is_shared, leftover_reason},
     observe::{Entry, Kind, Made, Observed},
+    unmade::{self, Unmade},
 };
 use crate::{
+    domain::Phase,
     files::{self, shown},
     handle::Look,
     settings::Settings,
-    snippets::TMPFILES_D,
+    snippets::{TMPFILES_D, UNFINISHED, is_own},
 };
 
 const NEEDED: &str = "/var is empty on a new machine";
@@ -113,7 +115,9 @@ enum Fate {
     Stays,
     /// It goes for this reason.
     Goes(&'static str),
-    /// It goes, and boot makes an empty file of a service's.
+    /// It goes at the end of the build; until then later RUNs find it.
+    Waits,
+    /// It goes at the end, and boot makes an empty file of a service's.
     EmptyLog,
     /// It is kept: declared, or moved to the factory.
     Kept,
@@ -133,6 +137,8 @@ pub(super) fn plan(seen: &Observed, settings: &Settings) -> Plan {
 struct Planner<'a> {
     seen: &'a Observed,
     settings: &'a Settings,
+    /// What is not wanted any more of what earlier RUNs declared, or waited for the end.
+    dropped: BTreeSet<PathBuf>,
     /// What stays, and all above it, besides what the observation says.
     fixed: BTreeSet<PathBuf>,
     /// What our own lines copy already.
@@ -167,6 +173,7 @@ impl<'a> Planner<'a> {
         Self {
             seen,
             settings,
+            dropped: dropped(seen, settings),
             fixed: stuck
                 .flat_map(|(path, _)| path.ancestors().map(Path::to_owned))
                 .collect(),
@@ -175,7 +182,7 @@ impl<'a> Planner<'a> {
                 .filter_map(|(_, line)| relative(&line.path))
                 .collect(),
             mixed: (seen.entries.iter())
-                .filter(|(_, entry)| seen.by_hand && entry.made == Made::No)
+                .filter(|(_, entry)| seen.phase == Phase::ByHand && entry.made == Made::No)
                 .filter_map(|(path, _)| Some(seen.boot.copy_above(path)?.0))
                 .collect(),
             holding: BTreeSet::new(),
@@ -220,19 +227,17 @@ impl<'a> Planner<'a> {
         {
             return Fate::Stays;
         }
-        if entry.kind != Kind::Directory
-            && let Some(reason) = leftover_reason(path)
-        {
-            return Fate::Goes(reason);
-        }
         let is_directory = entry.kind == Kind::Directory;
+        if !is_directory && let Some(reason) = leftover_reason(path) {
+            return self.at_the_end(reason);
+        }
         if entry.made == Made::No && self.settings.leaves_to_first_start(path, is_directory) {
-            return Fate::Goes(FIRST_START);
+            return self.at_the_end(FIRST_START);
         }
         if entry.kind == Kind::File && path.starts_with(LOG) {
             let is_made = self.seen.boot.line_of_others(path).is_some();
             return if is_made || entry.meta.look.uid == 0 {
-                Fate::Goes("a log of the build")
+                self.at_the_end("a log of the build")
             } else {
                 Fate::EmptyLog
             };
@@ -241,6 +246,15 @@ impl<'a> Planner<'a> {
             Made::ByOthers | Made::ByUs => Fate::Goes(MADE_AT_BOOT),
             Made::No if entry.kind == Kind::Socket => Fate::Goes("a socket, made by its service"),
             Made::No => Fate::Kept,
+        }
+    }
+
+    /// What is known to go may be needed by later RUNs, but for what a killed commit left.
+    fn at_the_end(&self, reason: &'static str) -> Fate {
+        if self.seen.phase == Phase::Step && reason != UNFINISHED {
+            Fate::Waits
+        } else {
+            Fate::Goes(reason)
         }
     }
 
@@ -261,11 +275,18 @@ impl<'a> Planner<'a> {
                     return;
                 }
                 self.remember_own(path);
-                self.has_emptied |= self.seen.by_hand && entry.made == Made::ByOthers;
+                let by_hand = self.seen.phase == Phase::ByHand;
+                self.has_emptied |= by_hand && entry.made == Made::ByOthers;
                 self.take_away(path, look, reason);
             }
+            Fate::Waits => {
+                if self.is_in_top(path) {
+                    self.move_to_factory(path, look);
+                }
+            }
             Fate::EmptyLog => {
-                if self.want(path, self.line(b'f', path, look, None)) {
+                let is_wanted = self.want(path, self.line(b'f', path, look, None));
+                if is_wanted && self.seen.phase != Phase::Step {
                     self.take_away(path, look, "a log of the build; boot makes it anew, empty");
                 }
             }
@@ -468,7 +489,8 @@ impl<'a> Planner<'a> {
             }
         }
         let gone = self.gone_from_factory();
-        let files = self.files(&owners);
+        let mut files = self.files(&owners);
+        files.extend(self.remember_unmade());
         let total = self.bytes.values().sum();
         let mut largest: Vec<_> = self.bytes.iter().collect();
         largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
@@ -550,13 +572,14 @@ impl<'a> Planner<'a> {
         let copies = self.seen.factory.range(top.to_owned()..);
         let copies = copies
             .take_while(|(path, _)| path.starts_with(top))
-            .filter(|(path, _)| !self.seen.gone.contains(*path))
+            .filter(|(path, _)| !self.dropped.contains(*path))
             .map(|(path, meta)| (path.clone(), meta.look));
         let mut tree: BTreeMap<PathBuf, Look> = copies.collect();
         let entries = self.seen.entries.range(top.to_owned()..);
         for (path, entry) in entries.take_while(|(path, _)| path.starts_with(top)) {
+            let fate = self.fate(path, entry);
             let is_copied = !matches!(entry.kind, Kind::Fifo | Kind::Socket | Kind::Node)
-                && (self.fate(path, entry) == Fate::Kept || path == top);
+                && (matches!(fate, Fate::Kept | Fate::Waits) || path == top);
             if is_copied {
                 tree.insert(path.clone(), entry.meta.look);
             }
@@ -564,19 +587,38 @@ impl<'a> Planner<'a> {
         tree
     }
 
-    /// Copies of ours whose originals the command took away.
+    /// Copies of ours that are not wanted any more, and what steps moved that was to go at the end.
     fn gone_from_factory(&self) -> Vec<Action> {
-        let gone = self.seen.gone.iter().rev();
-        gone.filter(|path| self.own_top(path).is_some())
-            .filter_map(|path| {
-                let copy = self.seen.factory.get(path)?;
-                Some(Action::Remove {
-                    path: factory_of(path),
-                    kind: copy.look.kind,
-                    reason: "the step took away what it is a copy of",
-                })
-            })
-            .collect()
+        let remove = |path: PathBuf, kind, reason| Action::Remove { path, kind, reason };
+        let dropped = self.dropped.iter().rev();
+        let copies = dropped.filter(|path| self.own_top(path).is_some());
+        let copies = copies.filter_map(|path| {
+            let copy = self.seen.factory.get(path)?;
+            let reason = "it is a copy of what is not wanted any more";
+            Some(remove(factory_of(path), copy.look.kind, reason))
+        });
+        let carried = self.seen.carried.iter().map(|(path, meta)| {
+            let reason = "left by the build's package manager";
+            remove(path.clone(), meta.look.kind, reason)
+        });
+        copies.chain(carried).collect()
+    }
+
+    /// What the next RUN is not to find again although boot makes it: what this one took away, or an earlier one.
+    fn remember_unmade(&self) -> Option<files::Action> {
+        let seen = self.seen;
+        let is_made_by_boot =
+            |path: &Path| match (seen.boot.lines.get(path), seen.boot.copy_above(path)) {
+                (Some(line), _) => !is_own(&line.file) || !seen.retracted.contains(path),
+                (None, Some((top, line))) => !is_own(&line.file) && !seen.gone.contains(top),
+                (None, None) => false,
+            };
+        let gone = seen.gone.iter().filter(|path| is_made_by_boot(path));
+        let is_back = |path: &Path| seen.there.contains(path) || self.wanted.contains_key(path);
+        let unmade = seen.unmade.iter().chain(gone);
+        let unmade = unmade.filter(|path| seen.phase == Phase::Step && !is_back(path));
+        let unmade: Unmade = unmade.cloned().collect();
+        (unmade != seen.unmade).then(|| unmade::remember(&unmade))
     }
 
     fn files(&self, owners: &[(PathBuf, Line)]) -> Vec<files::Action> {
@@ -614,7 +656,7 @@ impl<'a> Planner<'a> {
         let Some(path) = path.and_then(|path| relative(&path)) else {
             return false;
         };
-        if self.seen.gone.contains(&path) {
+        if self.dropped.contains(&path) {
             return !is_wanted;
         }
         let in_top = path.ancestors().find(|above| tops.contains(above));
@@ -626,6 +668,21 @@ impl<'a> Planner<'a> {
         !is_wanted
             && (is_copied_anyway || line.makes_something() && self.wanted.contains_key(&path))
     }
+}
+
+/// What is not wanted of what earlier RUNs declared: what the command took away, and at the end what later RUNs
+/// could have needed.
+fn dropped(seen: &Observed, settings: &Settings) -> BTreeSet<PathBuf> {
+    let mut dropped = seen.retracted.clone();
+    if seen.phase == Phase::End {
+        let copies = seen.factory.iter().filter(|(path, meta)| {
+            let is_directory = meta.look.kind == EntryKind::Directory;
+            !is_directory && leftover_reason(path).is_some()
+                || settings.leaves_to_first_start(path, is_directory)
+        });
+        dropped.extend(copies.map(|(path, _)| path.clone()));
+    }
+    dropped
 }
 
 /// Why what cannot be moved stays as it is.

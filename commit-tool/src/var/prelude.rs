@@ -11,18 +11,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
-use osderive_lints::{EntryKind, model::tmpfiles::Line, tree::destination};
+use osderive_lints::{EntryKind, model::tmpfiles::Line};
 use rustix::{
     io::Errno,
     process::{getegid, geteuid},
 };
 
 use crate::{
+    base::Base,
     error::Result,
     handle::Moment,
     place::{Entries, Handles, Meta, NewOwner, Place, Told as _, moved},
@@ -31,7 +30,7 @@ use crate::{
     var::{
         VAR,
         boot::{Boot, copy_source, link_target, mode_of},
-        known::DPKG_STATUS,
+        unmade::{self, Unmade},
     },
 };
 
@@ -40,9 +39,6 @@ const LONG_AGO: Moment = Moment {
     seconds: 1,
     nanoseconds: 0,
 };
-
-/// As many links as a path may lead over (`path_resolution(7)`).
-const MAX_LINKS: usize = 40;
 
 const DIRECTORY_MODE: u32 = 0o755;
 const SETGID: u32 = 0o2000;
@@ -55,35 +51,33 @@ const SET_ID: u32 = 0o6000;
 pub(crate) struct Prelude {
     /// What lower layers have.
     pub(super) lower: Entries,
-    /// What is the step's with all below, although lower layers have it: what COPY brought, and what stands where a
-    /// line of ours copies to, for boot copies into no directory that has something in it.
+    /// What is to be settled with all below, although lower layers have it: what stands where a line of ours copies
+    /// to, for boot copies into no directory that has something in it.
     settled: BTreeSet<PathBuf>,
     /// What was made, as it was then.
     pub(super) made: Entries,
-    /// What says which packages are installed.
-    packages: Vec<Option<Meta>>,
+    /// What lines of ours make.
+    declared: BTreeSet<PathBuf>,
 }
 
 impl Prelude {
     /// Makes /var; none when it is no plain directory that may be changed.
-    pub(crate) fn make(rootfs: &Rootfs, copied: &[PathBuf]) -> Result<Option<Self>> {
-        Self::make_in(&Place::of(rootfs), rootfs, copied)
+    pub(crate) fn make(rootfs: &Rootfs) -> Result<Option<Self>> {
+        Self::make_in(&Place::of(rootfs), rootfs)
     }
 
-    pub(super) fn make_in(
-        place: &Place<'_>,
-        rootfs: &Rootfs,
-        copied: &[PathBuf],
-    ) -> Result<Option<Self>> {
+    pub(super) fn make_in(place: &Place<'_>, rootfs: &Rootfs) -> Result<Option<Self>> {
         if !super::is_open(place) {
             return Ok(None);
         }
         let boot = Boot::read(rootfs);
         let mut lower = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
+        let unmade = unmade::read(place);
         let mut work = Work {
             place,
             handles: place.handles(),
             boot: &boot,
+            unmade: &unmade,
             lower: &lower,
             given_back: Vec::new(),
             owners: (lower
@@ -100,22 +94,30 @@ impl Prelude {
         for (path, line) in &boot.lines {
             let _ = work.make(path, line);
         }
+        for path in unmade.iter().rev() {
+            let _ = work.unmake(path);
+        }
         let given_back = std::mem::take(&mut work.given_back);
         let made = work.finish().told("look at", Path::new(VAR))?;
         for path in given_back {
             let meta = place.meta(&path).told("look at", &path)?;
             lower.extend(meta.map(|meta| (path, meta)));
         }
-        let own_copies = (boot.lines.iter())
-            .filter(|(_, line)| line.kind == b'C' && is_own(&line.file))
-            .map(|(path, _)| path.clone());
-        let copied = copied.iter().map(|path| resolved(place, path));
+        let own_lines = boot.lines.iter().filter(|(_, line)| is_own(&line.file));
+        let own_copies = own_lines.clone().filter(|(_, line)| line.kind == b'C');
+        let own_copies = own_copies.map(|(path, _)| path.clone());
         Ok(Some(Self {
             lower,
-            settled: own_copies.chain(copied).collect(),
+            settled: own_copies.collect(),
+            declared: own_lines.map(|(path, _)| path.clone()).collect(),
             made,
-            packages: packages(place),
         }))
+    }
+
+    /// The same with what the base image has in place of what lower layers have.
+    pub(crate) fn upon(self, image: &Place<'_>, base: &Base) -> Result<Self> {
+        let lower = base.entries(image, Path::new(VAR))?;
+        Ok(Self { lower, ..self })
     }
 
     /// What layers below have in /var.
@@ -152,13 +154,52 @@ impl Prelude {
 
     pub(super) fn take_away_in(&self, place: &Place<'_>) -> Result<Left<'_>> {
         let (gone, stuck) = self.take_away_of(place, self.made.keys())?;
+        let retracted = self.retracted(place, &gone)?;
         Ok(Left {
             lower: &self.lower,
             settled: &self.settled,
+            retracted,
             gone,
             stuck,
-            has_installed: packages(place) != self.packages,
         })
+    }
+
+    /// What the command took away because it is not wanted, of what is `gone`. Directories that many share may be
+    /// emptied to clean up: what went with all of its kin there is still wanted on a machine.
+    fn retracted(&self, place: &Place<'_>, gone: &BTreeSet<PathBuf>) -> Result<BTreeSet<PathBuf>> {
+        let mut retracted = BTreeSet::new();
+        for path in gone {
+            let above = path.parent().unwrap_or(Path::new(""));
+            let is_wanted = if gone.contains(above) {
+                !retracted.contains(above)
+            } else {
+                let is_of_many = is_top(path) && !self.declared.contains(path);
+                is_of_many || is_shared(above) && self.went_with_kin(place, path, gone)?
+            };
+            if !is_wanted {
+                retracted.insert(path.clone());
+            }
+        }
+        Ok(retracted)
+    }
+
+    /// Whether nothing is left of what stood beside an entry before the command, and something did.
+    fn went_with_kin(
+        &self,
+        place: &Place<'_>,
+        path: &Path,
+        gone: &BTreeSet<PathBuf>,
+    ) -> Result<bool> {
+        let directory = path.parent();
+        let is_kin = |other: &&PathBuf| other.parent() == directory && **other != path;
+        let made: Vec<&PathBuf> = self.made.keys().filter(is_kin).collect();
+        let lower: Vec<&PathBuf> = self.lower.keys().filter(is_kin).collect();
+        if made.is_empty() && lower.is_empty() || made.iter().any(|kin| !gone.contains(*kin)) {
+            return Ok(false);
+        }
+        let metas = place.metas(lower.iter().map(|kin| kin.as_path()));
+        let metas = metas.told("look at", Path::new(VAR))?;
+        Ok(metas.iter().all(Option::is_none))
     }
 
     /// Answers with those that were gone already and those that cannot go.
@@ -206,10 +247,10 @@ pub(crate) struct Left<'a> {
     settled: &'a BTreeSet<PathBuf>,
     /// What was made and the command took away.
     pub(super) gone: BTreeSet<PathBuf>,
+    /// What of it is not wanted any more.
+    pub(super) retracted: BTreeSet<PathBuf>,
     /// What was made, is as it was, and could not be taken away: directories with something in them.
     stuck: Vec<PathBuf>,
-    /// Whether the command installed or removed packages of dpkg.
-    pub(super) has_installed: bool,
 }
 
 impl Left<'_> {
@@ -219,33 +260,21 @@ impl Left<'_> {
     }
 }
 
-/// Where an absolute path leads in the image, relative to the root; links that lead on and on end anywhere.
-fn resolved(place: &Place<'_>, path: &Path) -> PathBuf {
-    let mut path = path.strip_prefix("/").unwrap_or(path).to_owned();
-    for _ in 0..MAX_LINKS {
-        let above: Vec<&Path> = path.ancestors().collect();
-        let mut links = above.iter().rev().skip(1).filter_map(|above| {
-            let target = place.link_target(above).ok()?;
-            Some((*above, target))
-        });
-        let Some((link, target)) = links.next() else {
-            break;
-        };
-        let to = destination(link.as_os_str().as_bytes(), &target);
-        path = moved(&path, link, Path::new(OsStr::from_bytes(&to)));
-    }
-    path
+/// Whether a path stands right in /var.
+fn is_top(path: &Path) -> bool {
+    path.parent() == Some(Path::new(VAR))
 }
 
-fn packages(place: &Place<'_>) -> Vec<Option<Meta>> {
-    let status = |path: &&str| place.meta(Path::new(path)).ok().flatten();
-    DPKG_STATUS.iter().map(status).collect()
+/// Whether many parties have their own in a directory, such as /var/lib.
+fn is_shared(path: &Path) -> bool {
+    path == Path::new(VAR) || is_top(path)
 }
 
 struct Work<'a> {
     place: &'a Place<'a>,
     handles: Handles<'a>,
     boot: &'a Boot,
+    unmade: &'a Unmade,
     lower: &'a Entries,
     /// Directories of lower layers that got the owner and mode of a line of ours.
     given_back: Vec<PathBuf>,
@@ -267,6 +296,9 @@ impl Work<'_> {
         let kind = line.kind;
         if !line.makes_directory() && !matches!(kind, b'L' | b'f' | b'F' | b'C') {
             return Err(Errno::NOTSUP);
+        }
+        if self.unmade.contains(path) {
+            return Ok(());
         }
         let owner = self.boot.names.owner_of(line).ok_or(Errno::NOENT)?;
         if self.owners.contains_key(path) {
@@ -296,6 +328,17 @@ impl Work<'_> {
             }
             _ => self.make_directory(path, mode_of(line, true), owner),
         }
+    }
+
+    /// Takes away again what came with a tree that a line copies.
+    fn unmake(&mut self, path: &Path) -> Result<(), Errno> {
+        if self.made.remove(path).is_some()
+            && let Some(meta) = self.place.meta(path)?
+        {
+            self.owners.remove(path);
+            self.place.remove(path, meta.look.kind)?;
+        }
+        Ok(())
     }
 
     /// Completes a directory of a lower layer that a line of ours is about. Of what others' lines are about, one

@@ -16,7 +16,17 @@ use osderive_lints::model::tmpfiles::{Line, Mode, Owner};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{mounts::Mounts, rootfs::Rootfs, settings::PackageLists, trees::tree};
+use crate::{
+    base::{Base, testing::base_like},
+    commit::{
+        Before,
+        testing::{settle_alone, upon},
+    },
+    mounts::Mounts,
+    rootfs::Rootfs,
+    settings::Settings,
+    trees::tree,
+};
 
 const PASSWD: &str = "root:x:0:0::/:/bin/sh\nweb:x:901:902::/:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nweb:x:902:\n";
@@ -55,7 +65,7 @@ fn root_with_own(snippet: &[u8]) -> tempfile::TempDir {
 
 fn prelude_in(root: &Path) -> (Rootfs, Prelude) {
     let rootfs = Rootfs::open(root).expect("opens");
-    let prelude = Prelude::make(&rootfs, &[])
+    let prelude = Prelude::make(&rootfs)
         .expect("works")
         .expect("/var is open");
     (rootfs, prelude)
@@ -254,7 +264,7 @@ fn nothing_is_made_in_a_mount_and_none_is_taken_away() {
     let rootfs = Rootfs::open(root.path()).expect("opens");
     let mounts = |path| Mounts::parse(format!("1 1 0:1 / {path} rw - x x rw").as_bytes(), b"/");
     let place = Place::with_mounts(&rootfs, mounts("/var/cache/apt"));
-    let prelude = Prelude::make_in(&place, &rootfs, &[])
+    let prelude = Prelude::make_in(&place, &rootfs)
         .expect("works")
         .expect("open");
     assert!(root.path().join("var/cache/man").exists());
@@ -272,11 +282,7 @@ fn a_mount_on_var_is_no_place_for_a_prelude() {
     let rootfs = Rootfs::open(root.path()).expect("opens");
     let mounts = Mounts::parse(b"1 1 0:1 / /var rw - x x rw", b"/");
     let place = Place::with_mounts(&rootfs, mounts);
-    assert!(
-        Prelude::make_in(&place, &rootfs, &[])
-            .expect("works")
-            .is_none()
-    );
+    assert!(Prelude::make_in(&place, &rootfs).expect("works").is_none());
     assert!(!root.path().join("var/lib").exists());
 }
 
@@ -305,77 +311,181 @@ fn copies_keep_hard_links_holes_modes_and_times() {
 }
 
 /// Runs a step as `step` does.
-fn step(root: &Path, settings: &Settings, command: &str) {
+fn step(root: &Path, command: &str) {
     let rootfs = Rootfs::open(root).expect("opens");
-    let prelude = Prelude::make(&rootfs, &settings.copied).expect("works");
-    let prelude = prelude.expect("/var is open");
+    let before = Before::of_step(&rootfs, None).expect("looks");
     let mut shell = Command::new("sh");
     let ended = shell.args(["-ec", command]).current_dir(root).status();
     assert!(ended.expect("runs").success(), "{command}");
-    let left = prelude.take_away(&rootfs).expect("takes away");
-    settle(&rootfs, Some(&left), settings, &mut |_| ()).expect("settles");
-    prelude.finish(&rootfs, &left).expect("finishes");
+    settle_alone(&Var, &rootfs, Some(&before), &Settings::default());
 }
 
-/// Runs steps, each with what it is told of package lists, on a root with dpkg's status.
-fn apt_steps(root: &Path, steps: &[(Option<PackageLists>, &str)]) {
-    for (package_lists, command) in steps {
-        let settings = Settings {
-            package_lists: *package_lists,
-            ..Settings::default()
-        };
-        step(root, &settings, command);
-    }
+/// Ends a build upon a base image; answers whether something changed.
+fn end(root: &Path, base: &Path) -> bool {
+    let rootfs = Rootfs::open(root).expect("opens");
+    let before = upon(&rootfs, Base::open(base).expect("opens"));
+    settle_alone(&Var, &rootfs, Some(&before), &Settings::default()).is_changed()
 }
 
-const UPDATE: &str = "mkdir -p var/lib/apt/lists/partial && echo 1 >var/lib/apt/lists/x_Packages";
-const INSTALL: &str = "mkdir -p usr/lib/sysimage/dpkg && echo 1 >>usr/lib/sysimage/dpkg/status";
-const BOTH: &str = "mkdir -p var/lib/apt/lists/partial usr/lib/sysimage/dpkg
-    echo 1 >var/lib/apt/lists/x_Packages
-    echo 1 >>usr/lib/sysimage/dpkg/status
-    echo 1 >>var/lib/apt/extended_states";
-
-#[test]
-fn package_lists_stay_or_go_as_the_step_is_told() {
-    use PackageLists::{Keep, Remove};
-    for (steps, stay) in [
-        (&[(None, UPDATE)][..], true),
-        (&[(None, BOTH)], false),
-        (&[(Some(Keep), BOTH)], true),
-        (&[(Some(Keep), UPDATE)], true),
-        (&[(Some(Remove), UPDATE)], false),
-        (&[(None, UPDATE), (None, INSTALL)], true),
-        (&[(None, UPDATE), (Some(Keep), INSTALL)], true),
-        (&[(None, UPDATE), (Some(Keep), BOTH)], true),
-        (&[(Some(Keep), BOTH), (Some(Keep), BOTH)], true),
-        (&[(Some(Keep), BOTH), (Some(Remove), INSTALL)], false),
-        (&[(Some(Keep), BOTH), (Some(Remove), "true")], false),
-    ] {
-        let root = root_with(b"d /var/lib/apt/lists/partial 0700\n");
-        apt_steps(root.path(), steps);
-        let is_there = root.path().join("var/lib/apt/lists/x_Packages").exists();
-        assert_eq!(is_there, stay, "{steps:?}");
-    }
+/// The lines of our files.
+fn own_lines(root: &Path) -> Vec<String> {
+    let folder = root.join("usr/lib/tmpfiles.d");
+    let names = fs::read_dir(folder).expect("lists");
+    let paths = names.map(|entry| entry.expect("an entry").path());
+    let own = paths.filter(|path| path.to_string_lossy().contains("00-osderive-"));
+    let mut lines: Vec<String> = own
+        .flat_map(|path| {
+            let text = fs::read_to_string(path).expect("reads");
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    lines.sort();
+    lines
 }
 
 #[test]
-fn what_is_beside_kept_package_lists_is_there_in_later_steps_and_on_the_machine() {
-    use PackageLists::{Keep, Remove};
-    for lines in ["", "d /var/lib/apt\n"] {
-        let root = root_with(lines.as_bytes());
-        let steps = [
-            (Some(Keep), BOTH),
-            (Some(Remove), "echo 2 >>var/lib/apt/extended_states"),
-        ];
-        apt_steps(root.path(), &steps);
-        let factory = root.path().join("usr/share/factory/var/lib/apt");
-        let copied: Vec<_> = tree(&factory).into_keys().skip(1).collect();
-        assert_eq!(copied, [Path::new("extended_states")], "{lines}");
-        assert!(!root.path().join("var/lib/apt/lists/x_Packages").exists());
+fn what_is_known_to_go_stays_for_later_runs_and_goes_at_the_end() {
+    let root = root_with(b"d /var/lib/apt/lists/partial 0700\n");
+    let path = |path: &str| root.path().join(path);
+    let (base, _) = base_like(root.path());
+    step(
+        root.path(),
+        "mkdir -p var/lib/apt/lists/partial var/log/app var/lib/rabbitmq/mnesia
+         echo 1 >var/lib/apt/lists/x_Packages
+         echo 1 >var/lib/apt/extended_states
+         echo 1 >var/log/build.log
+         echo 1 >var/log/app/app.log
+         chown -R 901:902 var/log/app
+         echo 1 >var/lib/rabbitmq/mnesia/db
+         echo 1 >var/lib/rabbitmq/conf",
+    );
+    step(
+        root.path(),
+        "cat var/lib/apt/lists/x_Packages var/log/build.log var/log/app/app.log
+         cat var/lib/rabbitmq/mnesia/db var/lib/rabbitmq/conf
+         echo 2 >>var/lib/apt/extended_states",
+    );
+    assert!(path("var/log/build.log").exists());
+    assert!(end(root.path(), base.path()));
+    assert_eq!(tree(&path("var")).len(), 1, "{:?}", tree(&path("var")));
+    let factory = path("usr/share/factory/var/lib");
+    assert!(!factory.join("rabbitmq/mnesia/db").exists());
+    assert!(factory.join("rabbitmq/conf").exists());
+    assert!(!factory.join("apt/lists/x_Packages").exists());
+    prelude_in(root.path());
+    let read = |file: &str| fs::read_to_string(path(file)).expect("a file");
+    assert_eq!(read("var/lib/apt/extended_states"), "1\n2\n");
+    assert_eq!(read("var/log/app/app.log"), "");
+    assert!(!path("var/log/build.log").exists());
+}
+
+#[test]
+fn emptying_what_many_share_is_no_wish_to_undo_what_earlier_runs_declared() {
+    for command in ["rm -rf var/*", "rm -rf var/lib/*", "rm -rf var/lib"] {
+        let root = root_with(b"d /var/lib/other\nd /var/log\n");
+        let path = |path: &str| root.path().join(path);
+        step(
+            root.path(),
+            "mkdir -p var/lib/app var/lib/empty && echo 1 >var/lib/app/conf",
+        );
+        let lines = own_lines(root.path());
+        step(root.path(), command);
+        assert_eq!(own_lines(root.path()), lines, "{command}");
+        assert!(path("usr/share/factory/var/lib/app/conf").exists());
+        // What a RUN removed does not come back for the next one.
+        step(
+            root.path(),
+            "test ! -e var/lib/app && test ! -e var/lib/other",
+        );
+        step(
+            root.path(),
+            "mkdir -p var/lib/mine && echo 2 >var/lib/mine/conf",
+        );
+        step(
+            root.path(),
+            "test -s var/lib/mine/conf && test ! -e var/lib/app",
+        );
+        let (base, _) = base_like(root.path());
+        end(root.path(), base.path());
+        assert!(!path("usr/lib/sysimage").join("osderive-unmade").exists());
         prelude_in(root.path());
-        let states = fs::read_to_string(root.path().join("var/lib/apt/extended_states"));
-        assert_eq!(states.expect("a file"), "1\n2\n", "{lines}");
+        for made in ["app/conf", "empty", "other", "mine/conf"] {
+            assert!(path("var/lib").join(made).exists(), "{command}: {made}");
+        }
     }
+}
+
+#[test]
+fn what_a_run_removes_beside_its_kin_is_not_wanted_any_more() {
+    let root = root_with(b"d /var/lib/other\n");
+    let path = |path: &str| root.path().join(path);
+    step(
+        root.path(),
+        "mkdir -p var/lib/app var/lib/empty var/lib/tree
+         echo 1 >var/lib/app/conf; echo 1 >var/lib/tree/a; echo 1 >var/lib/tree/b",
+    );
+    step(
+        root.path(),
+        "rm -r var/lib/app var/lib/empty var/lib/tree/a",
+    );
+    assert!(!path("usr/share/factory/var/lib/app/conf").exists());
+    assert!(!path("usr/share/factory/var/lib/tree/a").exists());
+    assert_eq!(own_lines(root.path()), ["C /var/lib/tree 0755 root root -"]);
+    assert!(!path("usr/lib/sysimage/osderive-unmade").exists());
+}
+
+#[test]
+fn what_a_run_removed_of_the_base_can_be_made_by_the_next_one() {
+    let root = root_with(b"d /var/lib/private 0700\nd /var/lib/other\nC /var/lib/app\n");
+    let path = |path: &str| root.path().join(path);
+    step(root.path(), "rm -r var/lib/private var/lib/app/db");
+    step(
+        root.path(),
+        "test ! -e var/lib/app/db && test -e var/lib/app/conf",
+    );
+    step(root.path(), "mkdir -m 0700 var/lib/private");
+    step(
+        root.path(),
+        "test -d var/lib/private && test ! -e var/lib/app/db",
+    );
+    assert!(!path("var/lib/private").exists());
+    prelude_in(root.path());
+    assert!(path("var/lib/private").exists());
+}
+
+#[test]
+fn at_the_end_what_copy_brought_is_kept_and_what_the_base_has_stays() {
+    let root = root_with(b"d /var/lib/declared\n");
+    let path = |path: &str| root.path().join(path);
+    let kept = |file: &str| fs::read_to_string(path("usr/share/factory/var").join(file)).ok();
+    let copy = |file: &str| {
+        fs::create_dir_all(path(file).parent().expect("a parent")).expect("directories");
+        fs::write(path(file), "copied").expect("a file");
+    };
+    copy("var/lib/base/x");
+    let (base, _) = base_like(root.path());
+    step(
+        root.path(),
+        "mkdir var/lib/made && echo 1 >var/lib/made/conf",
+    );
+    for file in ["var/lib/new/conf", "var/srv/www/index", "var/lib/made/more"] {
+        copy(file);
+    }
+    fs::create_dir(path("var/lib/made/empty")).expect("a directory");
+    step(
+        root.path(),
+        "test -s var/lib/made/conf && test -s var/lib/made/more",
+    );
+    assert!(path("var/lib/new/conf").exists());
+    assert!(end(root.path(), base.path()));
+    for file in ["lib/new/conf", "srv/www/index", "lib/made/more"] {
+        assert_eq!(kept(file).as_deref(), Some("copied"), "{file}");
+        assert!(!path("var").join(file).exists(), "{file}");
+    }
+    assert!(path("usr/share/factory/var/lib/made/empty").exists());
+    assert!(path("var/lib/base/x").exists());
+    assert!(!end(root.path(), base.path()));
 }
 
 /// A step made them; WORKDIR, and COPY for one of them, made the directories anew.
@@ -434,40 +544,4 @@ fn lines_of_others_leave_a_directory_of_a_lower_layer_as_it_is() {
     prelude_in(root.path());
     let way = fs::metadata(way).expect("a directory");
     assert_eq!((way.uid(), way.gid()), (0, 0));
-}
-
-#[test]
-fn what_copy_brought_is_kept_as_if_the_step_had_made_it() {
-    let root = root_with(b"");
-    let path = |path: &str| root.path().join(path);
-    let kept = |file: &str| fs::read_to_string(path("usr/share/factory/var").join(file)).ok();
-    let copy = |file: &str| {
-        fs::create_dir_all(path(file).parent().expect("a parent")).expect("directories");
-        fs::write(path(file), "copied").expect("a file");
-    };
-    symlink("var/srv", path("srv")).expect("a link");
-    for file in ["var/lib/base/x", "var/lib/new/conf", "var/srv/www/index"] {
-        copy(file);
-    }
-    let settings = Settings {
-        copied: vec!["/var/lib/new/".into(), "/srv/www/index".into()],
-        ..Settings::default()
-    };
-    step(root.path(), &settings, "true");
-    for file in ["lib/new/conf", "srv/www/index"] {
-        assert_eq!(kept(file).as_deref(), Some("copied"), "{file}");
-        assert!(!path("var").join(file).exists(), "{file}");
-    }
-    assert!(path("var/lib/base/x").exists());
-    // Boot copies into no directory that has something in it.
-    copy("var/lib/new/more");
-    fs::create_dir(path("var/lib/new/empty")).expect("a directory");
-    step(
-        root.path(),
-        &Settings::default(),
-        "test -s var/lib/new/conf",
-    );
-    assert_eq!(kept("lib/new/more").as_deref(), Some("copied"));
-    assert!(path("usr/share/factory/var/lib/new/empty").exists());
-    assert!(!path("var/lib/new").exists());
 }

@@ -26,10 +26,11 @@ mount -t tmpfs tmpfs "$ROOT/dev"
 mknod -m 666 "$ROOT/dev/null" c 1 3
 ln -s /proc/self/fd "$ROOT/dev/fd"
 ln -s /proc/self/fd/1 "$ROOT/dev/stdout"
-mkdir "$ROOT/dev/.osderive" "$ROOT/dev/.osderive-out"
+mkdir "$ROOT/dev/.osderive" "$ROOT/dev/.osderive-out" "$ROOT/dev/.osderive-base"
 touch "$ROOT/dev/.osderive/ostree-container"
 mount --bind "$TOOL" "$ROOT/dev/.osderive/ostree-container"
 mount --bind "$ROOT.out" "$ROOT/dev/.osderive-out"
+mount --bind "$ROOT.base" "$ROOT/dev/.osderive-base"
 sh -ec "$SETUP"
 cd "$ROOT"
 unset ROOT TOOL SETUP OLDPWD
@@ -85,6 +86,7 @@ impl Image {
             image.mkdir(path);
         }
         fs::create_dir(image.out()).expect("a directory");
+        fs::create_dir(image.root.with_extension("base")).expect("a directory");
         for link in ["bin", "sbin", "lib", "lib64"] {
             if Path::new("/usr").join(link).exists() {
                 symlink(format!("usr/{link}"), image.path(link)).expect("a link");
@@ -183,6 +185,19 @@ impl Image {
     /// Runs a step that is a shell script.
     pub(crate) fn sh(&self, script: &str) -> Run {
         self.step(&[], &["sh", "-c", script])
+    }
+
+    /// Ends the build, on a base image that has nothing.
+    pub(crate) fn end(&self, flags: &[&str]) -> Run {
+        let tool = [
+            "/dev/.osderive/ostree-container",
+            "commit",
+            "--base",
+            "/dev/.osderive-base",
+            "--report",
+            "/dev/.osderive-out",
+        ];
+        self.exec(&[&tool, flags].concat())
     }
 
     pub(crate) fn report(&self) -> StepReport {

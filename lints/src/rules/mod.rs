@@ -59,6 +59,7 @@ pub mod layout_api_directories;
 pub mod layout_composefs;
 pub mod layout_etc_link_usr_etc;
 pub mod layout_etc_twice;
+pub mod layout_link_replaced;
 pub mod layout_run_tmp_not_empty;
 pub mod layout_sysroot;
 pub mod layout_top_level_dropped;
@@ -237,6 +238,7 @@ pub const RULES: &[Rule] = &[
     layout_composefs::RULE,
     layout_etc_link_usr_etc::RULE,
     layout_etc_twice::RULE,
+    layout_link_replaced::RULE,
     layout_run_tmp_not_empty::RULE,
     layout_sysroot::RULE,
     layout_top_level_dropped::RULE,

@@ -1,10 +1,9 @@
-//! The first stage: what stands in the directories that a commit empties, and where mounts are.
+//! The first stage: what stands in the directories that are emptied, and where mounts are.
 //! It changes nothing, enters no mount, follows no link and looks nowhere else, so that its cost
 //! does not depend on the size of the image.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
 
 use osderive_lints::{EntryKind, escape_path};
 use rustix::{
@@ -15,12 +14,12 @@ use rustix::{
 
 use crate::{
     error::{Error, Result},
-    handle::{Descent, Look, look, open_below, open_child, sorted_names},
-    mounts::{MountNode, Mounts},
+    handle::{Descent, Look, Moment, look, open_below, open_child, sorted_names},
+    mounts::{MountNode, Mounts, either_says_mount},
     rootfs::Rootfs,
 };
 
-/// The directories that a commit empties, in path order.
+/// The directories that start empty on a machine, in path order. They are emptied at the end of a build.
 pub(crate) const AREAS: [Area; 5] = [
     Area {
         path: "run",
@@ -44,6 +43,27 @@ pub(crate) const AREAS: [Area; 5] = [
         reason: "temporary files of the build",
     },
 ];
+
+const PACKAGE_CACHE: &str = "a cache that the package manager makes again by itself";
+
+/// The package managers' own caches, in path order. They are emptied after each RUN: they are large, and
+/// each manager makes its own again.
+pub(crate) const PACKAGE_CACHES: [Area; 7] = [
+    package_cache("var/cache/apt"),
+    package_cache("var/cache/dnf"),
+    package_cache("var/cache/libdnf5"),
+    package_cache("var/cache/pacman/pkg"),
+    package_cache("var/cache/rpm-ostree"),
+    package_cache("var/cache/yum"),
+    package_cache("var/cache/zypp"),
+];
+
+const fn package_cache(path: &'static str) -> Area {
+    Area {
+        path,
+        reason: PACKAGE_CACHE,
+    }
+}
 
 /// A directory that is emptied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +89,8 @@ pub(crate) struct Entry {
     pub(crate) name: OsString,
     pub(crate) kind: EntryKind,
     pub(crate) bytes: u64,
+    /// When it was changed, as the kernel says.
+    pub(crate) changed: Moment,
     pub(crate) obstacle: Option<Obstacle>,
 }
 
@@ -96,8 +118,6 @@ pub(crate) struct Observation {
     /// Each directory stands right before all that is below it, siblings are sorted by name: this
     /// is path order, and backwards it has children before parents.
     entries: Vec<Entry>,
-    /// The areas that are plain directories.
-    pub(crate) open: Vec<Area>,
     pub(crate) blocked: Vec<Blocked>,
 }
 
@@ -121,19 +141,6 @@ impl Observation {
         std::iter::successors(Some(id), |&id| self.entry(id).parent)
     }
 
-    /// The path of an entry, relative to the root.
-    pub(crate) fn place(&self, id: EntryId) -> PathBuf {
-        let chain: Vec<EntryId> = self.ancestry(id).collect();
-        let names = chain
-            .iter()
-            .rev()
-            .map(|id| self.entry(*id).name.as_os_str());
-        [OsStr::new(self.entry(id).area.path)]
-            .into_iter()
-            .chain(names)
-            .collect()
-    }
-
     /// The absolute path of an entry as text.
     pub(crate) fn path(&self, id: EntryId) -> String {
         let chain: Vec<EntryId> = self.ancestry(id).collect();
@@ -155,15 +162,18 @@ impl EntryId {
     }
 }
 
-/// Looks at all areas of a root file system, given what the mount table says about it.
-pub(crate) fn observe(rootfs: &Rootfs, mounts: Option<Mounts>) -> Result<Observation> {
+/// Looks at areas of a root file system, given what the mount table says about it.
+pub(crate) fn observe(
+    rootfs: &Rootfs,
+    areas: &[Area],
+    mounts: Option<Mounts>,
+) -> Result<Observation> {
     let mut observer = Observer {
         mounts,
         seen: Observation::default(),
     };
-    for area in AREAS {
+    for &area in areas {
         if let Some((top, node)) = observer.open_area(rootfs.as_fd(), area)? {
-            observer.seen.open.push(area);
             observer.walk(area, top, node)?;
         }
     }
@@ -302,6 +312,7 @@ impl Observer {
             name,
             kind: found.kind,
             bytes: found.bytes,
+            changed: found.changed,
             obstacle,
         });
         Ok(names.map(|names| Frame {
@@ -321,15 +332,6 @@ impl Observer {
             .as_ref()
             .map(|mounts| node.is_some_and(|node| mounts.is_mount(node)));
         either_says_mount(found.is_mount, listed)
-    }
-}
-
-/// Whether the kernel's attribute or the mount table speaks of a mount point. When neither is
-/// there to ask, nothing may be touched.
-pub(crate) fn either_says_mount(attribute: Option<bool>, listed: Option<bool>) -> Result<bool> {
-    match (attribute, listed) {
-        (None, None) => Err(Error::MountsUnknown),
-        (attribute, listed) => Ok(attribute == Some(true) || listed == Some(true)),
     }
 }
 
@@ -412,7 +414,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         prepare(root.path());
         let rootfs = Rootfs::open(root.path()).expect("opens");
-        observe(&rootfs, Mounts::read(&rootfs)).expect("observes")
+        observe(&rootfs, &AREAS, Mounts::read(&rootfs)).expect("observes")
     }
 
     fn paths(seen: &Observation) -> Vec<String> {
@@ -457,7 +459,7 @@ mod tests {
     #[test]
     fn missing_areas_are_nothing_to_tell() {
         let seen = observed(|_| ());
-        assert_eq!((seen.len(), seen.blocked, seen.open), (0, vec![], vec![]));
+        assert_eq!((seen.len(), seen.blocked), (0, vec![]));
     }
 
     #[test]
@@ -495,25 +497,6 @@ mod tests {
     }
 
     #[test]
-    fn one_source_is_enough_to_see_a_mount_and_none_is_an_error() {
-        for (attribute, listed, is_mount) in [
-            (Some(true), Some(false), true),
-            (Some(false), Some(true), true),
-            (Some(true), None, true),
-            (None, Some(true), true),
-            (Some(false), None, false),
-            (None, Some(false), false),
-        ] {
-            let said = either_says_mount(attribute, listed).expect("known");
-            assert_eq!(said, is_mount, "{attribute:?} {listed:?}");
-        }
-        assert!(matches!(
-            either_says_mount(None, None),
-            Err(Error::MountsUnknown)
-        ));
-    }
-
-    #[test]
     fn a_mount_is_not_entered() {
         let root = tempfile::tempdir().expect("a directory");
         for path in ["var/cache/apt/archives/x.deb", "var/cache/apt/pkgcache.bin"] {
@@ -521,7 +504,7 @@ mod tests {
         }
         let table = b"1 1 0:1 / /var/cache/apt/archives rw - x x rw";
         let rootfs = Rootfs::open(root.path()).expect("opens");
-        let seen = observe(&rootfs, Some(Mounts::parse(table, b"/"))).expect("observes");
+        let seen = observe(&rootfs, &AREAS, Some(Mounts::parse(table, b"/"))).expect("observes");
         assert_eq!(
             paths(&seen),
             [

@@ -8,11 +8,13 @@ use rustix::{
     io::Errno,
 };
 
+use super::{
+    observe::{Area, EntryId, Observation, reopen},
+    plan::{Action, Plan, Stays},
+};
 use crate::{
     error::{Error, Result},
     handle::Descent,
-    observe::{Area, EntryId, Observation, reopen},
-    plan::{Action, Plan, Stays},
     rootfs::Rootfs,
 };
 
@@ -154,7 +156,13 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     use super::*;
-    use crate::{mounts::Mounts, observe::observe, plan::plan};
+    use crate::{
+        mounts::Mounts,
+        scratch::{
+            observe::{AREAS, observe},
+            plan::plan,
+        },
+    };
 
     fn rootfs_with(paths: &[&str]) -> (tempfile::TempDir, Rootfs) {
         let root = tempfile::tempdir().expect("a directory");
@@ -170,8 +178,8 @@ mod tests {
     #[test]
     fn a_directory_that_became_a_link_is_not_followed() {
         let (root, rootfs) = rootfs_with(&["tmp/d/victim", "etc/victim"]);
-        let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
-        let plan = plan(&seen, None);
+        let seen = observe(&rootfs, &AREAS, Mounts::read(&rootfs)).expect("observes");
+        let plan = plan(&seen);
         fs::rename(root.path().join("tmp/d"), root.path().join("tmp/e")).expect("moves");
         symlink("../etc", root.path().join("tmp/d")).expect("a link");
         let applied = apply(&rootfs, &seen, &plan).expect("applies");
@@ -183,9 +191,9 @@ mod tests {
     #[test]
     fn what_appears_meanwhile_asks_for_another_look() {
         let (root, rootfs) = rootfs_with(&["tmp/d/old"]);
-        let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
+        let seen = observe(&rootfs, &AREAS, Mounts::read(&rootfs)).expect("observes");
         fs::write(root.path().join("tmp/d/new"), "x").expect("a file");
-        let applied = apply(&rootfs, &seen, &plan(&seen, None)).expect("applies");
+        let applied = apply(&rootfs, &seen, &plan(&seen)).expect("applies");
         assert!(applied.changed);
         assert_eq!(applied.removed.len(), 1);
         assert!(root.path().join("tmp/d/new").exists());
@@ -194,9 +202,9 @@ mod tests {
     #[test]
     fn what_is_gone_already_is_no_error() {
         let (root, rootfs) = rootfs_with(&["tmp/d/e/f", "run/x"]);
-        let seen = observe(&rootfs, Mounts::read(&rootfs)).expect("observes");
+        let seen = observe(&rootfs, &AREAS, Mounts::read(&rootfs)).expect("observes");
         fs::remove_dir_all(root.path().join("tmp/d")).expect("removes");
-        let applied = apply(&rootfs, &seen, &plan(&seen, None)).expect("applies");
+        let applied = apply(&rootfs, &seen, &plan(&seen)).expect("applies");
         assert!(!applied.changed);
         assert_eq!(applied.removed.len(), 1);
     }

@@ -1,0 +1,72 @@
+//! What every part of a commit looks like: it plans from what it sees, and the plan is shown or done.
+//! A commit is the list of its domains, one after the other; each says itself what it does after a
+//! RUN and what waits for the end of the build.
+
+use crate::{
+    base::Base,
+    commit::Before,
+    error::Result,
+    metadata::Owned,
+    place::Place,
+    rootfs::Rootfs,
+    settings::Settings,
+    settled::{self, Settled, Tell},
+    var::Left,
+};
+
+/// When a commit happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// After the command of a RUN, in its layer. Later RUNs find what they would find without us.
+    Step,
+    /// After the last instruction, with the base image's root at hand where there is one.
+    End,
+    /// By hand: all at once, as its author asks for it, and nothing is known of before.
+    ByHand,
+}
+
+/// What the domains of one commit work on.
+pub(crate) struct Work<'a> {
+    pub(crate) rootfs: &'a Rootfs,
+    pub(crate) place: &'a Place<'a>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) phase: Phase,
+    /// What was there before: before the command, or in the base image.
+    pub(crate) before: Option<&'a Before>,
+    /// The base image, at the end of a build.
+    pub(crate) base: Option<&'a Base>,
+    /// What is left in /var of what was made or was there before.
+    pub(crate) left: Option<&'a Left<'a>>,
+    /// What in /etc belonged to accounts before any domain changed something there; none when nothing in /etc is new.
+    pub(crate) owned: Option<&'a Owned>,
+}
+
+/// A part of a commit.
+pub(crate) trait Domain {
+    /// Puts right what cannot be planned upon: a link that a command took away, what a killed commit left half done.
+    fn recover(&self, _work: &Work<'_>, _tell: Tell<'_>) -> Result<Settled> {
+        Ok(Settled::default())
+    }
+
+    /// What shall be done about it in this phase.
+    fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn Plan + 'a>>;
+}
+
+/// What shall be done.
+pub(crate) trait Plan {
+    /// What it would do.
+    fn preview(self: Box<Self>) -> Settled;
+
+    /// Does it.
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled>;
+}
+
+impl Plan for settled::Plan {
+    fn preview(self: Box<Self>) -> Settled {
+        (*self).preview()
+    }
+
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
+        (*self).apply(work.place, tell)
+    }
+}

@@ -1,0 +1,75 @@
+//! The end of a build: the finished root is committed once, compared with the base image, and then looked
+//! at as a machine would find it. What came of it are files for the build frontend.
+
+use std::{ffi::OsStr, path::Path};
+
+use cap_std::{ambient_authority, fs::Dir};
+use osderive_lints::{
+    CHECK_FILE, Gathered, Outcome, REPORT_FILE, STEPS_FILE, StepReport, StepReports,
+};
+use rustix::fd::AsFd as _;
+
+use crate::{
+    base::Base,
+    cli::CommitArgs,
+    commit::{Before, Listener, commit, empty_report},
+    error::Result,
+    handle::read_regular,
+    lint,
+    report::ReportDir,
+    rootfs::Rootfs,
+    summary::summary,
+};
+
+/// Commits the root file system of `args` upon its base and answers with the lines for stderr.
+pub(crate) fn finish(
+    args: &CommitArgs,
+    base: &Path,
+    listener: Option<Listener<'_>>,
+) -> Result<String> {
+    let rootfs = Rootfs::open(&args.rootfs)?;
+    rootfs.refuse_booted()?;
+    let report = args
+        .end
+        .report
+        .as_deref()
+        .map(ReportDir::open)
+        .transpose()?;
+    if let (Some(report), Some(steps)) = (&report, &args.end.step_reports) {
+        // Where they are too large together there is no such file, and the frontend reads them one by one.
+        let gathered = StepReports::to_json(gather(steps));
+        gathered.map_or(Ok(()), |json| report.write(STEPS_FILE, &json))?;
+    }
+    if args.end.detect && !rootfs.is_bootable() {
+        let outcome = empty_report(Outcome::NotBootable);
+        report.map_or(Ok(()), |report| report.write_json(REPORT_FILE, &outcome))?;
+        return Ok(String::new());
+    }
+    let before = Before::of_base(&rootfs, Base::open(base)?)?;
+    let committed = commit(&rootfs, Some(&before), &args.opt.settings(), listener)?;
+    if let Some(report) = report {
+        report.write_json(REPORT_FILE, &committed.report)?;
+        report.write_json(CHECK_FILE, &lint::of_own_root())?;
+    }
+    Ok(summary(&committed))
+}
+
+/// The reports of steps, each in a directory with its number.
+fn gather(steps: &Path) -> Vec<Gathered> {
+    let directories = (0..).map(|number: usize| steps.join(number.to_string()));
+    directories
+        .map_while(|path| Dir::open_ambient_dir(path, ambient_authority()).ok())
+        .map(|directory| match step_report(&directory) {
+            Ok(report) => Gathered::Report(report),
+            Err(reason) => Gathered::Unread(reason),
+        })
+        .collect()
+}
+
+fn step_report(directory: &Dir) -> Result<StepReport, String> {
+    let limit = osderive_lints::MAX_REPORT_BYTES as u64;
+    let json = read_regular(directory.as_fd(), OsStr::new(REPORT_FILE), limit);
+    let json = json.map_err(|error| format!("{REPORT_FILE}: {error}"))?;
+    let json = json.ok_or_else(|| format!("{REPORT_FILE} is no regular file"))?;
+    StepReport::from_json(&json).map_err(|error| error.to_string())
+}
