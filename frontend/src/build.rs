@@ -195,6 +195,7 @@ fn plan(
         let config = result.metadata.get(&config_key(platform));
         let decision =
             decide(options.bootable, config.map(Vec::as_slice), &lineage.base).map_err(broken)?;
+        let decision = decision.given(|| tool::missing(&definition, &lineage))?;
         if decision == Decision::LeaveAlone {
             continue;
         }
@@ -224,7 +225,7 @@ fn plan(
         beside.extend(splices.beside);
         plan.targets.extend(target(platform, &definition, &lineage));
         // A Dockerfile frontend that is osderive too has checked the image already.
-        if !splices.is_wrapped || options.dockerfile_frontend.is_none() {
+        if !splices.is_wrapped || !options.may_delegate_to_osderive() {
             let platform = platform.map(str::to_owned);
             let subject = Subject {
                 platform,

@@ -84,13 +84,13 @@ fn of_a_scan_only_what_the_image_does_not_have_is_made_anew() {
     assert_eq!(same, built);
     let mut exec = Exec::on(Some(scanner), &["scan"]);
     exec.inputs.push(same);
-    let scanned = scan.plain_exec(&exec);
-    scan.annotate(scanned, Message::default().int(1, 1));
+    let looked = scan.plain_exec(&exec);
+    scan.annotate(looked, Message::default().int(1, 1));
     let image = parse(&graph.finish(built));
-    let scan = parse(&scan.finish(scanned));
-    assert_eq!(marked(&scan), names(&[same, scanned]));
+    let scan = parse(&scan.finish(looked));
+    assert_eq!(marked(&scan), names(&[same, looked]));
     let after = scan.after([&image]).expect("a definition");
-    assert_eq!(marked(&after), names(&[scanned]));
+    assert_eq!(marked(&after), names(&[looked]));
     assert!(after.digests().eq(scan.digests()));
     let untouched = scan.after([]).expect("a definition");
     assert_eq!(untouched.to_bytes(), scan.to_bytes());
