@@ -10,6 +10,9 @@ use crate::options::Bootable;
 /// (`ostree-rs-ext` `container/store.rs`, `require_bootable`: it looks at the keys only).
 const BOOTABLE_LABELS: [&str; 2] = ["containers.bootc", "ostree.bootable"];
 
+/// What begins the name of a source that is an image in a folder (BuildKit `source/types/types.go`).
+const OCI_LAYOUT: &str = "oci-layout://";
+
 /// What happens to the RUNs of a final image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -19,6 +22,21 @@ pub(crate) enum Decision {
     Commit,
     /// Each is committed if the rootfs turns out to be a bootable one.
     Detect,
+}
+
+impl Decision {
+    /// What happens where something may be `missing` that a commit needs. An image that is known to be bootable
+    /// cannot be built then; any other passes as it is.
+    ///
+    /// # Errors
+    /// What is missing for an image that is to be committed.
+    pub(crate) fn given<E>(self, missing: impl FnOnce() -> Option<E>) -> Result<Self, E> {
+        match (self, missing) {
+            (Self::LeaveAlone, _) => Ok(self),
+            (Self::Commit, missing) => missing().map_or(Ok(self), Err),
+            (Self::Detect, missing) => Ok(missing().map_or(self, |_| Self::LeaveAlone)),
+        }
+    }
 }
 
 /// Decides from the user's option, the image's config and what the image is built on.
@@ -44,6 +62,7 @@ pub(crate) fn decide(
     }
     Ok(match base {
         Base::Image { .. } => Decision::LeaveAlone,
+        Base::Other { identifier } if identifier.starts_with(OCI_LAYOUT) => Decision::LeaveAlone,
         _ => Decision::Detect,
     })
 }
@@ -103,9 +122,35 @@ mod tests {
     }
 
     #[test]
+    fn an_image_in_a_folder_is_an_image() {
+        let base = Base::Other {
+            identifier: "oci-layout://osderive/base@sha256:0".to_owned(),
+        };
+        let decision = |config| decide(Bootable::Auto, Some(config), &base).unwrap();
+        assert_eq!(decision(PLAIN), Decision::LeaveAlone);
+        assert_eq!(decision(BOOTC), Decision::Commit);
+    }
+
+    #[test]
     fn without_a_base_image_the_rootfs_decides() {
-        let decision = decide(Bootable::Auto, Some(PLAIN), &Base::Scratch).unwrap();
-        assert_eq!(decision, Decision::Detect);
+        let folder = Base::Other {
+            identifier: "local://root".to_owned(),
+        };
+        for base in [Base::Scratch, folder] {
+            let decision = decide(Bootable::Auto, Some(PLAIN), &base).unwrap();
+            assert_eq!(decision, Decision::Detect);
+        }
+    }
+
+    #[test]
+    fn without_a_tool_only_what_is_known_to_be_bootable_fails() {
+        let missing = |decision: Decision| decision.given(|| Some("no tool"));
+        assert_eq!(missing(Decision::LeaveAlone), Ok(Decision::LeaveAlone));
+        assert_eq!(missing(Decision::Detect), Ok(Decision::LeaveAlone));
+        assert_eq!(missing(Decision::Commit), Err("no tool"));
+        for decision in [Decision::LeaveAlone, Decision::Detect, Decision::Commit] {
+            assert_eq!(decision.given(|| None::<&str>), Ok(decision));
+        }
     }
 
     #[test]

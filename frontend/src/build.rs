@@ -195,6 +195,7 @@ fn plan(
         let config = result.metadata.get(&config_key(platform));
         let decision =
             decide(options.bootable, config.map(Vec::as_slice), &lineage.base).map_err(broken)?;
+        let decision = decision.given(|| tool::missing(&definition, &lineage))?;
         if decision == Decision::LeaveAlone {
             continue;
         }
@@ -224,7 +225,7 @@ fn plan(
         beside.extend(splices.beside);
         plan.targets.extend(target(platform, &definition, &lineage));
         // A Dockerfile frontend that is osderive too has checked the image already.
-        if !splices.is_wrapped || options.dockerfile_frontend.is_none() {
+        if !splices.is_wrapped || !options.may_delegate_to_osderive() {
             let platform = platform.map(str::to_owned);
             let subject = Subject {
                 platform,
@@ -346,7 +347,7 @@ async fn solve_spliced(
     // Not before: an engine that is asked for a step's report beside the step may not tell that it was cached.
     let mut checks = Checks::default();
     let begun = begin_checks(&checker, &mut checks, &images, plan, &pending)?;
-    solver.solve_attestations(result).await?;
+    solver.solve_attestations(result, &images).await?;
     let mut reported: BTreeMap<usize, Reported> = BTreeMap::new();
     for (place, image) in images.iter().filter(|(place, _)| !begun.contains(place)) {
         let pending = pending.remove(place).unwrap_or_default();
@@ -509,14 +510,21 @@ impl Solver<'_> {
         Ok(definitions)
     }
 
-    /// Those of the attestations, which nobody has to wait for.
-    async fn solve_attestations(&self, result: &mut SolveResult) -> Result<(), BuildError> {
+    /// Those of the attestations, which nobody has to wait for, after those of the `images`.
+    async fn solve_attestations(
+        &self,
+        result: &mut SolveResult,
+        images: &BTreeMap<usize, Definition>,
+    ) -> Result<(), BuildError> {
         let attestations = result.attestations.values_mut();
         let attested = attestations
             .flat_map(|platform| &mut platform.attestation)
             .filter_map(|attestation| attestation.r#ref.as_mut());
         let refs: Vec<&mut Ref> = attested.collect();
-        let scans = self.rewrite(&refs, |_| false)?;
+        let mut scans = self.rewrite(&refs, |_| false)?;
+        for scan in scans.values_mut() {
+            *scan = scan.after(images.values()).map_err(broken)?;
+        }
         self.solve(refs, &scans, Evaluate::Later).await
     }
 

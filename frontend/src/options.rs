@@ -11,6 +11,8 @@ use thiserror::Error;
 const ENV_PREFIX: &str = "BUILDKIT_FRONTEND_OPT_";
 /// The option that holds the whole value of the syntax line.
 const CMDLINE: &str = "cmdline";
+/// The option that names the frontend image that is started: ours.
+const SOURCE: &str = "source";
 /// The option that makes a request a question (BuildKit `frontend/dockerui/requests.go`).
 const QUESTION: &str = "requestid";
 /// Keeps the Dockerfile frontend's own checks from warning (BuildKit `frontend/dockerui/config.go`).
@@ -183,10 +185,21 @@ impl Options {
                 (setting.set)(&mut options, setting.build_arg, &value)?;
             }
         }
-        // Without it the builtin frontend would read the syntax line again and start us again.
-        engine.insert(CMDLINE.to_owned(), cmdline);
+        // What started us is no argument of the build that we delegate, and must not be in its provenance. But
+        // the Dockerfile frontend must know that the syntax line was followed, or it would start us again.
+        engine.remove(SOURCE);
+        if let Some(cmdline) = engine.get_mut(CMDLINE) {
+            cmdline.clear();
+        }
         options.delegated = engine;
         Ok(options)
+    }
+
+    /// Whether the frontend that we delegate to may be another osderive, which has done all that we would. One
+    /// that the user names may be; and without a command line, when we were started as an image and not by a syntax
+    /// line, the Dockerfile frontend follows that line (BuildKit `frontend/dockerfile/builder/build.go`, `Build`).
+    pub(crate) fn may_delegate_to_osderive(&self) -> bool {
+        self.dockerfile_frontend.is_some() || !self.delegated.contains_key(CMDLINE)
     }
 
     /// The question about the Dockerfile that this is instead of a build (`--check`, `--call`).
@@ -405,20 +418,34 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_build_is_delegated_as_it_is_with_the_command_line_set() {
-        let options = parse(&[("filename", "Containerfile"), ("build-arg:A", "b=c")]).unwrap();
-        let expected = [
-            ("build-arg:A", "b=c"),
-            ("cmdline", ""),
-            ("filename", "Containerfile"),
+    fn a_build_is_delegated_as_it_is_without_what_started_us() {
+        let own = [("build-arg:A", "b=c"), ("filename", "Containerfile")];
+        let delegated = |options: &[(&str, &str)]| {
+            let options = parse(options).unwrap();
+            assert_eq!(options.bootable, Bootable::Auto);
+            options.delegated
+        };
+        let expected = |more: Option<(&str, &str)>| {
+            let options = own.into_iter().chain(more);
+            let options = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            options.collect::<BTreeMap<String, String>>()
+        };
+        let by_line = [
+            ("cmdline", "me/osderive --verbose"),
+            ("source", "me/osderive"),
         ];
-        assert_eq!(
-            options.delegated,
-            expected
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into()
-        );
-        assert_eq!(options.bootable, Bootable::Auto);
+        let by_line = delegated(&[own, by_line].concat());
+        assert_eq!(by_line, expected(Some(("cmdline", ""))));
+        let as_image = delegated(&[&own[..], &[("source", "me/osderive")]].concat());
+        assert_eq!(as_image, expected(None));
+    }
+
+    #[test]
+    fn another_osderive_may_be_behind_a_syntax_line_that_was_not_followed() {
+        let may = |options: &[(&str, &str)]| parse(options).unwrap().may_delegate_to_osderive();
+        assert!(may(&[("source", "osderive")]));
+        assert!(!may(&[("source", "osderive"), ("cmdline", "osderive")]));
+        assert!(may(&[("cmdline", "osderive --dockerfile-frontend=o")]));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::branches::Branches;
 use crate::build::at_step;
 use crate::options::Options;
 use crate::wrap::Around;
-use crate::{package_lists, scratch, wrap};
+use crate::{package_lists, scratch, tool, wrap};
 
 /// How to splice each RUN.
 pub(crate) struct Splices {
@@ -55,7 +55,9 @@ pub(crate) fn of_image(
         };
         at(run, wrap::splice(run, decision, options, ids, &around))
     });
+    let has_tool = |run: &&Run| tool::folder(run.platform.as_ref()).is_ok();
     let beside = branches.first.iter().filter(|run| !wrap::is_wrapped(run));
+    let beside = beside.filter(has_tool);
     let beside = beside.map(|run| at(run, wrap::prepare(run, decision)));
     Ok(Splices {
         own: own.collect::<Result<_, BuildError>>()?,

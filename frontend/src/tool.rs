@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use osderive_proto::gateway::BuildError;
-use osderive_proto::llb::{Definition, Platform};
+use osderive_proto::llb::{Definition, Lineage, Platform};
+
+use crate::build::at_step;
+use crate::wrap;
 
 /// BuildKit `frontend/gateway/gateway.go`, `metadataMount`.
 const OWN_DEFINITION: &str = "/run/config/buildkit/metadata/frontend.bin";
@@ -41,9 +44,21 @@ pub(crate) fn folder(platform: Option<&Platform>) -> Result<String, BuildError> 
         return Ok(folder);
     }
     Err(BuildError::new(format!(
-        "osderive: this frontend image has no commit tool for {name}, only for {}; build the image with one for {name}, or leave this platform out",
+        "osderive: this frontend image has no commit tool for {name}, only for {}; build the frontend image with one for {name}, leave this platform out, or have nothing committed with --bootable=off",
         available().join(", ")
     )))
+}
+
+/// Why an image cannot be committed and checked, if it cannot: our image lacks the tool for one of its RUNs,
+/// or for the engine's own platform.
+pub(crate) fn missing(definition: &Definition, lineage: &Lineage) -> Option<BuildError> {
+    let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
+    let mut to_wrap = runs.filter(|run| !wrap::is_wrapped(run));
+    let of_run = to_wrap.find_map(|run| {
+        let missing = folder(run.platform.as_ref()).err()?;
+        Some(at_step(missing, definition, &run.digest))
+    });
+    of_run.or_else(|| folder(None).err())
 }
 
 /// Variants of 32-bit ARM differ in what runs; those of other architectures only add to it.

@@ -15,12 +15,10 @@ use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
 use super::caps::{Capabilities, Capability};
-use super::messages::{
-    Empty, InputsResponse, Ref, RefMap, Refs, ReturnRequest, SolveRequest, SolveResponse,
-    SolveResult,
-};
+use super::messages::{Ref, RefMap, Refs, SolveRequest, SolveResult};
 use super::status::BuildError;
 use super::transport::MAX_MESSAGE_BYTES;
+use super::wire::{self, Empty, InputsResponse, ReturnRequest, SolveResponse};
 use crate::llb::{Digest, SourceLocation};
 
 /// The path of a call on the gateway service.
@@ -75,7 +73,7 @@ impl Gateway {
             return Ok(BTreeMap::new());
         }
         let response: InputsResponse = self.call(rpc!("Inputs"), Empty {}).await?;
-        Ok(response.definitions)
+        Ok(response.definitions())
     }
 
     /// Solves. An `evaluate` that the engine does not know is made up for by a look at each ref.
@@ -88,8 +86,9 @@ impl Gateway {
         request.evaluate &= !evaluate_by_stat;
         request.allow_result_return = true;
         request.allow_result_array_ref = self.capabilities.has(Capability::RefArray);
+        let request = wire::SolveRequest::from(request);
         let response: SolveResponse = self.call(rpc!("Solve"), request).await?;
-        let result = response.result.unwrap_or_default();
+        let result = SolveResult::from(response.result.unwrap_or_default());
         if evaluate_by_stat {
             for id in result.ref_ids() {
                 self.stat_root(id).await?;
@@ -186,16 +185,10 @@ impl Gateway {
         &self,
         outcome: Result<SolveResult, BuildError>,
     ) -> Result<(), BuildError> {
-        let request = match outcome {
-            Ok(result) => ReturnRequest {
-                result: Some(self.without_definitions(result)),
-                error: None,
-            },
-            Err(error) => ReturnRequest {
-                result: None,
-                error: Some(error.to_bytes()),
-            },
-        };
+        let outcome = outcome
+            .map(|result| self.without_definitions(result))
+            .map_err(|error| error.to_bytes());
+        let request = ReturnRequest::of(outcome);
         let Empty {} = self.call(rpc!("Return"), request).await?;
         Ok(())
     }
@@ -203,6 +196,11 @@ impl Gateway {
     /// The engine finds refs by their ids; sending their definitions back is only weight.
     fn without_definitions(&self, mut result: SolveResult) -> SolveResult {
         for reference in result.refs_mut() {
+            reference.def = None;
+        }
+        let attestations = result.attestations.values_mut();
+        let attestations = attestations.flat_map(|all| &mut all.attestation);
+        for reference in attestations.filter_map(|attestation| attestation.r#ref.as_mut()) {
             reference.def = None;
         }
         if result.refs.is_none() && self.capabilities.has(Capability::RefArray) {

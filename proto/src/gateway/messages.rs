@@ -1,76 +1,64 @@
 //! The gateway messages that carry LLB, with every definition as bytes: a definition that went
 //! through typed messages would lose the fields this crate does not know.
 //! Wire format: BuildKit `frontend/gateway/pb/gateway.proto`.
+//!
+//! What has maps with messages as values is a plain type with a twin in `wire`, for such maps need
+//! care (`keyed.rs`).
 
 use std::collections::BTreeMap;
 
 pub use bollard_buildkit_proto::moby::buildkit::v1::frontend::CacheOptionsEntry;
 
 /// Asks the engine to solve a definition, or to let another frontend make one.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SolveRequest {
     /// A `pb.Definition`; none when `frontend` makes it.
-    #[prost(bytes = "vec", optional, tag = "1")]
     pub definition: Option<Vec<u8>>,
     /// The frontend to delegate to (`dockerfile.v0`, `gateway.v0`), or empty.
-    #[prost(string, tag = "2")]
     pub frontend: String,
     /// The delegated frontend's options.
-    #[prost(btree_map = "string, string", tag = "3")]
     pub frontend_opt: BTreeMap<String, String>,
     /// The answer may be a [`SolveResult`] instead of a bare ref.
-    #[prost(bool, tag = "5")]
     pub allow_result_return: bool,
     /// The answer may hold [`Ref`]s, which carry their definitions.
-    #[prost(bool, tag = "6")]
     pub allow_result_array_ref: bool,
     /// External caches to look steps up in.
-    #[prost(message, repeated, tag = "12")]
     pub cache_imports: Vec<CacheOptionsEntry>,
     /// The delegated frontend's inputs, each a `pb.Definition`.
-    #[prost(btree_map = "string, bytes", tag = "13")]
     pub frontend_inputs: BTreeMap<String, Vec<u8>>,
     /// Run the definition now instead of when its result is first needed.
-    #[prost(bool, tag = "14")]
     pub evaluate: bool,
 }
 
-/// The engine's answer to a [`SolveRequest`].
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct SolveResponse {
-    #[prost(message, optional, tag = "3")]
-    pub(super) result: Option<SolveResult>,
-}
-
 /// What a frontend returns: refs by platform, metadata, attestations.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SolveResult {
     /// The refs; none for a result of metadata only.
-    #[prost(oneof = "Refs", tags = "1, 2, 3, 4")]
     pub refs: Option<Refs>,
     /// Image configs, the platform list, answers to subrequests.
-    #[prost(btree_map = "string, bytes", tag = "10")]
     pub metadata: BTreeMap<String, Vec<u8>>,
     /// Attestations by platform.
-    #[prost(btree_map = "string, message", tag = "12")]
     pub attestations: BTreeMap<String, Attestations>,
 }
 
 /// The refs of a [`SolveResult`]; the first two are of engines before 0.8.
-#[derive(Clone, PartialEq, prost::Oneof)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Refs {
     /// One ref id without its definition.
-    #[prost(string, tag = "1")]
     SingleDeprecated(String),
     /// Ref ids by platform, without their definitions.
-    #[prost(message, tag = "2")]
     ManyDeprecated(RefMapDeprecated),
     /// The one ref of a single-platform build.
-    #[prost(message, tag = "3")]
     Single(Ref),
     /// The refs of a multi-platform build.
-    #[prost(message, tag = "4")]
     Many(RefMap),
+}
+
+/// Refs by platform.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RefMap {
+    /// The refs by platform.
+    pub refs: BTreeMap<String, Ref>,
 }
 
 /// Ref ids by platform.
@@ -79,14 +67,6 @@ pub struct RefMapDeprecated {
     /// The ids by platform.
     #[prost(btree_map = "string, string", tag = "1")]
     pub refs: BTreeMap<String, String>,
-}
-
-/// Refs by platform.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct RefMap {
-    /// The refs by platform.
-    #[prost(btree_map = "string, message", tag = "1")]
-    pub refs: BTreeMap<String, Ref>,
 }
 
 /// A solve's handle in the engine.
@@ -130,23 +110,3 @@ pub struct Attestation {
     #[prost(bytes = "vec", repeated, tag = "6")]
     pub in_toto_subjects: Vec<Vec<u8>>,
 }
-
-/// The frontend's one answer; the error is a `google.rpc.Status`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ReturnRequest {
-    #[prost(message, optional, tag = "1")]
-    pub(super) result: Option<SolveResult>,
-    #[prost(bytes = "vec", optional, tag = "2")]
-    pub(super) error: Option<Vec<u8>>,
-}
-
-/// The frontend's inputs, each a `pb.Definition`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct InputsResponse {
-    #[prost(btree_map = "string, bytes", tag = "1")]
-    pub(super) definitions: BTreeMap<String, Vec<u8>>,
-}
-
-/// A message without fields: the answers that say no more than "done", and `InputsRequest`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Empty {}

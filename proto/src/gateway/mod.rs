@@ -4,15 +4,18 @@
 
 mod caps;
 mod client;
+mod keyed;
 mod messages;
 mod serve;
 mod status;
 mod transport;
+mod wire;
 
 pub use caps::{Capabilities, Capability};
 pub use client::{FileStat, Gateway, Warning};
 pub use messages::{
-    Attestation, Attestations, CacheOptionsEntry, Ref, RefMap, Refs, SolveRequest, SolveResult,
+    Attestation, Attestations, CacheOptionsEntry, Ref, RefMap, RefMapDeprecated, Refs,
+    SolveRequest, SolveResult,
 };
 pub use serve::{ServeError, serve, serve_over};
 pub use status::{BuildError, SourceSnippet};

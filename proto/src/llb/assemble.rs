@@ -11,9 +11,14 @@ use super::wire::{self, WireError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Keep,
+    /// Kept, without the mark that the op is to be made without the cache.
+    Solved,
     Become(Digest),
     Drop,
 }
+
+/// `ignore_cache` of `pb.OpMetadata`.
+const IGNORE_CACHE: u32 = 1;
 
 /// The fields that a changed definition gets.
 pub(super) struct Parts<'a, F: Fn(&str) -> Key> {
@@ -71,7 +76,13 @@ impl<F: Fn(&str) -> Key> Parts<'_, F> {
         let entry = field.bytes()?;
         let (key, _) = map_entry(entry)?;
         match (self.key)(key) {
-            Key::Keep => out.extend_from_slice(field.raw),
+            Key::Solved if field.number == number::METADATA => {
+                let without_mark =
+                    |metadata: &[u8]| edit::replace(metadata, IGNORE_CACHE, &[]).map(Some);
+                let entry = edit::map(entry, number::VALUE, without_mark)?;
+                wire::put_bytes(out, field.number, &entry);
+            }
+            Key::Keep | Key::Solved => out.extend_from_slice(field.raw),
             Key::Drop => {}
             Key::Become(digest) => {
                 let mut encoded = Vec::new();

@@ -37,8 +37,9 @@ pub struct Probe {
 const OUTPUT: u32 = 1;
 
 impl Definition {
-    /// A definition that builds what `probe` says about the state `root`. It has the ops that these
-    /// need, with their metadata, and the source locations of those of this definition.
+    /// A definition that builds what `probe` says about the state `root`, which the build must have solved. It has
+    /// the ops that these need, with their metadata, and the source locations of those of this definition. As in
+    /// [`Definition::subgraph`], none of them asks to be made without the cache; the probe does if one of them did.
     ///
     /// # Errors
     /// [`LlbError::Absent`] when the root does not need such a state, [`LlbError::NoTool`] when the
@@ -84,7 +85,7 @@ impl Definition {
         };
         probe.put_metadata(&mut metadata, edge.digest, kept.iter().any(is_ignored));
         let key = |key: &str| match key.parse() {
-            Ok(digest) if kept.contains(&digest) => Key::Keep,
+            Ok(digest) if kept.contains(&digest) => Key::Solved,
             _ => Key::Drop,
         };
         let parts = Parts {

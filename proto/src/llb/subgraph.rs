@@ -1,5 +1,11 @@
-//! A part of a definition as a definition of its own, to solve one state of the graph.
-//! It has only the ops that the state needs, with their metadata and source locations.
+//! Parts of a definition as definitions of their own, to ask about a state that a build has solved.
+//! They have only the ops that the state needs, with their metadata and source locations.
+//!
+//! An engine that loads an exec with `ignore_cache` forgets what is in the exec's cache mounts (`BuildKit`
+//! solver/llbsolver/bridge.go, `loadResult`). The build has loaded it once with that mark and has run it. A question
+//! that brings the mark again would lose what the exec has just left in its mounts, so these definitions do not.
+//! Within a build they still mean the run of that build: the solver takes an op without the mark for the one with it
+//! that it is holding (solver/jobs.go, `loadUnlocked`).
 
 use std::collections::HashSet;
 
@@ -11,8 +17,9 @@ use super::splice;
 use super::wire;
 
 impl Definition {
-    /// A definition that builds `edge`. Its ops are in an order that follows the graph, and its
-    /// terminal op has the metadata of the one that it stands for.
+    /// A definition that builds `edge`, which the build must have solved. Its ops are in an order that
+    /// follows the graph, and its terminal op has the metadata of the one that it stands for. No op asks to be
+    /// made without the cache.
     ///
     /// # Errors
     /// [`LlbError::Absent`] when the definition has no such op.
@@ -28,10 +35,34 @@ impl Definition {
         let kept: HashSet<Digest> = needed.iter().map(|at| self.nodes[*at].digest).collect();
         let old_terminal = self.nodes.last().map(|node| node.digest);
         let key = |key: &str| match key.parse().ok() {
-            Some(digest) if kept.contains(&digest) => Key::Keep,
+            Some(digest) if kept.contains(&digest) => Key::Solved,
             Some(digest) if Some(digest) == old_terminal => Key::Become(Digest::of(&terminal)),
             _ => Key::Drop,
         };
+        let parts = Parts {
+            ops: &ops,
+            metadata: &[],
+            key,
+        };
+        Self::parse(&parts.assemble(self)?)
+    }
+
+    /// This definition when the build has solved those of `solved`: the ops that they have, too, don't ask to
+    /// be made without the cache; the others keep what they ask for.
+    ///
+    /// # Errors
+    /// None, with a definition that was checked.
+    pub fn after<'a>(&self, solved: impl IntoIterator<Item = &'a Self>) -> Result<Self, LlbError> {
+        let solved: Vec<&Self> = solved.into_iter().collect();
+        let is_solved = |digest| solved.iter().any(|other| other.index.contains_key(&digest));
+        let key = |key: &str| match key.parse() {
+            Ok(digest) if is_solved(digest) => Key::Solved,
+            _ => Key::Keep,
+        };
+        let mut ops = Vec::new();
+        for node in &self.nodes {
+            ops.extend_from_slice(&self.bytes[node.field.clone()]);
+        }
         let parts = Parts {
             ops: &ops,
             metadata: &[],

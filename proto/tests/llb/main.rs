@@ -9,3 +9,4 @@ mod lineage;
 mod probe;
 mod properties;
 mod rewrite;
+mod solved;
