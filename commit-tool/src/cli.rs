@@ -258,6 +258,8 @@ impl PathArgs {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use osderive_lints::{EndRequest, PathSettings, StepRequest};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -332,6 +334,107 @@ mod tests {
         };
         assert_eq!(step.command, ["sh", "-v", "--user"]);
         assert!(!cli.verbose);
+    }
+
+    fn text(paths: &[PathBuf]) -> Vec<String> {
+        paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect()
+    }
+
+    fn settings(args: &PathArgs) -> PathSettings {
+        PathSettings {
+            first_start: text(&args.first_start),
+            writable: text(&args.writable),
+            read_only: text(&args.read_only),
+        }
+    }
+
+    fn path(path: Option<&PathBuf>) -> Option<String> {
+        path.map(|path| path.display().to_string())
+    }
+
+    fn any_settings() -> impl Strategy<Value = PathSettings> {
+        let paths = |top: &'static str| {
+            prop::collection::vec("[a-z -]{1,8}", 0..3).prop_map(move |names| {
+                names
+                    .into_iter()
+                    .map(|name| format!("{top}/{name}"))
+                    .collect::<Vec<_>>()
+            })
+        };
+        let all = (paths("/var/lib/a"), paths("/opt/-"), paths("/usr/local/a"));
+        all.prop_map(|(first_start, writable, read_only)| PathSettings {
+            first_start,
+            writable,
+            read_only,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_frontend_asks_of_a_step_is_what_the_tool_reads(
+            detect: bool, prepare: bool, verbose: bool, keep_home: bool,
+            user in prop::option::of("[a-z0-9:]{1,8}"),
+            ids in prop::option::of(prop::sample::select(vec!["", "u a 1", "u a 1\ng b 2"])),
+            paths in any_settings(),
+        ) {
+            let whole = !prepare;
+            let ids = ids.filter(|_| whole);
+            let request = StepRequest {
+                detect,
+                prepare,
+                verbose,
+                user,
+                keep_home,
+                ids: ids.map(|lines| Ledger::parse(lines.as_bytes()).expect("a ledger")),
+                report: whole.then(|| "/out".to_owned()),
+                paths,
+            };
+            let words = request.to_args().into_iter().chain(["sh".to_owned(), "-v".to_owned()]);
+            let words = std::iter::once("ostree-container".to_owned()).chain(words);
+            let Cli { verbose, verb } = Cli::<StepAlone>::try_parse_from(words).expect("parses");
+            let StepAlone::Step(args) = verb;
+            prop_assert_eq!(&args.command, &["sh", "-v"]);
+            let read = StepRequest {
+                detect: args.detect,
+                prepare: args.prepare,
+                verbose,
+                user: args.user.as_ref().map(|user| user.to_string_lossy().into_owned()),
+                keep_home: args.keep_home,
+                ids: args.ids.clone(),
+                report: path(args.report.as_ref()),
+                paths: settings(&args.opt),
+            };
+            prop_assert_eq!(read, request);
+        }
+
+        #[test]
+        fn what_a_frontend_asks_at_the_end_is_what_the_tool_reads(
+            detect: bool, verbose: bool, has_steps: bool, paths in any_settings(),
+        ) {
+            let request = EndRequest {
+                detect,
+                verbose,
+                base: "/base".to_owned(),
+                report: "/out".to_owned(),
+                step_reports: has_steps.then(|| "/steps".to_owned()),
+                paths,
+            };
+            let words = std::iter::once("ostree-container".to_owned()).chain(request.to_args());
+            let Cli { verbose, verb } = Cli::<Verb>::try_parse_from(words).expect("parses");
+            let Verb::Commit(args) = verb else { panic!("a commit") };
+            let read = EndRequest {
+                detect: args.end.detect,
+                verbose,
+                base: path(args.end.base.as_ref()).expect("a base"),
+                report: path(args.end.report.as_ref()).expect("a directory"),
+                step_reports: path(args.end.step_reports.as_ref()),
+                paths: settings(&args.opt),
+            };
+            prop_assert_eq!(read, request);
+        }
     }
 
     #[test]

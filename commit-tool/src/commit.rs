@@ -154,7 +154,7 @@ pub(crate) fn commit(
     let mut committed = committed(settled);
     if let Some(began) = before.and_then(Before::began) {
         committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
-        committed.report.left_bytes = scratch::left_by(rootfs, began)?;
+        committed.report.left_bytes += scratch::left_by(rootfs, began)?;
     }
     Ok(committed)
 }
@@ -233,6 +233,7 @@ fn committed(settled: Settled) -> Committed {
             removed_entries: settled.removed.entries,
             removed_bytes: settled.removed.bytes,
             removed: settled.removed.listed,
+            left_bytes: settled.left_bytes,
             changed: settled.changed,
             kept,
             accounts: settled.accounts,

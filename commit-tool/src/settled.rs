@@ -30,6 +30,8 @@ pub(crate) struct Settled {
     pub(crate) removed: Removed,
     /// In the order in which it was done.
     pub(crate) changed: Vec<ChangedFile>,
+    /// The bytes of files that later RUNs may need and that go at the end of the build.
+    pub(crate) left_bytes: u64,
     /// Whether something was done that nobody needs to hear of.
     pub(crate) is_quietly_changed: bool,
     pub(crate) kept: Vec<KeptEntry>,
@@ -72,6 +74,7 @@ impl Settled {
         self.removed.areas.extend(other.removed.areas);
         self.changed.extend(other.changed);
         self.is_quietly_changed |= other.is_quietly_changed;
+        self.left_bytes += other.left_bytes;
         self.kept.extend(other.kept);
         self.findings.extend(other.findings);
         self.accounts.extend(other.accounts);

@@ -1,7 +1,7 @@
 //! Is this image meant to boot? The image config's labels say so, its own or inherited from the
 //! base; where there is no base image, only the rootfs can tell, inside the exec.
 
-use osderive_proto::llb::Base;
+use osderive_proto::llb::{Base, Lineage};
 use serde::Deserialize;
 
 use crate::options::Bootable;
@@ -46,7 +46,7 @@ impl Decision {
 pub(crate) fn decide(
     option: Bootable,
     config: Option<&[u8]>,
-    base: &Base,
+    lineage: &Lineage,
 ) -> Result<Decision, serde_json::Error> {
     match option {
         Bootable::Off => return Ok(Decision::LeaveAlone),
@@ -60,7 +60,9 @@ pub(crate) fn decide(
     {
         return Ok(Decision::Commit);
     }
-    Ok(match base {
+    Ok(match &lineage.base {
+        // Its labels did not come with it.
+        _ if lineage.is_flattened => Decision::Detect,
         Base::Image { .. } => Decision::LeaveAlone,
         Base::Other { identifier } if identifier.starts_with(OCI_LAYOUT) => Decision::LeaveAlone,
         _ => Decision::Detect,
@@ -94,10 +96,20 @@ mod tests {
     const BOOTC: &[u8] = br#"{"config":{"Labels":{"containers.bootc":"1"}}}"#;
     const PLAIN: &[u8] = br#"{"config":{"Labels":{"maintainer":"x"},"Healthcheck":{}}}"#;
 
-    fn image() -> Base {
-        Base::Image {
-            identifier: "docker-image://docker.io/library/debian:trixie".to_owned(),
+    fn upon(base: Base) -> Lineage {
+        Lineage {
+            runs: Vec::new(),
+            steps: Vec::new(),
+            base,
+            stopped: None,
+            is_flattened: false,
         }
+    }
+
+    fn image() -> Lineage {
+        upon(Base::Image {
+            identifier: "docker-image://docker.io/library/debian:trixie".to_owned(),
+        })
     }
 
     #[test]
@@ -105,7 +117,7 @@ mod tests {
         let decision = decide(Bootable::Auto, Some(BOOTC), &image()).unwrap();
         assert_eq!(decision, Decision::Commit);
         let ostree = br#"{"config":{"Labels":{"ostree.bootable":"true"}}}"#;
-        let decision = decide(Bootable::Auto, Some(ostree), &Base::Scratch).unwrap();
+        let decision = decide(Bootable::Auto, Some(ostree), &upon(Base::Scratch)).unwrap();
         assert_eq!(decision, Decision::Commit);
     }
 
@@ -123,9 +135,9 @@ mod tests {
 
     #[test]
     fn an_image_in_a_folder_is_an_image() {
-        let base = Base::Other {
+        let base = upon(Base::Other {
             identifier: "oci-layout://osderive/base@sha256:0".to_owned(),
-        };
+        });
         let decision = |config| decide(Bootable::Auto, Some(config), &base).unwrap();
         assert_eq!(decision(PLAIN), Decision::LeaveAlone);
         assert_eq!(decision(BOOTC), Decision::Commit);
@@ -137,9 +149,20 @@ mod tests {
             identifier: "local://root".to_owned(),
         };
         for base in [Base::Scratch, folder] {
-            let decision = decide(Bootable::Auto, Some(PLAIN), &base).unwrap();
+            let decision = decide(Bootable::Auto, Some(PLAIN), &upon(base)).unwrap();
             assert_eq!(decision, Decision::Detect);
         }
+    }
+
+    #[test]
+    fn where_a_stage_was_copied_whole_its_labels_are_not_known() {
+        let flattened = Lineage {
+            is_flattened: true,
+            ..image()
+        };
+        let decision = |config| decide(Bootable::Auto, Some(config), &flattened).unwrap();
+        assert_eq!(decision(PLAIN), Decision::Detect);
+        assert_eq!(decision(BOOTC), Decision::Commit);
     }
 
     #[test]

@@ -1,33 +1,25 @@
 //! One build, start to end: have the Dockerfile frontend make the LLB, decide what is committed,
 //! splice the tool in, solve, check what came out, and tell what steps and check have found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use osderive_lints::model::ledger::Ledger;
-use osderive_lints::rules::directory_metadata;
 use osderive_lints::{Finding, ImageConfig, Severity, unbuilt};
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, Refs, SolveRequest, SolveResult, SourceSnippet,
     Warning,
 };
 use osderive_proto::llb::{
-    Base, Definition, Digest, Edge, Lineage, LlbError, SourceLocation, Splice, Stopped,
+    Base, Definition, Digest, Lineage, LlbError, SourceLocation, Splice, Stopped,
 };
-use tokio::task::JoinSet;
 
 use crate::bootable::{Decision, decide};
-use crate::check::{Checker, Checks, Compared};
 use crate::context::Context;
 use crate::decisions::{self, Decisions};
 use crate::options::{Bootable, FailOn, OptionError, Options};
-use crate::origins::Origins;
 use crate::previous::{Previous, Target};
-use crate::reports::{Pending, Reported, Step, Suspects};
-use crate::verdict::{Evidence, Found, Trace, pronounce};
-use crate::{ids, questions, reports, splices, tool, wrap};
-
-/// Directories of a step that the engine is asked about, a millisecond each.
-const MAX_SUSPECTS: usize = 20;
+use crate::verdict::{Found, pronounce};
+use crate::{ids, questions, solve, splices, tool, wrap};
 
 /// Where a result keeps the image config; a multi-platform result appends `/PLATFORM`.
 const IMAGE_CONFIG: &str = "containerimage.config";
@@ -67,7 +59,7 @@ pub(crate) async fn build(
     }
     let previous = options.previous.as_deref();
     let previous = previous.map(|name| Previous::ask(&gateway, name, plan.targets.clone()));
-    let solved = solve_spliced(&gateway, &mut result, &plan, &caches)
+    let solved = solve::solve(&gateway, &options, &mut result, &plan, &caches)
         .await
         .map_err(|error| error.map_message(wrap::without_tool))?;
     let (mut found, steps) = (solved.found, solved.steps);
@@ -140,11 +132,11 @@ pub(crate) fn delegation(
 
 /// What is committed, over all platforms.
 #[derive(Default)]
-struct Plan {
+pub(crate) struct Plan {
     /// How to splice each RUN.
-    splices: BTreeMap<Digest, Splice>,
-    /// The images to check, by their places among the final ones.
-    subjects: BTreeMap<usize, Subject>,
+    pub(crate) splices: BTreeMap<Digest, Splice>,
+    /// The images to end, by their places among the final ones.
+    pub(crate) subjects: BTreeMap<usize, Subject>,
     /// Where steps may have been missed.
     warnings: Vec<Warning>,
     /// The images with such RUNs.
@@ -154,29 +146,28 @@ struct Plan {
 }
 
 impl Plan {
-    /// The image of that place to check, if it was decided so about it.
-    fn subject(&self, place: usize, decision: Decision) -> Option<&Subject> {
-        let subject = self.subjects.get(&place)?;
-        (subject.decision == decision).then_some(subject)
+    /// A finding with the severity that was decided for it; none if its rule is off.
+    pub(crate) fn weigh(&self, found: Found) -> Option<Found> {
+        let finding = self.weigh_alone(found.finding)?;
+        Some(Found { finding, ..found })
     }
 
-    /// A finding with the severity that was decided for it; none if its rule is off.
-    fn weigh(&self, found: Found) -> Option<Found> {
-        let Some(decisions) = &self.decisions else {
-            return Some(found);
-        };
-        let finding = decisions.weigh(found.finding)?;
-        Some(Found { finding, ..found })
+    /// The same of a finding whose instruction is not known yet.
+    pub(crate) fn weigh_alone(&self, finding: Finding) -> Option<Finding> {
+        match &self.decisions {
+            Some(decisions) => decisions.weigh(finding),
+            None => Some(finding),
+        }
     }
 }
 
-/// An image to check.
-struct Subject {
+/// An image to end.
+pub(crate) struct Subject {
     /// Only where there are several.
-    platform: Option<String>,
-    decision: Decision,
+    pub(crate) platform: Option<String>,
+    pub(crate) decision: Decision,
     /// About its configuration.
-    configured: Vec<Found>,
+    pub(crate) configured: Vec<Found>,
 }
 
 fn plan(
@@ -194,7 +185,7 @@ fn plan(
         let lineage = definition.lineage();
         let config = result.metadata.get(&config_key(platform));
         let decision =
-            decide(options.bootable, config.map(Vec::as_slice), &lineage.base).map_err(broken)?;
+            decide(options.bootable, config.map(Vec::as_slice), &lineage).map_err(broken)?;
         let decision = decision.given(|| tool::missing(&definition, &lineage))?;
         if decision == Decision::LeaveAlone {
             continue;
@@ -303,254 +294,6 @@ fn missed_steps(stopped: &Stopped) -> Warning {
             "Build the lower image on its own, with osderive, and derive from that".to_owned(),
         ],
         location: None,
-    }
-}
-
-/// What was found in images that are built.
-struct Solved {
-    found: Vec<Found>,
-    steps: Vec<Step>,
-    /// What the bases have too; none where something could not be looked at.
-    of_base: Option<Vec<Finding>>,
-}
-
-/// Splices the tool into every definition of `result`, those of attestations too: an SBOM scanner
-/// mounts the final root, and with the old definition every RUN would run twice. The final images
-/// are solved to the end and checked.
-async fn solve_spliced(
-    gateway: &Gateway,
-    result: &mut SolveResult,
-    plan: &Plan,
-    caches: &[CacheOptionsEntry],
-) -> Result<Solved, BuildError> {
-    let solver = Solver {
-        gateway,
-        splices: &plan.splices,
-        tool: tool::own_image()?,
-        caches,
-    };
-    let refs: Vec<&mut Ref> = result.refs_mut().collect();
-    let images = solver.rewrite(&refs, |place| plan.subjects.contains_key(&place))?;
-    // A step that came from an imported cache came without its report, which is no part of the
-    // image; reading it would run the step again.
-    let mut pending: BTreeMap<usize, Vec<Pending>> = BTreeMap::new();
-    if caches.is_empty() {
-        let all = images.iter();
-        pending.extend(all.map(|(place, image)| (*place, reports::pending(image))));
-    }
-    let checker = Checker {
-        gateway,
-        tool: &solver.tool,
-        caches,
-    };
-    solver.solve(refs, &images, Evaluate::Now).await?;
-    // Not before: an engine that is asked for a step's report beside the step may not tell that it was cached.
-    let mut checks = Checks::default();
-    let begun = begin_checks(&checker, &mut checks, &images, plan, &pending)?;
-    solver.solve_attestations(result, &images).await?;
-    let mut reported: BTreeMap<usize, Reported> = BTreeMap::new();
-    for (place, image) in images.iter().filter(|(place, _)| !begun.contains(place)) {
-        let pending = pending.remove(place).unwrap_or_default();
-        let steps = Reported::read(gateway, image, pending, None).await?;
-        // Of a root without a base image only its steps know whether it is a bootable one.
-        if let Some(subject) = plan.subject(*place, Decision::Detect)
-            && steps.committed
-        {
-            let platform = subject.platform.as_deref();
-            checker.begin(&mut checks, (*place, image), platform, &[])?;
-        }
-        reported.insert(*place, steps);
-    }
-    let mut looks: BTreeMap<usize, Result<Compared, String>> =
-        checks.read().await.into_iter().collect();
-    let trace = match caches {
-        [] => Trace::Paths,
-        _ => Trace::Nothing,
-    };
-    let mut found = Vec::new();
-    let mut steps = Vec::new();
-    let mut of_base = Some(Vec::new());
-    for (place, image) in &images {
-        let mut compared = match looks.remove(place) {
-            Some(Err(reason)) => {
-                gateway.warn(unchecked(image, &reason)).await?;
-                None
-            }
-            Some(Ok(compared)) => Some(compared),
-            None => None,
-        };
-        let gathered = compared.as_mut().and_then(|compared| compared.steps.take());
-        let reported = if let Some(reported) = reported.remove(place) {
-            reported
-        } else {
-            let pending = pending.remove(place).unwrap_or_default();
-            Reported::read(gateway, image, pending, gathered).await?
-        };
-        if let Some(subject) = plan.subjects.get(place)
-            && (subject.decision == Decision::Commit || reported.committed)
-        {
-            found.extend(subject.configured.iter().cloned());
-        }
-        let check = compared.map(|compared| {
-            if let Some(all) = &mut of_base {
-                all.extend(compared.of_base);
-            }
-            let own = compared.own.into_iter();
-            let decide = |finding| match &plan.decisions {
-                Some(decisions) => decisions.weigh(finding),
-                None => Some(finding),
-            };
-            own.filter_map(decide).collect()
-        });
-        if check.is_none() {
-            of_base = None;
-        }
-        let mut own = reported.found;
-        if trace == Trace::Paths && !reported.suspects.is_empty() {
-            own.extend(lost_metadata(gateway, image, &reported.suspects).await);
-        }
-        steps.extend(reported.steps);
-        let own = own.into_iter();
-        let evidence = Evidence {
-            image,
-            steps: own.filter_map(|found| plan.weigh(found)).collect(),
-            check,
-        };
-        found.extend(evidence.weigh(gateway, trace).await);
-    }
-    Ok(Solved {
-        found,
-        steps,
-        of_base,
-    })
-}
-
-/// Begins the checks of the images that are committed for sure, which gather the reports that are pending; answers
-/// with their places.
-fn begin_checks(
-    checker: &Checker<'_>,
-    checks: &mut Checks,
-    images: &BTreeMap<usize, Definition>,
-    plan: &Plan,
-    pending: &BTreeMap<usize, Vec<Pending>>,
-) -> Result<BTreeSet<usize>, BuildError> {
-    let mut begun = BTreeSet::new();
-    for (place, image) in images {
-        let Some(subject) = plan.subject(*place, Decision::Commit) else {
-            continue;
-        };
-        let reports = pending.get(place).into_iter().flatten();
-        let reports: Vec<Edge> = reports.map(|pending| pending.report).collect();
-        let platform = subject.platform.as_deref();
-        if checker.begin(checks, (*place, image), platform, &reports)? {
-            begun.insert(*place);
-        }
-    }
-    Ok(begun)
-}
-
-/// The directories of /usr whose new mode or owner is lost. Without an answer of the engine there are none.
-async fn lost_metadata(gateway: &Gateway, image: &Definition, suspects: &[Suspects]) -> Vec<Found> {
-    let mut origins = Origins::of(gateway, image);
-    let mut found = Vec::new();
-    for Suspects { step, directories } in suspects {
-        let asked = &directories[..directories.len().min(MAX_SUSPECTS)];
-        let changed = origins.changed_metadata(&step.digest, asked).await;
-        let finding = directory_metadata::finding(&changed.unwrap_or_default());
-        found.extend(finding.map(|finding| step.found(finding)));
-    }
-    found
-}
-
-/// A check that could not be made is no reason to fail what was built.
-fn unchecked(image: &Definition, reason: &str) -> Warning {
-    Warning {
-        digest: image
-            .output()
-            .map_or_else(|| Digest::of(&[]), |edge| edge.digest),
-        short: format!("osderive: the image could not be checked: {reason}"),
-        detail: Vec::new(),
-        location: None,
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Evaluate {
-    Now,
-    Later,
-}
-
-struct Solver<'a> {
-    gateway: &'a Gateway,
-    splices: &'a BTreeMap<Digest, Splice>,
-    tool: Definition,
-    caches: &'a [CacheOptionsEntry],
-}
-
-impl Solver<'_> {
-    /// The spliced definition of each ref that has something to splice, by its place, and those of
-    /// the others that are wanted.
-    fn rewrite(
-        &self,
-        refs: &[&mut Ref],
-        is_wanted: impl Fn(usize) -> bool,
-    ) -> Result<BTreeMap<usize, Definition>, BuildError> {
-        let mut definitions = BTreeMap::new();
-        for (place, reference) in refs.iter().enumerate() {
-            let Some(definition) = definition(reference)? else {
-                continue;
-            };
-            let rewritten = definition
-                .rewrite(self.splices, Some(&self.tool))
-                .map_err(broken)?;
-            if !rewritten.digests.is_empty() || is_wanted(place) {
-                definitions.insert(place, rewritten.definition);
-            }
-        }
-        Ok(definitions)
-    }
-
-    /// Those of the attestations, which nobody has to wait for, after those of the `images`.
-    async fn solve_attestations(
-        &self,
-        result: &mut SolveResult,
-        images: &BTreeMap<usize, Definition>,
-    ) -> Result<(), BuildError> {
-        let attestations = result.attestations.values_mut();
-        let attested = attestations
-            .flat_map(|platform| &mut platform.attestation)
-            .filter_map(|attestation| attestation.r#ref.as_mut());
-        let refs: Vec<&mut Ref> = attested.collect();
-        let mut scans = self.rewrite(&refs, |_| false)?;
-        for scan in scans.values_mut() {
-            *scan = scan.after(images.values()).map_err(broken)?;
-        }
-        self.solve(refs, &scans, Evaluate::Later).await
-    }
-
-    /// Replaces the refs in those places by what the definitions give, solved side by side.
-    async fn solve(
-        &self,
-        mut refs: Vec<&mut Ref>,
-        definitions: &BTreeMap<usize, Definition>,
-        evaluate: Evaluate,
-    ) -> Result<(), BuildError> {
-        let mut solves = JoinSet::new();
-        for (&place, definition) in definitions {
-            let request = SolveRequest {
-                definition: Some(definition.to_bytes()),
-                cache_imports: self.caches.to_vec(),
-                evaluate: evaluate == Evaluate::Now,
-                ..SolveRequest::default()
-            };
-            let gateway = self.gateway.clone();
-            solves.spawn(async move { (place, gateway.solve(request).await) });
-        }
-        while let Some(solved) = solves.join_next().await {
-            let (place, result) = solved.map_err(broken)?;
-            *refs[place] = single_ref(result?)?;
-        }
-        Ok(())
     }
 }
 

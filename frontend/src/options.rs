@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use osderive_lints::Severity;
+use osderive_lints::{PathSettings, Severity};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -63,18 +63,14 @@ pub(crate) struct Options {
     /// From which severity on a finding that the base image does not have fails the build; none if
     /// `osderive.toml` may say it.
     pub(crate) fail_on: Option<FailOn>,
-    /// Directories and files of /var that a service makes at its first start.
-    pub(crate) first_start: Vec<String>,
+    /// What people say of paths.
+    pub(crate) paths: PathSettings,
     /// The id ledger's path in the build context.
     pub(crate) ids: Option<String>,
     /// The previous image, whose ids are compared.
     pub(crate) previous: Option<String>,
     /// Each removed path is shown in the step's log.
     pub(crate) verbose: bool,
-    /// Directories of /opt and /usr/local that are written at run time.
-    pub(crate) writable: Vec<String>,
-    /// Paths of /opt and /usr/local that are not.
-    pub(crate) read_only: Vec<String>,
     /// The engine's options for the delegated frontend, osderive's own taken out.
     pub(crate) delegated: BTreeMap<String, String>,
 }
@@ -351,12 +347,15 @@ fn add_first_start(
     name: &'static str,
     value: &str,
 ) -> Result<(), OptionError> {
-    options.first_start.extend(paths(name, value, &IN_VAR)?);
+    options
+        .paths
+        .first_start
+        .extend(paths(name, value, &IN_VAR)?);
     Ok(())
 }
 
 fn add_writable(options: &mut Options, name: &'static str, value: &str) -> Result<(), OptionError> {
-    options.writable.extend(paths(name, value, &IN_OPT)?);
+    options.paths.writable.extend(paths(name, value, &IN_OPT)?);
     Ok(())
 }
 
@@ -365,7 +364,7 @@ fn add_read_only(
     name: &'static str,
     value: &str,
 ) -> Result<(), OptionError> {
-    options.read_only.extend(paths(name, value, &IN_OPT)?);
+    options.paths.read_only.extend(paths(name, value, &IN_OPT)?);
     Ok(())
 }
 
@@ -535,12 +534,12 @@ mod tests {
             ("build-arg:OSDERIVE_READ_ONLY", "/usr/local/app/data"),
         ])
         .unwrap();
-        assert_eq!(options.writable, ["/opt/a/x", "/opt/b", "/opt/c"]);
-        assert_eq!(options.read_only, ["/usr/local/app/data"]);
+        assert_eq!(options.paths.writable, ["/opt/a/x", "/opt/b", "/opt/c"]);
+        assert_eq!(options.paths.read_only, ["/usr/local/app/data"]);
         let elsewhere = parse(&[("cmdline", "osderive --writable=/srv/x")]).unwrap_err();
         assert!(elsewhere.to_string().contains("/srv/x"), "{elsewhere}");
         let first = |value: &str| parse(&[("build-arg:OSDERIVE_FIRST_START", value)]);
-        let left = first("/var/lib/sql/main/").unwrap().first_start;
+        let left = first("/var/lib/sql/main/").unwrap().paths.first_start;
         assert_eq!(left, ["/var/lib/sql/main"]);
         for all in ["/var/lib/", "/var", "/var/run/x", ""] {
             assert!(first(all).is_err(), "{all}");

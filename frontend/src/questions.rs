@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use osderive_lints::Severity;
 use osderive_lints::rules::Rule;
-use osderive_lints::{Severity, unbuilt};
 use osderive_proto::gateway::{BuildError, CacheOptionsEntry, SolveResult};
 use osderive_proto::llb::SourceLocation;
 use serde::{Deserialize, Serialize};
@@ -80,17 +80,14 @@ fn foreseen(
         let config = result.metadata.get(&config_key(platform));
         let config = config.map(Vec::as_slice).unwrap_or_default();
         let known = (!config.is_empty()).then_some(config);
-        let decision = decide(options.bootable, known, &lineage.base).map_err(broken)?;
+        let decision = decide(options.bootable, known, &lineage).map_err(broken)?;
         if decision != Decision::Commit {
             continue;
         }
         let location = containerfile(&definition, &lineage);
         let (decisions, mistakes) = Decisions::read(options.target(), location, config_file);
         let end = end(&lineage);
-        let mut found = configured(&decisions, config, &lineage);
-        let copies = unbuilt::of_copies(&decisions.lineage()).into_iter();
-        let copies = copies.filter_map(|finding| decisions.weigh(finding));
-        found.extend(copies.map(|finding| decisions.located(finding, end)));
+        let found = configured(&decisions, config, &lineage);
         let mistakes = mistakes.iter().map(|mistake| mistake.found(end));
         all.extend(mistakes.chain(decisions.settle_all(found)));
     }

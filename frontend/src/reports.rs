@@ -3,7 +3,7 @@
 
 use osderive_lints::model::ledger::Entry;
 use osderive_lints::{
-    Directory, Finding, Gathered, MAX_REPORT_BYTES, Outcome, REPORT_FILE, Severity, StepReport,
+    Directory, Finding, Gathered, MAX_REPORT_BYTES, REPORT_FILE, Severity, StepReport,
 };
 use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Digest, Edge, SourceLocation};
@@ -24,9 +24,11 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) digest: Digest,
-    location: Option<SourceLocation>,
+    pub(crate) location: Option<SourceLocation>,
     /// The accounts that it made, as its report says.
     pub(crate) accounts: Vec<Entry>,
+    /// Bytes that it left for later steps and that go at the end of the build.
+    pub(crate) left_bytes: u64,
 }
 
 /// Directories that a lower layer may have otherwise, of a step.
@@ -41,7 +43,13 @@ impl Step {
             digest,
             location,
             accounts: Vec::new(),
+            left_bytes: 0,
         }
+    }
+
+    /// Its first line in the Containerfile, from 1.
+    pub(crate) fn line(&self) -> Option<i32> {
+        Some(self.location.as_ref()?.ranges.first()?.start?.line)
     }
 
     /// A finding in this step.
@@ -60,8 +68,6 @@ pub(crate) struct Reported {
     /// In the order of the Containerfile.
     pub(crate) found: Vec<Found>,
     pub(crate) suspects: Vec<Suspects>,
-    /// Whether one of them was committed: then the image is a bootable one.
-    pub(crate) committed: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -142,8 +148,8 @@ impl Reported {
         for (Pending { mut step, .. }, report) in pending.into_iter().zip(reports) {
             let findings = match report {
                 Gathered::Report(report) => {
-                    reported.committed |= report.outcome == Outcome::Committed;
                     step.accounts = report.accounts;
+                    step.left_bytes = report.left_bytes;
                     if !report.directories.is_empty() {
                         reported.suspects.push(Suspects {
                             step: Step::new(step.digest, step.location.clone()),

@@ -1,5 +1,4 @@
-//! How the RUNs of one image are wrapped, and those of other stages that go on from them: what each is told
-//! depends on the instructions around it.
+//! How the RUNs of one image are wrapped, and those of other stages that go on from them.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +7,9 @@ use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{Definition, Digest, Lineage, Run, Splice};
 
 use crate::bootable::Decision;
-use crate::branches::Branches;
 use crate::build::at_step;
 use crate::options::Options;
-use crate::wrap::Around;
-use crate::{package_lists, scratch, tool, wrap};
+use crate::{branches, tool, wrap};
 
 /// How to splice each RUN.
 pub(crate) struct Splices {
@@ -37,26 +34,15 @@ pub(crate) fn of_image(
 ) -> Result<Splices, BuildError> {
     let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
     let (wrapped, runs): (Vec<Run>, Vec<Run>) = runs.partition(wrap::is_wrapped);
-    let branches = Branches::of(definition, &lineage.runs);
-    let lists = package_lists::of_steps(&runs, |run| branches.leave_lists.contains(run));
-    let steps = with_copies(definition, lineage, &runs);
-    let left = scratch::of_steps(&steps);
     let at = |run: &Run, splice: Result<Splice, BuildError>| {
         let splice = splice.map_err(|error| at_step(error, definition, &run.digest))?;
         Ok((run.digest, splice))
     };
-    let own = steps.into_iter().zip(lists).zip(left);
-    let own = own.map(|((step, lists), left)| {
-        let scratch::Step { run, copied_to } = step;
-        let around = Around {
-            lists,
-            left,
-            copied_to,
-        };
-        at(run, wrap::splice(run, decision, options, ids, &around))
-    });
+    let own = runs.iter();
+    let own = own.map(|run| at(run, wrap::splice(run, decision, options, ids)));
     let has_tool = |run: &&Run| tool::folder(run.platform.as_ref()).is_ok();
-    let beside = branches.first.iter().filter(|run| !wrap::is_wrapped(run));
+    let beside = branches::first_runs(definition, &lineage.runs);
+    let beside = beside.iter().filter(|run| !wrap::is_wrapped(run));
     let beside = beside.filter(has_tool);
     let beside = beside.map(|run| at(run, wrap::prepare(run, decision)));
     Ok(Splices {
@@ -64,25 +50,4 @@ pub(crate) fn of_image(
         beside: beside.collect::<Result<_, BuildError>>()?,
         is_wrapped: !wrapped.is_empty(),
     })
-}
-
-/// The RUNs with what COPY and ADD brought before each.
-fn with_copies<'a>(
-    definition: &Definition,
-    lineage: &Lineage,
-    runs: &'a [Run],
-) -> Vec<scratch::Step<'a>> {
-    let mut states = lineage.steps.iter();
-    let steps = runs.iter().map(|run| {
-        let before = states
-            .by_ref()
-            .take_while(|state| state.digest != run.digest);
-        scratch::Step {
-            run,
-            copied_to: before
-                .flat_map(|state| definition.copied_to(state))
-                .collect(),
-        }
-    });
-    steps.collect()
 }

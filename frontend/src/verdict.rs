@@ -31,8 +31,10 @@ pub(crate) struct Evidence<'a> {
     pub(crate) image: &'a Definition,
     /// Of the steps, in the order of the Containerfile.
     pub(crate) steps: Vec<Found>,
-    /// Of the check; none where there was none.
+    /// Of the check and the commit at the end; none where there was none.
     pub(crate) check: Option<Vec<Finding>>,
+    /// What that commit moved: where it is now, and where the instructions put it.
+    pub(crate) moved: Vec<(String, String)>,
 }
 
 /// Whether states between the base and the end may be asked about: with an imported cache that could
@@ -66,7 +68,8 @@ impl Evidence<'_> {
             } else {
                 &[]
             };
-            let brought = brought(&mut origins, paths).await;
+            let paths: Vec<String> = paths.iter().map(|path| put(&self.moved, path)).collect();
+            let brought = brought(&mut origins, &paths).await;
             found.push(Found {
                 finding,
                 digest: brought.unwrap_or(end.digest),
@@ -76,6 +79,15 @@ impl Evidence<'_> {
         found.sort_by_key(|found| found.line().unwrap_or(i32::MAX));
         found
     }
+}
+
+/// Where the instructions put what the commit at the end has moved.
+fn put(moved: &[(String, String)], path: &str) -> String {
+    let was = moved.iter().find_map(|(now, was)| {
+        let below = path.strip_prefix(now.as_str())?;
+        (below.is_empty() || below.starts_with('/')).then(|| format!("{was}{below}"))
+    });
+    was.unwrap_or_else(|| path.to_owned())
 }
 
 /// The instruction that brought the first path that the base does not have as it is. Without an

@@ -3,13 +3,12 @@
 //! another user becomes root, because the commit needs it and the tool drops privileges itself.
 
 use osderive_lints::model::ledger::Ledger;
+use osderive_lints::{EndRequest, StepRequest};
 use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{NewMount, Run, Splice};
 
 use crate::bootable::Decision;
 use crate::options::Options;
-use crate::package_lists::PackageLists;
-use crate::scratch::Left;
 use crate::tool;
 
 /// Where the tool is mounted. Under /run a stub could stay in the layer on old engines; below
@@ -19,37 +18,24 @@ pub(crate) const TOOL_MOUNT: &str = "/dev/.osderive";
 /// Where the tool writes its report: a second output of the exec, which no image contains.
 pub(crate) const REPORT_MOUNT: &str = "/dev/.osderive-out";
 
-/// The first arguments of every wrapped RUN.
-const STEP: [&str; 2] = ["/dev/.osderive/ostree-container", "step"];
+/// The tool.
+const TOOL: &str = "/dev/.osderive/ostree-container";
 
-/// The last argument of the tool where nothing is committed.
-const PREPARE: &str = "--prepare";
+/// The first arguments of every wrapped RUN.
+const STEP: [&str; 2] = [TOOL, "step"];
 
 /// The command that looks at a whole root.
-pub(crate) const CHECK: [&str; 4] = [
-    "/dev/.osderive/ostree-container",
-    "lint",
-    "--report",
-    REPORT_MOUNT,
-];
+pub(crate) const CHECK: [&str; 4] = [TOOL, "lint", "--report", REPORT_MOUNT];
 
-/// What it gathers step reports from, each mounted in a directory of its number.
+/// Where the base image is mounted at the end of a build.
+pub(crate) const BASE_MOUNT: &str = "/dev/.osderive-base";
+
+/// Where the reports of steps are mounted then, each in a directory of its number.
 pub(crate) const STEPS_MOUNT: &str = "/dev/.osderive-steps";
 
 /// Whether `run` was wrapped already, as those of a bake `target:` context are.
 pub(crate) fn is_wrapped(run: &Run) -> bool {
     run.args.len() > STEP.len() && run.args.iter().zip(STEP).all(|(arg, step)| arg == step)
-}
-
-/// What the instructions around a step make of it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Around {
-    /// For later ones.
-    pub(crate) lists: Option<PackageLists>,
-    /// For later ones.
-    pub(crate) left: Left,
-    /// Where COPY and ADD put files before it.
-    pub(crate) copied_to: Vec<String>,
 }
 
 /// How to wrap a `run` of the image, to commit it.
@@ -61,13 +47,18 @@ pub(crate) fn splice(
     decision: Decision,
     options: &Options,
     ids: Option<&Ledger>,
-    around: &Around,
 ) -> Result<Splice, BuildError> {
-    let args = tool_args(run, decision, options, ids, around);
+    let request = StepRequest {
+        verbose: options.verbose,
+        ids: ids.cloned(),
+        paths: options.paths.clone(),
+        report: Some(REPORT_MOUNT.to_owned()),
+        ..step(run, decision)
+    };
     let report = NewMount::Output {
         dest: REPORT_MOUNT.to_owned(),
     };
-    with_tool(run, args, Some(report))
+    with_tool(run, &request, Some(report))
 }
 
 /// How to wrap a `run` of another stage that goes on from a committed step: it is given /var as at boot.
@@ -75,14 +66,20 @@ pub(crate) fn splice(
 /// # Errors
 /// When our image has no tool for the RUN's platform.
 pub(crate) fn prepare(run: &Run, decision: Decision) -> Result<Splice, BuildError> {
-    with_tool(run, prepare_args(run, decision), None)
+    let request = StepRequest {
+        prepare: true,
+        ..step(run, decision)
+    };
+    with_tool(run, &request, None)
 }
 
 fn with_tool(
     run: &Run,
-    mut args: Vec<String>,
+    request: &StepRequest,
     report: Option<NewMount>,
 ) -> Result<Splice, BuildError> {
+    let mut args = vec![TOOL.to_owned()];
+    args.extend(request.to_args());
     args.extend(run.args.iter().cloned());
     let tool = NewMount::ReadOnly {
         dest: TOOL_MOUNT.to_owned(),
@@ -101,79 +98,31 @@ fn is_other_user(run: &Run) -> bool {
     !matches!(run.user.as_str(), "" | "0" | "root")
 }
 
-fn tool_args(
-    run: &Run,
-    decision: Decision,
-    options: &Options,
-    ids: Option<&Ledger>,
-    around: &Around,
-) -> Vec<String> {
-    let mut args = step(decision);
-    if options.verbose {
-        args.push("-v".to_owned());
-    }
-    args.extend(user(run));
-    if let Some(ledger) = ids {
-        args.extend(["--ids".to_owned(), ledger.to_string()]);
-    }
-    if let Some(lists) = around.lists {
-        args.push(format!("--package-lists={}", lists.name()));
-    }
-    if around.left.lower {
-        args.push("--leave-lower".to_owned());
-    }
-    let left = around.left.paths.iter();
-    args.extend(left.map(|path| format!("--leave={path}")));
-    let copied = around.copied_to.iter().filter(|path| is_state(path));
-    args.extend(copied.map(|path| format!("--copied={path}")));
-    for (flag, paths) in [
-        ("--first-start", &options.first_start),
-        ("--writable", &options.writable),
-        ("--read-only", &options.read_only),
-    ] {
-        args.extend(paths.iter().map(|path| format!("{flag}={path}")));
-    }
-    args.extend(["--report", REPORT_MOUNT, "--"].map(str::to_owned));
-    args
-}
-
-/// Whether something of one owner is at a path that is in /var, or leads there on many images. What is beside it in
-/// a directory of many, such as /var/lib, is not the Containerfile's.
-fn is_state(path: &str) -> bool {
-    let mut names = path.split('/').filter(|name| !name.is_empty());
-    match names.next() {
-        Some("var") => {
-            let is_passing = |name| ["cache", "lock", "log", "run", "tmp"].contains(&name);
-            names.next().is_some_and(|name| !is_passing(name)) && names.next().is_some()
-        }
-        Some("home" | "mnt" | "opt" | "root" | "srv") => names.next().is_some(),
-        Some("usr") => names.next() == Some("local") && names.nth(1).is_some(),
-        _ => false,
+/// What every request about a RUN says.
+fn step(run: &Run, decision: Decision) -> StepRequest {
+    let user = is_other_user(run).then(|| run.user.clone());
+    // Otherwise the HOME that the tool sees is the one that the runtime set for root.
+    let has_home = || run.env.iter().any(|variable| variable.starts_with("HOME="));
+    StepRequest {
+        detect: decision == Decision::Detect,
+        keep_home: user.is_some() && has_home(),
+        user,
+        ..StepRequest::default()
     }
 }
 
-fn prepare_args(run: &Run, decision: Decision) -> Vec<String> {
-    let mut args = step(decision);
-    args.extend(user(run));
-    args.extend([PREPARE, "--"].map(str::to_owned));
-    args
-}
-
-fn step(decision: Decision) -> Vec<String> {
-    let detect = (decision == Decision::Detect).then_some("--detect");
-    let args = STEP.into_iter().chain(detect);
-    args.map(str::to_owned).collect()
-}
-
-fn user(run: &Run) -> Vec<String> {
-    let mut args = Vec::new();
-    if is_other_user(run) {
-        args.extend(["--user".to_owned(), run.user.clone()]);
-        // Otherwise the HOME that the tool sees is the one that the runtime set for root.
-        if run.env.iter().any(|variable| variable.starts_with("HOME=")) {
-            args.push("--keep-home".to_owned());
-        }
-    }
+/// The command at the end of a build, with the reports of steps where there are some.
+pub(crate) fn end(decision: Decision, options: &Options, has_steps: bool) -> Vec<String> {
+    let request = EndRequest {
+        detect: decision == Decision::Detect,
+        verbose: options.verbose,
+        base: BASE_MOUNT.to_owned(),
+        report: REPORT_MOUNT.to_owned(),
+        step_reports: has_steps.then(|| STEPS_MOUNT.to_owned()),
+        paths: options.paths.clone(),
+    };
+    let mut args = vec![TOOL.to_owned()];
+    args.extend(request.to_args());
     args
 }
 
@@ -183,7 +132,7 @@ pub(crate) fn without_tool(message: &str) -> String {
     let start = STEP.join(" ");
     let ends = [
         format!("--report {REPORT_MOUNT} -- "),
-        format!("{PREPARE} -- "),
+        "--prepare -- ".to_owned(),
     ];
     let mut text = String::with_capacity(message.len());
     let mut rest = message;
@@ -203,19 +152,34 @@ pub(crate) fn without_tool(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use osderive_lints::PathSettings;
+    use osderive_proto::llb::Digest;
+
     use super::*;
-    use crate::fixture::shell;
 
     fn run(user: &str, env: &[&str]) -> Run {
         Run {
+            digest: Digest::of(b""),
+            name: String::new(),
+            command: String::new(),
+            args: ["/bin/sh", "-c", "id"].map(str::to_owned).into(),
             env: env.iter().map(|&variable| variable.to_owned()).collect(),
+            cwd: String::new(),
             user: user.to_owned(),
-            ..shell("id")
+            mounts: Vec::new(),
+            platform: None,
         }
     }
 
+    /// The arguments of a wrapped RUN but for the tool, `step` and the command.
     fn args(run: &Run, decision: Decision, options: &Options) -> String {
-        tool_args(run, decision, options, None, &Around::default())[STEP.len()..].join(" ")
+        let request = StepRequest {
+            verbose: options.verbose,
+            paths: options.paths.clone(),
+            report: Some(REPORT_MOUNT.to_owned()),
+            ..step(run, decision)
+        };
+        request.to_args()[1..].join(" ")
     }
 
     #[test]
@@ -259,77 +223,25 @@ mod tests {
     #[test]
     fn comments_in_the_id_ledger_do_not_make_a_step_run_again() {
         let args = |ledger: &str| {
-            let ledger = Ledger::parse(ledger.as_bytes()).expect("a ledger");
-            let options = Options::default();
-            tool_args(
-                &run("", &[]),
-                Decision::Commit,
-                &options,
-                Some(&ledger),
-                &Around::default(),
-            )
-        };
-        assert_eq!(args("u b 2\nu a 1")[2..4], ["--ids", "u a 1\nu b 2"]);
-        assert_eq!(args("u b 2\nu a 1"), args("# both\nu a 1 # a\nu b 2\n"));
-        assert_eq!(args("# none yet")[2..4], ["--ids", ""]);
-    }
-
-    #[test]
-    fn what_instructions_around_it_make_of_a_step_is_passed_on() {
-        for lists in [PackageLists::Keep, PackageLists::Remove] {
-            let options = Options::default();
-            let around = Around {
-                lists: Some(lists),
-                left: Left {
-                    lower: true,
-                    paths: ["/tmp/a".to_owned(), "/tmp/b".to_owned()].into(),
-                },
-                copied_to: vec!["/etc/a".to_owned(), "/srv/a".to_owned()],
+            let request = StepRequest {
+                ids: Some(Ledger::parse(ledger.as_bytes()).expect("a ledger")),
+                ..StepRequest::default()
             };
-            let args = tool_args(&run("", &[]), Decision::Commit, &options, None, &around);
-            assert_eq!(args[2], format!("--package-lists={}", lists.name()));
-            assert_eq!(
-                args[3..7],
-                [
-                    "--leave-lower",
-                    "--leave=/tmp/a",
-                    "--leave=/tmp/b",
-                    "--copied=/srv/a"
-                ]
-            );
-        }
-    }
-
-    #[test]
-    fn what_copy_brings_to_a_directory_of_many_is_not_passed_on() {
-        for state in [
-            "/var/lib/a",
-            "/var/lib/a/",
-            "/var/opt/a/b",
-            "/home/a",
-            "/usr/local/bin/a",
-        ] {
-            assert!(is_state(state), "{state}");
-        }
-        for other in [
-            "/",
-            "/var/",
-            "/var/lib/",
-            "/var/tmp/a",
-            "/srv",
-            "/usr/local/bin/",
-            "/usr/a/b",
-        ] {
-            assert!(!is_state(other), "{other}");
-        }
+            request.to_args()
+        };
+        assert_eq!(args("u b 2\nu a 1")[1..3], ["--ids", "u a 1\nu b 2"]);
+        assert_eq!(args("u b 2\nu a 1"), args("# both\nu a 1 # a\nu b 2\n"));
+        assert_eq!(args("# none yet")[1..3], ["--ids", ""]);
     }
 
     #[test]
     fn what_is_written_at_run_time_is_passed_on() {
         let options = Options {
-            first_start: vec!["/var/lib/d".to_owned()],
-            writable: vec!["/opt/a/x".to_owned(), "/opt/b/y".to_owned()],
-            read_only: vec!["/opt/c".to_owned()],
+            paths: PathSettings {
+                first_start: vec!["/var/lib/d".to_owned()],
+                writable: vec!["/opt/a/x".to_owned(), "/opt/b/y".to_owned()],
+                read_only: vec!["/opt/c".to_owned()],
+            },
             ..Options::default()
         };
         let args = args(&run("", &[]), Decision::Commit, &options);
@@ -342,13 +254,10 @@ mod tests {
     fn a_wrapped_run_is_known_by_its_first_arguments() {
         let mut wrapped = run("", &[]);
         assert!(!is_wrapped(&wrapped));
-        wrapped.args = tool_args(
-            &wrapped,
-            Decision::Commit,
-            &Options::default(),
-            None,
-            &Around::default(),
-        );
+        wrapped.args = vec![TOOL.to_owned()];
+        wrapped
+            .args
+            .extend(step(&wrapped, Decision::Commit).to_args());
         assert!(is_wrapped(&wrapped));
         wrapped.args.truncate(STEP.len());
         assert!(!is_wrapped(&wrapped), "the tool alone runs nothing");
@@ -372,8 +281,13 @@ mod tests {
 
     #[test]
     fn a_run_beside_the_image_is_only_prepared() {
-        let args =
-            |user, decision| prepare_args(&run(user, &["HOME=/set"]), decision)[2..].join(" ");
+        let args = |user, decision| {
+            let request = StepRequest {
+                prepare: true,
+                ..step(&run(user, &["HOME=/set"]), decision)
+            };
+            request.to_args()[1..].join(" ")
+        };
         assert_eq!(args("", Decision::Commit), "--prepare --");
         assert_eq!(
             args("app", Decision::Detect),

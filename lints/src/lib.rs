@@ -19,6 +19,7 @@ mod packages;
 pub mod policy;
 pub mod predict;
 mod report;
+mod request;
 pub mod rules;
 pub mod tree;
 pub mod unbuilt;
@@ -40,3 +41,4 @@ pub use report::{
     Outcome, PLAN_VERSION, PlanReport, Planned, PlannedAction, REPORT_FILE, REPORT_VERSION,
     RemovedEntry, ReportError, StepReport,
 };
+pub use request::{EndRequest, PathSettings, StepRequest};

@@ -134,8 +134,8 @@ pub struct StepReport {
     /// The first [`MAX_LISTED_ENTRIES`] removed entries, in path order.
     #[serde(default)]
     pub removed: Vec<RemovedEntry>,
-    /// The sum in bytes of the regular files that the step left in /run, /tmp, /var/tmp and /var/cache. They go at
-    /// the end of the build, and their bytes stay in the step's layer.
+    /// The sum in bytes of the regular files that the step left for later ones: in /run, /tmp, /var/tmp and
+    /// /var/cache, logs and package lists. They go at the end of the build, and their bytes stay in the step's layer.
     #[serde(default)]
     pub left_bytes: u64,
     /// The files that were changed to keep what the step made, in the order of the changes.

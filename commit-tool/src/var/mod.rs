@@ -66,6 +66,7 @@ impl domain::Plan for Plan {
         let mut settled = Settled {
             summaries: self.summaries(),
             is_quietly_changed: !self.actions.is_empty(),
+            left_bytes: self.left_bytes,
             ..Settled::default()
         };
         apply::apply(work.place, &self.actions, &mut settled, tell)?;

@@ -65,6 +65,8 @@ pub(super) struct Plan {
     pub(super) declared: usize,
     /// Files that are kept in the factory.
     pub(super) kept: usize,
+    /// The bytes of files that wait for the end of the build.
+    pub(super) left_bytes: u64,
     /// Whether a commit by hand takes away what lines of others make again.
     pub(super) has_emptied: bool,
 }
@@ -162,6 +164,7 @@ struct Planner<'a> {
     emptied: Vec<Action>,
     stuck: Vec<(String, String)>,
     kept: usize,
+    left_bytes: u64,
     has_emptied: bool,
     bytes: BTreeMap<PathBuf, u64>,
 }
@@ -195,6 +198,7 @@ impl<'a> Planner<'a> {
             emptied: Vec::new(),
             stuck: Vec::new(),
             kept: 0,
+            left_bytes: 0,
             has_emptied: false,
             bytes: BTreeMap::new(),
         }
@@ -280,13 +284,16 @@ impl<'a> Planner<'a> {
                 self.take_away(path, look, reason);
             }
             Fate::Waits => {
+                self.left_bytes += look.bytes;
                 if self.is_in_top(path) {
                     self.move_to_factory(path, look);
                 }
             }
             Fate::EmptyLog => {
                 let is_wanted = self.want(path, self.line(b'f', path, look, None));
-                if is_wanted && self.seen.phase != Phase::Step {
+                if self.seen.phase == Phase::Step {
+                    self.left_bytes += look.bytes;
+                } else if is_wanted {
                     self.take_away(path, look, "a log of the build; boot makes it anew, empty");
                 }
             }
@@ -521,6 +528,7 @@ impl<'a> Planner<'a> {
                 .collect(),
             declared,
             kept: self.kept,
+            left_bytes: self.left_bytes,
             has_emptied: self.has_emptied,
         }
     }

@@ -30,8 +30,8 @@ pub const RULE: Rule = Rule {
     ..Rule::IMAGE
 };
 
-/// Bytes from which on a layer's are worth a word.
-const WORTH: u64 = 8 << 20;
+/// Bytes from which on they are worth a word.
+pub const WORTH: u64 = 8 << 20;
 
 /// Databases that every installation of a package writes anew; nobody can change that.
 const DATABASES: [&[u8]; 4] = [
@@ -40,6 +40,23 @@ const DATABASES: [&[u8]; 4] = [
     b"var/lib/dpkg/",
     b"var/lib/rpm/",
 ];
+
+/// The finding about all that steps left for later ones and that goes at the end of a build: how much, and how much of
+/// it is of which line.
+pub fn of_build(size: &str, by_line: &[String]) -> Finding {
+    let by_line = match by_line {
+        [] => String::new(),
+        lines => format!(": {}", lines.join(", ")),
+    };
+    RULE.finding(
+        format!(
+            "{size} of temporary files, caches, logs and package lists stay in lower layers{by_line}"
+        ),
+        "delete them in the RUN that makes them, or keep them out of the layer: RUN --mount=type=cache or tmpfs"
+            .to_owned(),
+        Vec::new(),
+    )
+}
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
     let layers = image.tree.layers().map_or(&[][..], |stack| &stack.layers);

@@ -25,6 +25,9 @@ pub struct Lineage {
     pub base: Base,
     /// Where and why the walk ended early; the runs before that point are not known.
     pub stopped: Option<Stopped>,
+    /// Whether a state was copied whole onto an empty root on the way, as `COPY --from=STAGE / /` does. What an image
+    /// has besides files, such as labels, does not come with it.
+    pub is_flattened: bool,
 }
 
 /// What a root began as.
@@ -86,6 +89,8 @@ pub enum StopReason {
 /// Where an output comes from.
 enum Origin {
     Input(Link),
+    /// A copy of all that is there.
+    Copy(Link),
     Base(Base),
 }
 
@@ -99,6 +104,7 @@ impl Definition {
                 steps: Vec::new(),
                 base: Base::Scratch,
                 stopped: None,
+                is_flattened: false,
             },
         }
     }
@@ -106,6 +112,7 @@ impl Definition {
     /// The lineage of one state. It takes time in proportion to its own length.
     pub fn lineage_of(&self, edge: &Edge) -> Lineage {
         let mut steps = Vec::new();
+        let mut is_flattened = false;
         let mut at = *edge;
         let (base, stopped) = loop {
             match self.origin(at) {
@@ -113,6 +120,10 @@ impl Definition {
                     steps.push(at);
                     match origin {
                         Origin::Input(link) => at = self.edge(link),
+                        Origin::Copy(link) => {
+                            is_flattened = true;
+                            at = self.edge(link);
+                        }
                         Origin::Base(base) => break (base, None),
                     }
                 }
@@ -126,6 +137,7 @@ impl Definition {
             steps,
             base,
             stopped,
+            is_flattened,
         }
     }
 
@@ -166,7 +178,7 @@ impl Definition {
             way.push(at);
             match self.origin(at) {
                 Ok(_) if self.is_run(at.digest) => break Some(at.digest),
-                Ok(Origin::Input(link)) => at = self.edge(link),
+                Ok(Origin::Input(link) | Origin::Copy(link)) => at = self.edge(link),
                 Ok(Origin::Base(_)) | Err(_) => break None,
             }
         };
@@ -231,12 +243,29 @@ fn file_origin(node: &Node, file: &pb::FileOp, index: u32) -> Result<Origin, Sto
             .ok()
             .and_then(|input| input.checked_sub(node.inputs.len()))
         else {
-            return input_at(node, action.input);
+            return match copy_of_all(node, action) {
+                Some(link) if action.input == NONE => Ok(Origin::Copy(link)),
+                _ => input_at(node, action.input),
+            };
         };
         action = file.actions.get(made_by).ok_or(StopReason::Index)?;
     }
     // More steps than actions: they are made from each other in a circle.
     Err(StopReason::Index)
+}
+
+/// The state of which an action copies all to the root, as it is.
+fn copy_of_all(node: &Node, action: &pb::FileAction) -> Option<Link> {
+    let pb::file_action::Action::Copy(copy) = action.action.as_ref()? else {
+        return None;
+    };
+    let is_all = copy.include_patterns.is_empty() && copy.exclude_patterns.is_empty();
+    let is_as_it_is = copy.owner.is_none() && copy.mode == NONE as i32;
+    if copy.src != ROOT || copy.dest != ROOT || !is_all || !is_as_it_is {
+        return None;
+    }
+    let from = usize::try_from(action.secondary_input).ok()?;
+    node.inputs.get(from).copied()
 }
 
 /// solver/llbsolver/ops/diff.go, `Exec`: the upper input follows the lower one, if there is one.

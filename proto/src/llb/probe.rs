@@ -1,5 +1,5 @@
-//! An exec of our own that looks at a state of a definition: the state is its root, which it cannot
-//! write to, and what it has to say it leaves in an output. The state's ops keep their bytes.
+//! An exec of our own on a state of a definition: the state is its root, which it may look at or go on
+//! from, and what it has to say it leaves in an output. The state's ops keep their bytes.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -29,15 +29,42 @@ pub struct Probe {
     pub output_dest: String,
     /// States that it reads beside, of the ops that the root needs, each with where it is mounted.
     pub reads: Vec<(Edge, String)>,
+    /// What it may do with the root.
+    pub root: RootAccess,
     /// What the client's progress shows.
     pub title: String,
 }
 
-/// The output that [`Probe::output_dest`] is.
-const OUTPUT: u32 = 1;
+/// What an exec may do with its root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootAccess {
+    /// Look at it.
+    Read,
+    /// Change it, which makes another state.
+    Write,
+}
+
+/// What is wanted of a [`Probe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The root as it is afterwards.
+    Root,
+    /// What is in [`Probe::output_dest`].
+    Report,
+}
+
+impl Wanted {
+    /// The number of the exec's output.
+    fn index(self) -> u32 {
+        match self {
+            Self::Root => 0,
+            Self::Report => 1,
+        }
+    }
+}
 
 impl Definition {
-    /// A definition that builds what `probe` says about the state `root`, which the build must have solved. It has
+    /// A definition that builds what is wanted of `probe` on the state `root`, which the build must have solved. It has
     /// the ops that these need, with their metadata, and the source locations of those of this definition. As in
     /// [`Definition::subgraph`], none of them asks to be made without the cache; the probe does if one of them did.
     ///
@@ -45,7 +72,13 @@ impl Definition {
     /// [`LlbError::Absent`] when the root does not need such a state, [`LlbError::NoTool`] when the
     /// tool is an empty one; and the errors of [`Definition::parse`] should the result be no valid
     /// definition, such as one that became too long.
-    pub fn probe(&self, root: &Edge, tool: &Self, probe: &Probe) -> Result<Self, LlbError> {
+    pub fn probe(
+        &self,
+        root: &Edge,
+        tool: &Self,
+        probe: &Probe,
+        wanted: Wanted,
+    ) -> Result<Self, LlbError> {
         let digest = root.digest;
         let tool_edge = tool.output().ok_or(LlbError::NoTool { digest })?;
         let merged = Merged::of(tool, tool_edge)?;
@@ -70,7 +103,7 @@ impl Definition {
         let exec = probe.exec(root, tool_edge).encode_to_vec();
         let edge = Edge {
             digest: Digest::of(&exec),
-            index: OUTPUT,
+            index: wanted.index(),
         };
         wire::put_bytes(&mut ops, number::DEF, &exec);
         let mut terminal = Vec::new();
@@ -110,7 +143,7 @@ impl Probe {
         let mut mounts = vec![
             pb::Mount {
                 dest: ROOT.to_owned(),
-                readonly: true,
+                readonly: self.root == RootAccess::Read,
                 ..pb::Mount::default()
             },
             pb::Mount {
@@ -124,12 +157,16 @@ impl Probe {
             pb::Mount {
                 input: NONE,
                 dest: self.output_dest.clone(),
-                output: i64::from(OUTPUT),
+                output: i64::from(Wanted::Report.index()),
                 ..pb::Mount::default()
             },
         ];
         let mut inputs = vec![input(root), input(&tool)];
-        for ((edge, dest), output) in self.reads.iter().zip(i64::from(OUTPUT) + 1..) {
+        for ((edge, dest), output) in self
+            .reads
+            .iter()
+            .zip(i64::from(Wanted::Report.index()) + 1..)
+        {
             mounts.push(pb::Mount {
                 input: i64::try_from(inputs.len()).unwrap_or(NONE),
                 dest: dest.clone(),

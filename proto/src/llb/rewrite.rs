@@ -9,7 +9,7 @@ use super::definition::{Definition, Edge, number};
 use super::digest::Digest;
 use super::error::{LlbError, Place};
 use super::op::Node;
-use super::splice::{self, Splice};
+use super::splice::{self, Renamed, Splice};
 use super::wire;
 
 /// A definition after its splices.
@@ -41,26 +41,14 @@ impl Definition {
         tool: Option<&Definition>,
     ) -> Result<Rewritten, LlbError> {
         let tool = tool.and_then(|tool| Some((tool, tool.output()?)));
-        let changes = Changes::of(self, splices, tool.map(|(_, edge)| edge))?;
-        if changes.ops.is_empty() {
-            return Ok(Rewritten {
-                definition: self.clone(),
-                digests: BTreeMap::new(),
-            });
-        }
-        let merged = match tool {
-            Some((tool, edge)) if changes.use_tool => Merged::of(tool, edge)?,
-            _ => Merged::default(),
-        };
-        Ok(Rewritten {
-            definition: Self::parse(&changes.assemble(&merged)?)?,
-            digests: changes.digests(),
-        })
+        let changes = Changes::of(self, splices, tool.map(|(_, edge)| edge), |_, _| None)?;
+        let tool = tool.filter(|_| changes.use_tool);
+        changes.finish(tool)
     }
 }
 
-/// What the splices make of each op, by its position.
-struct Changes<'a> {
+/// What becomes of each op, by its position.
+pub(super) struct Changes<'a> {
     old: &'a Definition,
     digests: Vec<Digest>,
     /// The new bytes of the ops that change.
@@ -71,10 +59,12 @@ struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    fn of(
+    /// What splices make of ops, and of an op with an input, both of before, another edge in its place.
+    pub(super) fn of(
         old: &'a Definition,
         splices: &BTreeMap<Digest, Splice>,
         tool: Option<Edge>,
+        replaced: impl Fn(&Digest, Edge) -> Option<Edge>,
     ) -> Result<Self, LlbError> {
         let mut changes = Self {
             old,
@@ -85,7 +75,7 @@ impl<'a> Changes<'a> {
         };
         for position in old.order.iter().copied() {
             let splice = splices.get(&old.nodes[position].digest);
-            if let Some(op) = changes.apply(position, splice)? {
+            if let Some(op) = changes.apply(position, splice, &replaced)? {
                 changes.digests[position] = Digest::of(&op);
                 changes.ops.insert(position, op);
                 changes.use_tool |= splice.is_some_and(Splice::needs_tool);
@@ -94,19 +84,46 @@ impl<'a> Changes<'a> {
         Ok(changes)
     }
 
+    /// The definition after the changes, with the ops that the `edge` of another one needs.
+    pub(super) fn finish(&self, other: Option<(&Definition, Edge)>) -> Result<Rewritten, LlbError> {
+        if self.ops.is_empty() {
+            return Ok(Rewritten {
+                definition: self.old.clone(),
+                digests: BTreeMap::new(),
+            });
+        }
+        let merged = match other {
+            Some((other, edge)) => Merged::of(other, edge)?,
+            None => Merged::default(),
+        };
+        Ok(Rewritten {
+            definition: Definition::parse(&self.assemble(&merged)?)?,
+            digests: self.digests(),
+        })
+    }
+
     /// The new bytes of an op whose inputs are done, if it changes.
-    fn apply(&self, position: usize, splice: Option<&Splice>) -> Result<Option<Vec<u8>>, LlbError> {
+    fn apply(
+        &self,
+        position: usize,
+        splice: Option<&Splice>,
+        replaced: impl Fn(&Digest, Edge) -> Option<Edge>,
+    ) -> Result<Option<Vec<u8>>, LlbError> {
         let node = &self.old.nodes[position];
         let bytes = self.old.op_bytes(node);
         let renamed = |input: usize| {
-            let target = node.inputs.get(input)?.node;
-            let changed = self.ops.contains_key(&target);
-            changed.then(|| self.digests[target])
+            let link = *node.inputs.get(input)?;
+            if let Some(Edge { digest, index }) = replaced(&node.digest, self.old.edge(link)) {
+                let index = Some(index);
+                return Some(Renamed { digest, index });
+            }
+            let is_changed = self.ops.contains_key(&link.node);
+            is_changed.then(|| Renamed {
+                digest: self.digests[link.node],
+                index: None,
+            })
         };
-        let relinked = node
-            .inputs
-            .iter()
-            .any(|input| self.ops.contains_key(&input.node));
+        let relinked = (0..node.inputs.len()).any(|input| renamed(input).is_some());
         let mut op = Cow::Borrowed(bytes);
         if relinked {
             let relinked = splice::relink(bytes, renamed);

@@ -62,19 +62,32 @@ impl Splice {
     }
 }
 
-/// Names inputs anew: `renamed` gives the new digest of the input at a position, if it has one.
+/// What an input becomes.
+pub(super) struct Renamed {
+    pub(super) digest: Digest,
+    /// None where it stays as it is, byte for byte.
+    pub(super) index: Option<u32>,
+}
+
+/// Names inputs anew: `renamed` gives what the input at a position becomes, if it is to change.
 pub(super) fn relink(
     op: &[u8],
-    renamed: impl Fn(usize) -> Option<Digest>,
+    renamed: impl Fn(usize) -> Option<Renamed>,
 ) -> Result<Vec<u8>, WireError> {
     let mut positions = 0..;
     edit::map(op, INPUTS, |input| {
-        let Some(digest) = positions.next().and_then(&renamed) else {
+        let Some(Renamed { digest, index }) = positions.next().and_then(&renamed) else {
             return Ok(None);
         };
         let mut encoded = Vec::new();
         wire::put_text(&mut encoded, INPUT_DIGEST, &digest.to_string());
-        edit::replace(input, INPUT_DIGEST, &encoded).map(Some)
+        let input = edit::replace(input, INPUT_DIGEST, &encoded)?;
+        let Some(index) = index else {
+            return Ok(Some(input));
+        };
+        encoded.clear();
+        wire::put_int(&mut encoded, INPUT_INDEX, i64::from(index));
+        edit::replace(&input, INPUT_INDEX, &encoded).map(Some)
     })
 }
 

@@ -197,6 +197,14 @@ impl Graph {
         self.op(&[base, from], 4, &Message::default().message(2, &action))
     }
 
+    /// `COPY --from=STAGE SOURCE SOURCE` on an empty root.
+    pub(crate) fn copy_of_all(&mut self, from: Edge, source: &str) -> Edge {
+        let copy = Message::default().text(1, source).text(2, source);
+        let copy = copy.int(4, -1).int(6, 1);
+        let action = Message::default().int(1, -1).message(4, &copy);
+        self.op(&[from], 4, &Message::default().message(2, &action))
+    }
+
     pub(crate) fn merge(&mut self, inputs: &[Edge]) -> Edge {
         let mut body = Message::default();
         for index in 0..inputs.len() {

@@ -122,6 +122,22 @@ fn where_files_were_copied_to_is_known_of_each_state() {
 }
 
 #[test]
+fn a_state_that_is_copied_whole_onto_nothing_goes_on() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let first = graph.run(base, "one");
+    let whole = graph.copy_of_all(first, "/");
+    let last = graph.run(whole, "two");
+    let flat = lineage(&mut graph, last);
+    assert_eq!(flat.runs, runs(&[first, last]));
+    assert!(flat.is_flattened);
+    assert_eq!(flat.base, debian());
+    let part = graph.copy_of_all(first, "/usr");
+    let part = lineage(&mut graph, part);
+    assert_eq!((part.base, part.is_flattened), (Base::Scratch, false));
+}
+
+#[test]
 fn copy_link_on_scratch_has_no_base() {
     let mut graph = Graph::default();
     let lower = graph.file(&[], &[(-1, 0)]);

@@ -1,6 +1,6 @@
 //! An exec of our own on top of a build: what it is on the wire, and that the build stays as it is.
 
-use osderive_proto::llb::{Definition, Digest, Edge, LlbError, Probe};
+use osderive_proto::llb::{Definition, Digest, Edge, LlbError, Probe, RootAccess, Wanted};
 
 use crate::builder::{Exec, Graph, LEVELS, Message};
 use crate::check::{contents, digests_hold};
@@ -13,6 +13,7 @@ fn probe() -> Probe {
         tool_selector: "/tool".to_owned(),
         output_dest: "/dev/.tool-out".to_owned(),
         reads: Vec::new(),
+        root: RootAccess::Read,
         title: "look".to_owned(),
     }
 }
@@ -65,7 +66,9 @@ fn the_op_is_what_go_would_have_written() {
     let made = graph.run(base, "make");
     let old = parse(&graph.finish(made));
     let tool = tool();
-    let probed = old.probe(&made, &tool, &probe()).expect("a probe");
+    let probed = old
+        .probe(&made, &tool, &probe(), Wanted::Report)
+        .expect("a probe");
     let tool_edge = tool.output().expect("a tool");
     let edge = |reads: &[(Edge, &str)]| Edge {
         digest: Digest::of(&expected(made, tool_edge, reads)),
@@ -78,11 +81,15 @@ fn the_op_is_what_go_would_have_written() {
         reads: reads.map(|(edge, dest)| (edge, dest.to_owned())).into(),
         ..probe()
     };
-    let read = old.probe(&made, &tool, &reading).expect("a probe");
+    let read = old
+        .probe(&made, &tool, &reading, Wanted::Report)
+        .expect("a probe");
     assert_eq!(read.output(), Some(edge(&reads)));
-    let above = old.probe(&base, &tool, &reading);
+    let above = old.probe(&base, &tool, &reading, Wanted::Report);
     assert!(matches!(above, Err(LlbError::Absent { .. })), "{above:?}");
-    let again = old.probe(&made, &tool, &probe()).expect("a probe");
+    let again = old
+        .probe(&made, &tool, &probe(), Wanted::Report)
+        .expect("a probe");
     assert_eq!(again.to_bytes(), probed.to_bytes());
 }
 
@@ -101,7 +108,9 @@ fn the_ops_of_the_state_are_there_byte_for_byte_and_no_others() {
         (base, vec![base]),
         (first, vec![base, first]),
     ] {
-        let probed = old.probe(&root, &tool, &probe()).expect("a probe");
+        let probed = old
+            .probe(&root, &tool, &probe(), Wanted::Report)
+            .expect("a probe");
         let bytes = probed.to_bytes();
         digests_hold(&bytes);
         let mut expected = vec![tool_ops[0]];
@@ -129,7 +138,9 @@ fn progress_shows_its_title_and_the_tools_own() {
     let mut graph = Graph::default();
     let base = graph.image("debian");
     let old = parse(&graph.finish(base));
-    let probed = old.probe(&base, &tool(), &probe()).expect("a probe");
+    let probed = old
+        .probe(&base, &tool(), &probe(), Wanted::Report)
+        .expect("a probe");
     let titles = contents(&probed.to_bytes()).definition.metadata;
     let title = |digest: Digest| {
         let metadata = &titles[&digest.to_string()];
@@ -150,7 +161,9 @@ fn it_runs_again_when_the_state_is_made_anew() {
         graph.annotate(made, Message::default().int(1, i64::from(ignore)));
         let old = parse(&graph.finish(made));
         [base, made].map(|root| {
-            let probed = old.probe(&root, &tool(), &probe()).expect("a probe");
+            let probed = old
+                .probe(&root, &tool(), &probe(), Wanted::Report)
+                .expect("a probe");
             let exec = probed.output().expect("an output").digest;
             let metadata = contents(&probed.to_bytes()).definition.metadata;
             metadata[&exec.to_string()].ignore_cache
@@ -169,7 +182,9 @@ fn a_tool_that_the_build_has_too_is_there_once() {
     let mut own = Graph::default();
     let same = own.image("frontend");
     let tool = parse(&own.finish(same));
-    let probed = old.probe(&made, &tool, &probe()).expect("a probe");
+    let probed = old
+        .probe(&made, &tool, &probe(), Wanted::Report)
+        .expect("a probe");
     digests_hold(&probed.to_bytes());
     assert_eq!(probed.digests().count(), 4);
 }
@@ -183,8 +198,63 @@ fn without_a_state_or_a_tool_there_is_none() {
         digest: Digest::of(b"other"),
         index: 0,
     };
-    let error = old.probe(&absent, &tool(), &probe());
+    let error = old.probe(&absent, &tool(), &probe(), Wanted::Report);
     assert!(matches!(error, Err(LlbError::Absent { .. })), "{error:?}");
-    let error = old.probe(&base, &parse(&[]), &probe());
+    let error = old.probe(&base, &parse(&[]), &probe(), Wanted::Report);
     assert!(matches!(error, Err(LlbError::NoTool { .. })), "{error:?}");
+}
+
+#[test]
+fn a_root_that_may_be_changed_is_the_first_output() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let made = graph.run(base, "make");
+    let old = parse(&graph.finish(made));
+    let tool = tool();
+    let write = Probe {
+        root: RootAccess::Write,
+        ..probe()
+    };
+    let [root, report] = [Wanted::Root, Wanted::Report]
+        .map(|wanted| old.probe(&made, &tool, &write, wanted).expect("a probe"));
+    let [root, report] = [root, report].map(|definition| definition.output().expect("one"));
+    assert_eq!(root.digest, report.digest, "one exec makes both");
+    assert_eq!((root.index, report.index), (0, 1));
+    let read = old.probe(&made, &tool, &probe(), Wanted::Report);
+    assert_ne!(
+        read.expect("a probe").output().expect("one").digest,
+        root.digest
+    );
+}
+
+#[test]
+fn what_goes_on_from_a_state_goes_on_from_what_is_grafted() {
+    let mut graph = Graph::exotic();
+    let base = graph.image("debian");
+    let made = graph.run(base, "make");
+    let image = parse(&graph.finish(made));
+    let scan = graph.run(made, "scan");
+    let beside = graph.run(made, "beside");
+    let both = graph.merge(&[scan, beside]);
+    let scans = parse(&graph.finish(both));
+    let write = Probe {
+        root: RootAccess::Write,
+        ..probe()
+    };
+    let root = image
+        .probe(&made, &tool(), &write, Wanted::Root)
+        .expect("a probe");
+    let grafted = scans
+        .graft(made, &root, |user| *user == scan.digest)
+        .expect("grafts");
+    digests_hold(&grafted.to_bytes());
+    let users = |definition: &Definition, edge: Edge| {
+        let runs = definition.runs_and_those_before().into_iter();
+        let runs = runs.filter_map(|(run, _)| definition.run(&run));
+        runs.filter(|run| run.root() == Some(edge)).count()
+    };
+    let new = root.output().expect("one");
+    assert_eq!((users(&grafted, new), users(&grafted, made)), (1, 1));
+    let again = scans.graft(base, &root, |user| *user == scan.digest);
+    assert_eq!(again.expect("nothing").to_bytes(), scans.to_bytes());
 }

@@ -1,7 +1,7 @@
 //! Definitions that ask about what a build has solved: no op of it may bring the mark again that it is to be made
 //! without the cache, for an engine then forgets what is in its cache mounts.
 
-use osderive_proto::llb::{Definition, Edge, Probe};
+use osderive_proto::llb::{Definition, Edge, Probe, RootAccess, Wanted};
 
 use crate::builder::{Exec, Graph, Message};
 use crate::check::{contents, digests_hold};
@@ -64,9 +64,12 @@ fn a_question_about_a_step_does_not_have_it_made_anew() {
             tool_selector: String::new(),
             output_dest: "/dev/.tool-out".to_owned(),
             reads: Vec::new(),
+            root: RootAccess::Read,
             title: "look".to_owned(),
         };
-        let probed = image.probe(&last, &tool(), &probe).expect("a probe");
+        let probed = image
+            .probe(&last, &tool(), &probe, Wanted::Report)
+            .expect("a probe");
         let look = probed.output().expect("an output");
         assert_eq!(marked(&probed), names(&[look]), "only the look itself");
     }

@@ -1,0 +1,218 @@
+//! The end of an image: one exec of ours on the finished root commits what had to wait for the last
+//! instruction and what COPY and ADD brought, and looks at the result. It has the base image's root at hand. Where it
+//! changes nothing, the image stays as it was.
+
+use osderive_lints::{
+    CHECK_FILE, CheckReport, Finding, Gathered, MAX_REPORT_BYTES, Outcome, REPORT_FILE, STEPS_FILE,
+    StepReport, StepReports, baseline,
+};
+use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest};
+use osderive_proto::llb::{Definition, Edge, Probe, RootAccess, Wanted};
+use tokio::task::JoinSet;
+
+use crate::bootable::Decision;
+use crate::build::{broken, single_ref};
+use crate::check;
+use crate::options::Options;
+use crate::{tool, wrap};
+
+/// Ends images.
+pub(crate) struct Finisher<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) options: &'a Options,
+    pub(crate) tool: &'a Definition,
+    pub(crate) caches: &'a [CacheOptionsEntry],
+}
+
+/// An image whose steps have run.
+pub(crate) struct Unfinished<'a> {
+    /// Among the final images.
+    pub(crate) place: usize,
+    pub(crate) image: &'a Definition,
+    pub(crate) decision: Decision,
+    /// Only where there are several.
+    pub(crate) platform: Option<&'a str>,
+    /// The reports of its steps.
+    pub(crate) reports: Vec<Edge>,
+}
+
+/// What became of an image at its end.
+pub(crate) struct Finished {
+    /// The root as it was committed, and how it was made; none where that changed nothing.
+    pub(crate) root: Option<(Ref, Definition)>,
+    /// What the commit did and could not settle.
+    pub(crate) commit: StepReport,
+    /// The reports that it was given to read; none if they could not be gathered.
+    pub(crate) steps: Option<Vec<Gathered>>,
+    /// What the result has, with what its base has too apart; why not, if that is not known.
+    pub(crate) check: Result<Check, String>,
+}
+
+/// What was found in a root.
+#[derive(Default)]
+pub(crate) struct Check {
+    /// That its base has not.
+    pub(crate) own: Vec<Finding>,
+    /// That its base has too.
+    pub(crate) of_base: Vec<Finding>,
+}
+
+/// The ends of all images, under way.
+#[derive(Default)]
+pub(crate) struct Ends(JoinSet<(usize, Result<Finished, BuildError>)>);
+
+impl Ends {
+    /// What became of each image, by its place; waits for the execs.
+    ///
+    /// # Errors
+    /// When a commit fails: then the image is not what it should be.
+    pub(crate) async fn wait(self) -> Result<Vec<(usize, Finished)>, BuildError> {
+        let ended = self.0.join_all().await.into_iter();
+        ended
+            .map(|(place, finished)| Ok((place, finished?)))
+            .collect()
+    }
+}
+
+impl Finisher<'_> {
+    /// Begins to end an image; answers whether there is something to end. It has a base, or someone's root file
+    /// system in which RUNs went on, and instructions upon that.
+    ///
+    /// # Errors
+    /// When our image has no tool for the engine's own platform, or a definition has no such states, which would be
+    /// a defect.
+    pub(crate) fn begin(
+        &self,
+        ends: &mut Ends,
+        unfinished: Unfinished<'_>,
+    ) -> Result<bool, BuildError> {
+        let Unfinished {
+            place,
+            image,
+            decision,
+            platform,
+            reports,
+        } = unfinished;
+        let lineage = image.lineage();
+        let (Some(base), Some(last)) = (check::base(&lineage), lineage.steps.last()) else {
+            return Ok(false);
+        };
+        if *last == base {
+            return Ok(false);
+        }
+        let has_steps = !reports.is_empty();
+        let probe = Probe {
+            args: wrap::end(decision, self.options, has_steps),
+            reads: self.mounts(base, reports),
+            root: RootAccess::Write,
+            tool_dest: wrap::TOOL_MOUNT.to_owned(),
+            // The engine's own platform: programs of the image run only to make an initramfs.
+            tool_selector: tool::folder(None)?,
+            output_dest: wrap::REPORT_MOUNT.to_owned(),
+            title: check::title("commit the image", platform),
+        };
+        let definition = |wanted| {
+            let definition = image.probe(last, self.tool, &probe, wanted);
+            definition.map_err(broken)
+        };
+        let (root, report) = (definition(Wanted::Root)?, definition(Wanted::Report)?);
+        let look = check::request(image, &base, self.tool, self.caches, platform);
+        let gateway = self.gateway.clone();
+        let (root_request, report_request) = (self.request(&root), self.request(&report));
+        ends.0.spawn(async move {
+            let (root_ref, reports, of_base) = tokio::join!(
+                gateway.solve(root_request),
+                Reports::read(&gateway, report_request, has_steps),
+                check::look(&gateway, look),
+            );
+            let finished = async {
+                let root_ref = root_ref.and_then(single_ref)?;
+                Ok(reports?.finished((root_ref, root), of_base))
+            };
+            (place, finished.await)
+        });
+        Ok(true)
+    }
+
+    fn mounts(&self, base: Edge, reports: Vec<Edge>) -> Vec<(Edge, String)> {
+        let numbered = reports.into_iter().enumerate();
+        let reports =
+            numbered.map(|(number, report)| (report, format!("{}/{number}", wrap::STEPS_MOUNT)));
+        let base = (base, wrap::BASE_MOUNT.to_owned());
+        std::iter::once(base).chain(reports).collect()
+    }
+
+    fn request(&self, definition: &Definition) -> SolveRequest {
+        SolveRequest {
+            definition: Some(definition.to_bytes()),
+            cache_imports: self.caches.to_vec(),
+            evaluate: true,
+            ..SolveRequest::default()
+        }
+    }
+}
+
+/// What the exec left.
+struct Reports {
+    commit: StepReport,
+    check: Result<Vec<Finding>, String>,
+    steps: Option<Vec<Gathered>>,
+}
+
+impl Reports {
+    async fn read(
+        gateway: &Gateway,
+        request: SolveRequest,
+        has_steps: bool,
+    ) -> Result<Self, BuildError> {
+        let reference = gateway.solve(request).await.and_then(single_ref)?;
+        let file = |name| gateway.read_file(&reference.id, name, MAX_REPORT_BYTES + 1);
+        let steps = async {
+            let json = if has_steps {
+                file(STEPS_FILE).await.ok()
+            } else {
+                None
+            };
+            Some(StepReports::from_json(&json?).ok()?.steps)
+        };
+        let (commit, check, steps) = tokio::join!(file(REPORT_FILE), file(CHECK_FILE), steps);
+        let commit = StepReport::from_json(&commit?).map_err(broken)?;
+        let check = match (commit.outcome, check) {
+            (Outcome::NotBootable, _) => Ok(Vec::new()),
+            (Outcome::Committed, Ok(json)) => CheckReport::from_json(&json)
+                .map(|report| report.findings)
+                .map_err(|error| error.to_string()),
+            (Outcome::Committed, Err(error)) => Err(error.to_string()),
+        };
+        Ok(Self {
+            commit,
+            check,
+            steps,
+        })
+    }
+
+    fn finished(
+        self,
+        root: (Ref, Definition),
+        of_base: Result<Vec<Finding>, BuildError>,
+    ) -> Finished {
+        let of_base = of_base.map_err(|error| error.to_string());
+        let check = match (self.check, of_base) {
+            (Ok(found), Ok(of_base)) => Ok(compare(found, &of_base)),
+            (Err(reason), _) | (_, Err(reason)) => Err(reason),
+        };
+        Finished {
+            root: self.commit.is_changed.then_some(root),
+            commit: self.commit,
+            steps: self.steps,
+            check,
+        }
+    }
+}
+
+fn compare(found: Vec<Finding>, of_base: &[Finding]) -> Check {
+    let is_own = |finding: &Finding| finding.origin.as_ref().is_none_or(|origin| !origin.base);
+    let marked = baseline::mark(found, of_base).into_iter();
+    let (own, of_base) = marked.partition(is_own);
+    Check { own, of_base }
+}

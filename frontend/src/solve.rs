@@ -1,0 +1,404 @@
+//! A planned build: the spliced definitions are solved, each image is ended, and all that steps, ends and
+//! checks have found is brought together.
+
+use std::collections::BTreeMap;
+
+use osderive_lints::rules::{directory_metadata, size_deleted_later};
+use osderive_lints::{Change, Finding, Outcome};
+use osderive_proto::gateway::{
+    BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest, SolveResult, Warning,
+};
+use osderive_proto::llb::{Definition, Digest, Splice};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::bootable::Decision;
+use crate::build::{Plan, broken, config_key, definition, single_ref};
+use crate::finish::{Check, Ends, Finished, Finisher, Unfinished};
+use crate::options::Options;
+use crate::origins::Origins;
+use crate::reports::{self, Pending, Reported, Step, Suspects};
+use crate::tool;
+use crate::verdict::{Evidence, Found, Trace};
+
+/// Directories of a step that the engine is asked about, a millisecond each.
+const MAX_SUSPECTS: usize = 20;
+
+/// What the history of an image says of the commit at its end.
+const CREATED_BY: &str = "osderive: commit of the finished image";
+
+/// What was found in images that are built.
+pub(crate) struct Solved {
+    pub(crate) found: Vec<Found>,
+    pub(crate) steps: Vec<Step>,
+    /// What the bases have too; none where something could not be looked at.
+    pub(crate) of_base: Option<Vec<Finding>>,
+}
+
+/// Splices the tool into every definition of `result`, those of attestations too: an SBOM scanner
+/// mounts the final root, and with the old definition every RUN would run twice. The final images
+/// are solved to the end, committed and checked.
+///
+/// # Errors
+/// When a step or a commit fails, or the session broke.
+pub(crate) async fn solve(
+    gateway: &Gateway,
+    options: &Options,
+    result: &mut SolveResult,
+    plan: &Plan,
+    caches: &[CacheOptionsEntry],
+) -> Result<Solved, BuildError> {
+    let solver = Solver {
+        gateway,
+        splices: &plan.splices,
+        tool: tool::own_image()?,
+        caches,
+    };
+    let refs: Vec<&mut Ref> = result.refs_mut().collect();
+    let images = solver.rewrite(&refs, |place| plan.subjects.contains_key(&place))?;
+    solver.solve(refs, &images, Evaluate::Now).await?;
+    // A step that came from an imported cache came without its report, which is no part of the
+    // image; reading it would run the step again.
+    let is_imported = !caches.is_empty();
+    let pending = |image| match is_imported {
+        false => reports::pending(image),
+        true => Vec::new(),
+    };
+    let mut pending: BTreeMap<usize, Vec<Pending>> =
+        (images.iter().map(|(place, image)| (*place, pending(image)))).collect();
+    // Not before the steps have run: an engine that is asked for a step's report beside the step may not tell that
+    // it was cached.
+    let finisher = Finisher {
+        gateway,
+        options,
+        tool: &solver.tool,
+        caches,
+    };
+    let mut ends = Ends::default();
+    for (place, image) in &images {
+        if let Some(subject) = plan.subjects.get(place) {
+            let reports = pending[place].iter().map(|pending| pending.report);
+            let unfinished = Unfinished {
+                place: *place,
+                image,
+                decision: subject.decision,
+                platform: subject.platform.as_deref(),
+                reports: reports.collect(),
+            };
+            finisher.begin(&mut ends, unfinished)?;
+        }
+    }
+    let mut finished: BTreeMap<usize, Finished> = ends.wait().await?.into_iter().collect();
+    for (place, end) in &finished {
+        adopt(result, plan, *place, end)?;
+    }
+    solver
+        .solve_attestations(result, &images, &finished)
+        .await?;
+    let trace = match is_imported {
+        false => Trace::Paths,
+        true => Trace::Nothing,
+    };
+    let mut solved = Solved {
+        found: Vec::new(),
+        steps: Vec::new(),
+        of_base: Some(Vec::new()),
+    };
+    for (place, image) in &images {
+        let pending = pending.remove(place).unwrap_or_default();
+        let end = finished.remove(place);
+        solved
+            .add(gateway, plan, (*place, image), pending, end, trace)
+            .await?;
+    }
+    Ok(solved)
+}
+
+/// Puts the root that a commit has changed in the place of the one before, with an entry in the image's history.
+fn adopt(
+    result: &mut SolveResult,
+    plan: &Plan,
+    place: usize,
+    finished: &Finished,
+) -> Result<(), BuildError> {
+    let Some((root, _)) = &finished.root else {
+        return Ok(());
+    };
+    if let Some(reference) = result.refs_mut().nth(place) {
+        *reference = root.clone();
+    }
+    let platform = (plan.subjects.get(&place)).and_then(|subject| subject.platform.as_deref());
+    if let Some(config) = result.metadata.get_mut(&config_key(platform)) {
+        *config = with_history(config).map_err(broken)?;
+    }
+    Ok(())
+}
+
+/// An image's configuration with one more layer in its history, of the time of the layer before.
+fn with_history(config: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut config: Value = serde_json::from_slice(config)?;
+    if let Some(history) = config.get_mut("history").and_then(Value::as_array_mut) {
+        let mut entry = json!({"created_by": CREATED_BY, "comment": "osderive"});
+        let created = history.last().and_then(|last| last.get("created"));
+        if let Some(created) = created {
+            entry["created"] = created.clone();
+        }
+        history.push(entry);
+    }
+    serde_json::to_vec(&config)
+}
+
+impl Solved {
+    /// Adds what was found in one image.
+    async fn add(
+        &mut self,
+        gateway: &Gateway,
+        plan: &Plan,
+        (place, image): (usize, &Definition),
+        pending: Vec<Pending>,
+        mut end: Option<Finished>,
+        trace: Trace,
+    ) -> Result<(), BuildError> {
+        let gathered = end.as_mut().and_then(|end| end.steps.take());
+        let reported = Reported::read(gateway, image, pending, gathered).await?;
+        let is_committed = |end: &Finished| end.commit.outcome == Outcome::Committed;
+        let is_bootable = end.as_ref().is_some_and(is_committed);
+        if let Some(subject) = plan.subjects.get(&place)
+            && (subject.decision == Decision::Commit || is_bootable)
+        {
+            self.found.extend(subject.configured.iter().cloned());
+        }
+        let mut moved = Vec::new();
+        let mut check = None;
+        if let Some(end) = end {
+            let changed = end.commit.changed.into_iter();
+            let changed = changed.filter(|file| file.change == Change::Moved);
+            moved.extend(changed.filter_map(|file| Some((file.path, file.from?))));
+            let of_commit = end.commit.findings;
+            check = match end.check {
+                Ok(Check { mut own, of_base }) => {
+                    if let Some(all) = &mut self.of_base {
+                        all.extend(of_base);
+                    }
+                    own.extend(of_commit);
+                    Some(own)
+                }
+                Err(reason) => {
+                    gateway.warn(unchecked(image, &reason)).await?;
+                    self.of_base = None;
+                    None
+                }
+            };
+            let left = left_behind(&reported.steps, end_of(image));
+            if let Some(left) = left.filter(|left| plan.weigh(left.found.clone()).is_some()) {
+                gateway.warn(left.warning).await?;
+            }
+        } else {
+            self.of_base = None;
+        }
+        let mut own = reported.found;
+        if trace == Trace::Paths && !reported.suspects.is_empty() {
+            own.extend(lost_metadata(gateway, image, &reported.suspects).await);
+        }
+        self.steps.extend(reported.steps);
+        let weighed = |found| plan.weigh(found);
+        let check = check.map(|check| {
+            let check = check.into_iter();
+            check
+                .filter_map(|finding| plan.weigh_alone(finding))
+                .collect()
+        });
+        let evidence = Evidence {
+            image,
+            steps: own.into_iter().filter_map(weighed).collect(),
+            check,
+            moved,
+        };
+        self.found.extend(evidence.weigh(gateway, trace).await);
+        Ok(())
+    }
+}
+
+/// What goes at the end of a build and stays in lower layers.
+struct Left {
+    found: Found,
+    warning: Warning,
+}
+
+/// Tells once what steps left for later ones, by instruction, if it is worth a word.
+fn left_behind(steps: &[Step], digest: Digest) -> Option<Left> {
+    let total: u64 = steps.iter().map(|step| step.left_bytes).sum();
+    if total < size_deleted_later::WORTH {
+        return None;
+    }
+    let mut largest: Vec<&Step> = steps.iter().filter(|step| step.left_bytes > 0).collect();
+    largest.sort_by_key(|step| std::cmp::Reverse(step.left_bytes));
+    let by_line = largest.iter().filter_map(|step| {
+        let line = step.line()?;
+        Some(format!("{} of line {line}", mebibytes(step.left_bytes)))
+    });
+    let by_line: Vec<String> = by_line.take(5).collect();
+    let finding = size_deleted_later::of_build(&mebibytes(total), &by_line);
+    let short = format!("{}: {}", finding.rule, finding.message);
+    let detail = vec![finding.help.clone()];
+    let found = Found {
+        finding,
+        digest,
+        location: None,
+    };
+    let warning = Warning {
+        digest,
+        short,
+        detail,
+        location: None,
+    };
+    Some(Left { found, warning })
+}
+
+fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) >> 20;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
+fn end_of(image: &Definition) -> Digest {
+    let output = image.output();
+    output.map_or_else(|| Digest::of(&[]), |edge| edge.digest)
+}
+
+/// The directories of /usr whose new mode or owner is lost. Without an answer of the engine there are none.
+async fn lost_metadata(gateway: &Gateway, image: &Definition, suspects: &[Suspects]) -> Vec<Found> {
+    let mut origins = Origins::of(gateway, image);
+    let mut found = Vec::new();
+    for Suspects { step, directories } in suspects {
+        let asked = &directories[..directories.len().min(MAX_SUSPECTS)];
+        let changed = origins.changed_metadata(&step.digest, asked).await;
+        let finding = directory_metadata::finding(&changed.unwrap_or_default());
+        found.extend(finding.map(|finding| step.found(finding)));
+    }
+    found
+}
+
+/// A check that could not be made is no reason to fail what was built.
+fn unchecked(image: &Definition, reason: &str) -> Warning {
+    Warning {
+        digest: end_of(image),
+        short: format!("osderive: the image could not be checked: {reason}"),
+        detail: Vec::new(),
+        location: None,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Evaluate {
+    Now,
+    Later,
+}
+
+struct Solver<'a> {
+    gateway: &'a Gateway,
+    splices: &'a BTreeMap<Digest, Splice>,
+    tool: Definition,
+    caches: &'a [CacheOptionsEntry],
+}
+
+impl Solver<'_> {
+    /// The spliced definition of each ref that has something to splice, by its place, and those of
+    /// the others that are wanted.
+    fn rewrite(
+        &self,
+        refs: &[&mut Ref],
+        is_wanted: impl Fn(usize) -> bool,
+    ) -> Result<BTreeMap<usize, Definition>, BuildError> {
+        let mut definitions = BTreeMap::new();
+        for (place, reference) in refs.iter().enumerate() {
+            let Some(definition) = definition(reference)? else {
+                continue;
+            };
+            let rewritten = definition
+                .rewrite(self.splices, Some(&self.tool))
+                .map_err(broken)?;
+            if !rewritten.digests.is_empty() || is_wanted(place) {
+                definitions.insert(place, rewritten.definition);
+            }
+        }
+        Ok(definitions)
+    }
+
+    /// Those of the attestations, which nobody has to wait for, after those of the `images`. What they are about is
+    /// the image as it was committed.
+    async fn solve_attestations(
+        &self,
+        result: &mut SolveResult,
+        images: &BTreeMap<usize, Definition>,
+        finished: &BTreeMap<usize, Finished>,
+    ) -> Result<(), BuildError> {
+        let attestations = result.attestations.values_mut();
+        let attested = attestations
+            .flat_map(|platform| &mut platform.attestation)
+            .filter_map(|attestation| attestation.r#ref.as_mut());
+        let refs: Vec<&mut Ref> = attested.collect();
+        let mut scans = self.rewrite(&refs, |_| !finished.is_empty())?;
+        for scan in scans.values_mut() {
+            for (place, end) in finished {
+                if let (Some((_, root)), Some(stock)) = (&end.root, images[place].output()) {
+                    *scan = scan.graft(stock, root, |_| true).map_err(broken)?;
+                }
+            }
+            *scan = scan.after(images.values()).map_err(broken)?;
+        }
+        self.solve(refs, &scans, Evaluate::Later).await
+    }
+
+    /// Replaces the refs in those places by what the definitions give, solved side by side.
+    async fn solve(
+        &self,
+        mut refs: Vec<&mut Ref>,
+        definitions: &BTreeMap<usize, Definition>,
+        evaluate: Evaluate,
+    ) -> Result<(), BuildError> {
+        let mut solves = JoinSet::new();
+        for (&place, definition) in definitions {
+            let request = SolveRequest {
+                definition: Some(definition.to_bytes()),
+                cache_imports: self.caches.to_vec(),
+                evaluate: evaluate == Evaluate::Now,
+                ..SolveRequest::default()
+            };
+            let gateway = self.gateway.clone();
+            solves.spawn(async move { (place, gateway.solve(request).await) });
+        }
+        while let Some(solved) = solves.join_next().await {
+            let (place, result) = solved.map_err(broken)?;
+            *refs[place] = single_ref(result?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_gets_one_more_layer_and_all_else_stays() {
+        let config = br#"{"config":{"Healthcheck":{}},"history":[{"created":"2026-01-01T00:00:00Z","created_by":"RUN x"}]}"#;
+        let new = with_history(config).expect("JSON");
+        let new: Value = serde_json::from_slice(&new).expect("JSON");
+        assert_eq!(new["history"][0]["created_by"], "RUN x");
+        assert_eq!(new["history"][1]["created_by"], CREATED_BY);
+        assert_eq!(new["history"][1]["created"], "2026-01-01T00:00:00Z");
+        assert_eq!(new["config"], json!({"Healthcheck": {}}));
+    }
+
+    #[test]
+    fn what_stays_in_lower_layers_is_told_once_by_line_and_only_if_it_is_worth_it() {
+        let step = |left_bytes| Step {
+            left_bytes,
+            ..Step::new(Digest::of(b""), None)
+        };
+        assert!(left_behind(&[step(1 << 20)], Digest::of(b"")).is_none());
+        let left = left_behind(&[step(30 << 20), step(0)], Digest::of(b""));
+        let short = left.expect("a warning").warning.short;
+        assert!(short.starts_with("size-deleted-later: 30.0 MiB"), "{short}");
+    }
+}

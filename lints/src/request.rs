@@ -1,0 +1,116 @@
+//! What a build frontend asks of the tool: about one RUN, and about the finished image. The frontend writes these
+//! requests as arguments and the tool reads them; a test of the tool holds the two together.
+//!
+//! A request says nothing of the instructions around a RUN: to add one must not run another one again.
+
+use crate::model::ledger::Ledger;
+
+/// What people say of paths whose look misleads; absolute, as users know them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathSettings {
+    /// Directories and files below /var whose content a service makes at its first start.
+    pub first_start: Vec<String>,
+    /// Directories below /opt and /usr/local that are written at run time.
+    pub writable: Vec<String>,
+    /// Paths below /opt and /usr/local that are part of the image.
+    pub read_only: Vec<String>,
+}
+
+/// `ostree-container step`, without the command that it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepRequest {
+    /// Commit only if the root file system is a bootable image's.
+    pub detect: bool,
+    /// Make /var as at boot and commit nothing.
+    pub prepare: bool,
+    /// Name each change and its reason.
+    pub verbose: bool,
+    /// Who runs the command, as USER has it; none for the caller.
+    pub user: Option<String>,
+    /// Whether HOME stays as it is, whatever the user.
+    pub keep_home: bool,
+    /// The ids of accounts that the command makes.
+    pub ids: Option<Ledger>,
+    /// The directory for the report.
+    pub report: Option<String>,
+    /// What people say of paths.
+    pub paths: PathSettings,
+}
+
+/// `ostree-container commit` at the end of a build.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndRequest {
+    /// Commit only if the root file system is a bootable image's.
+    pub detect: bool,
+    /// Name each change and its reason.
+    pub verbose: bool,
+    /// Where the base image's root is mounted.
+    pub base: String,
+    /// The directory for the reports.
+    pub report: String,
+    /// The directory of the steps' reports, each in a directory with its number.
+    pub step_reports: Option<String>,
+    /// What people say of paths.
+    pub paths: PathSettings,
+}
+
+impl StepRequest {
+    /// The arguments of the tool, from `step` to the `--` before the command.
+    pub fn to_args(&self) -> Vec<String> {
+        let mut args = Args::of("step");
+        args.flag("--detect", self.detect);
+        args.flag("-v", self.verbose);
+        args.value("--user", self.user.clone());
+        args.flag("--keep-home", self.keep_home);
+        args.value("--ids", self.ids.as_ref().map(ToString::to_string));
+        args.paths(&self.paths);
+        args.value("--report", self.report.clone());
+        args.flag("--prepare", self.prepare);
+        args.flag("--", true);
+        args.0
+    }
+}
+
+impl EndRequest {
+    /// The arguments of the tool.
+    pub fn to_args(&self) -> Vec<String> {
+        let mut args = Args::of("commit");
+        args.flag("--detect", self.detect);
+        args.flag("-v", self.verbose);
+        args.paths(&self.paths);
+        args.value("--base", Some(self.base.clone()));
+        args.value("--report", Some(self.report.clone()));
+        args.value("--step-reports", self.step_reports.clone());
+        args.0
+    }
+}
+
+struct Args(Vec<String>);
+
+impl Args {
+    fn of(verb: &str) -> Self {
+        Self(vec![verb.to_owned()])
+    }
+
+    fn flag(&mut self, name: &str, is_given: bool) {
+        self.0.extend(is_given.then(|| name.to_owned()));
+    }
+
+    fn value(&mut self, name: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.0.extend([name.to_owned(), value]);
+        }
+    }
+
+    /// With a sign between name and value, as a path may begin with a dash.
+    fn paths(&mut self, settings: &PathSettings) {
+        for (name, paths) in [
+            ("--first-start", &settings.first_start),
+            ("--writable", &settings.writable),
+            ("--read-only", &settings.read_only),
+        ] {
+            self.0
+                .extend(paths.iter().map(|path| format!("{name}={path}")));
+        }
+    }
+}
