@@ -66,8 +66,15 @@ pub(crate) enum Verb {
     Step(StepArgs),
     /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, keeps what is made elsewhere
     Commit(Box<CommitArgs>),
+    /// For build frontends: has COPY go on in software that earlier steps put into /opt or /usr/local
+    #[command(hide = true)]
+    Unfold {
+        /// Where COPY puts directories
+        #[arg(required = true, value_name = "PATH")]
+        below: Vec<PathBuf>,
+    },
     /// Looks for what would go wrong on a machine that runs the image
-    Lint(LintArgs),
+    Lint(Box<LintArgs>),
     /// What `ostree container …` calls
     #[command(subcommand)]
     Container(ContainerVerb),
@@ -78,7 +85,7 @@ pub(crate) enum ContainerVerb {
     /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, keeps what is made elsewhere
     Commit(Box<CommitArgs>),
     /// Looks for what would go wrong on a machine that runs the image
-    Lint(LintArgs),
+    Lint(Box<LintArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -258,7 +265,7 @@ impl PathArgs {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use osderive_lints::{EndRequest, PathSettings, StepRequest};
+    use osderive_lints::{EndRequest, PathSettings, StepRequest, StepUser};
     use proptest::prelude::*;
 
     use super::*;
@@ -375,8 +382,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_frontend_asks_of_a_step_is_what_the_tool_reads(
-            detect: bool, prepare: bool, verbose: bool, keep_home: bool,
-            user in prop::option::of("[a-z0-9:]{1,8}"),
+            detect: bool, prepare: bool, verbose: bool,
+            user in prop::option::of(("[a-z0-9:]{1,8}", any::<bool>())),
             ids in prop::option::of(prop::sample::select(vec!["", "u a 1", "u a 1\ng b 2"])),
             paths in any_settings(),
         ) {
@@ -386,8 +393,7 @@ mod tests {
                 detect,
                 prepare,
                 verbose,
-                user,
-                keep_home,
+                user: user.map(|(name, keep_home)| StepUser { name, keep_home }),
                 ids: ids.map(|lines| Ledger::parse(lines.as_bytes()).expect("a ledger")),
                 report: whole.then(|| "/out".to_owned()),
                 paths,
@@ -401,8 +407,10 @@ mod tests {
                 detect: args.detect,
                 prepare: args.prepare,
                 verbose,
-                user: args.user.as_ref().map(|user| user.to_string_lossy().into_owned()),
-                keep_home: args.keep_home,
+                user: args.user.as_ref().map(|name| StepUser {
+                    name: name.to_string_lossy().into_owned(),
+                    keep_home: args.keep_home,
+                }),
                 ids: args.ids.clone(),
                 report: path(args.report.as_ref()),
                 paths: settings(&args.opt),

@@ -154,6 +154,7 @@ pub(crate) fn commit(
     let mut committed = committed(settled);
     if let Some(began) = before.and_then(Before::began) {
         committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
+        committed.report.linked = opt::linked_directories(rootfs)?;
         committed.report.left_bytes += scratch::left_by(rootfs, began)?;
     }
     Ok(committed)
@@ -259,6 +260,7 @@ pub(crate) fn empty_report(outcome: Outcome) -> StepReport {
         kept: Vec::new(),
         accounts: Vec::new(),
         directories: Vec::new(),
+        linked: Vec::new(),
         findings: Vec::<Finding>::new(),
     }
 }

@@ -39,6 +39,7 @@ mod var;
 use std::{
     io::{Write as _, stderr, stdout},
     panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };
     let code = match &cli.verb {
         Verb::Step(args) => or_on_panic(exit::STEP_FAILED, || run_step(args, listener)),
+        Verb::Unfold { below } => or_on_panic(exit::COMMIT_FAILED, || unfold(below)),
         Verb::Lint(args) | Verb::Container(ContainerVerb::Lint(args)) => {
             or_on_panic(exit::LINT_FAILED, || lint::run(args))
         }
@@ -91,6 +93,21 @@ fn run_step(args: &StepArgs, listener: Option<Listener<'_>>) -> u8 {
 
 fn run_commit(args: &CommitArgs, listener: Option<Listener<'_>>) -> u8 {
     match commit_rootfs(args, listener) {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(&error);
+            exit::COMMIT_FAILED
+        }
+    }
+}
+
+/// Has COPY go on in software of earlier steps.
+fn unfold(below: &[PathBuf]) -> u8 {
+    let unfolded = Rootfs::open(Path::new("/")).and_then(|rootfs| {
+        rootfs.refuse_booted()?;
+        opt::unfold(&rootfs, below)
+    });
+    match unfolded {
         Ok(()) => 0,
         Err(error) => {
             complain(&error);

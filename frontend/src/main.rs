@@ -18,6 +18,7 @@ mod reports;
 mod solve;
 mod splices;
 mod tool;
+mod unfold;
 mod verdict;
 mod wrap;
 

@@ -104,24 +104,39 @@ async fn read(
             ..SolveRequest::default()
         };
         let gateway = gateway.clone();
-        reads.spawn(async move { (number, read_one(&gateway, request).await) });
+        reads.spawn(async move {
+            let report = match read_one(&gateway, request).await {
+                Ok(report) => report,
+                Err(error) => Gathered::Unread(error.to_string()),
+            };
+            (number, report)
+        });
     }
     let mut read = reads.join_all().await;
     read.sort_by_key(|(number, _)| *number);
     Ok(read.into_iter().map(|(_, report)| report).collect())
 }
 
-async fn read_one(gateway: &Gateway, request: SolveRequest) -> Gathered {
-    let json = async {
-        let reference = gateway.solve(request).await.and_then(single_ref)?;
-        let limit = MAX_REPORT_BYTES + 1;
-        gateway.read_file(&reference.id, REPORT_FILE, limit).await
+/// The report of one step, which runs for it if it has not.
+///
+/// # Errors
+/// When the step fails.
+pub(crate) async fn read_one(
+    gateway: &Gateway,
+    request: SolveRequest,
+) -> Result<Gathered, BuildError> {
+    let evaluated = SolveRequest {
+        evaluate: true,
+        ..request
     };
-    let report = match json.await {
+    let reference = gateway.solve(evaluated).await.and_then(single_ref)?;
+    let limit = MAX_REPORT_BYTES + 1;
+    let json = gateway.read_file(&reference.id, REPORT_FILE, limit).await;
+    let report = match json {
         Ok(json) => StepReport::from_json(&json).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    report.map_or_else(Gathered::Unread, Gathered::Report)
+    Ok(report.map_or_else(Gathered::Unread, Gathered::Report))
 }
 
 impl Reported {

@@ -8,7 +8,7 @@ use osderive_lints::{Change, Finding, Outcome};
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest, SolveResult, Warning,
 };
-use osderive_proto::llb::{Definition, Digest, Splice};
+use osderive_proto::llb::{Definition, Digest, Edge, Splice};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -19,6 +19,7 @@ use crate::options::Options;
 use crate::origins::Origins;
 use crate::reports::{self, Pending, Reported, Step, Suspects};
 use crate::tool;
+use crate::unfold::{Unfolded, Unfolder};
 use crate::verdict::{Evidence, Found, Trace};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
@@ -26,6 +27,9 @@ const MAX_SUSPECTS: usize = 20;
 
 /// What the history of an image says of the commit at its end.
 const CREATED_BY: &str = "osderive: commit of the finished image";
+
+/// What it says of an exec of ours before a COPY.
+const UNFOLDED_BY: &str = "osderive: directories for COPY to go on in";
 
 /// What was found in images that are built.
 pub(crate) struct Solved {
@@ -55,7 +59,26 @@ pub(crate) async fn solve(
         caches,
     };
     let refs: Vec<&mut Ref> = result.refs_mut().collect();
-    let images = solver.rewrite(&refs, |place| plan.subjects.contains_key(&place))?;
+    let mut images = solver.rewrite(&refs, |place| plan.subjects.contains_key(&place))?;
+    let spliced: BTreeMap<usize, Option<Edge>> =
+        (images.iter().map(|(place, image)| (*place, image.output()))).collect();
+    let unfolder = Unfolder {
+        gateway,
+        tool: &solver.tool,
+        caches,
+    };
+    let mut unfolded = BTreeMap::new();
+    for (place, image) in &mut images {
+        if let Some(subject) = plan.subjects.get(place) {
+            let platform = subject.platform.as_deref();
+            let Unfolded {
+                image: new,
+                followed_by,
+            } = unfolder.unfold(image, platform).await?;
+            *image = new;
+            unfolded.insert(*place, followed_by);
+        }
+    }
     solver.solve(refs, &images, Evaluate::Now).await?;
     // A step that came from an imported cache came without its report, which is no part of the
     // image; reading it would run the step again.
@@ -89,11 +112,25 @@ pub(crate) async fn solve(
         }
     }
     let mut finished: BTreeMap<usize, Finished> = ends.wait().await?.into_iter().collect();
-    for (place, end) in &finished {
-        adopt(result, plan, *place, end)?;
+    for (place, subject) in &plan.subjects {
+        let followed_by = unfolded.get(place).map_or(&[][..], Vec::as_slice);
+        let root = finished.get(place).and_then(|end| end.root.as_ref());
+        if let (Some((root, _)), Some(reference)) = (root, result.refs_mut().nth(*place)) {
+            *reference = root.clone();
+        }
+        let key = config_key(subject.platform.as_deref());
+        if let Some(config) = result.metadata.get_mut(&key)
+            && (root.is_some() || !followed_by.is_empty())
+        {
+            *config = with_history(config, followed_by, root.is_some()).map_err(broken)?;
+        }
     }
+    let ends = images.iter().filter_map(|(place, image)| {
+        let root = finished.get(place).and_then(|end| end.root.as_ref());
+        Some((spliced[place]?, root.map_or(image, |(_, root)| root)))
+    });
     solver
-        .solve_attestations(result, &images, &finished)
+        .solve_attestations(result, &images, &ends.collect::<Vec<_>>())
         .await?;
     let trace = match is_imported {
         false => Trace::Paths,
@@ -114,38 +151,38 @@ pub(crate) async fn solve(
     Ok(solved)
 }
 
-/// Puts the root that a commit has changed in the place of the one before, with an entry in the image's history.
-fn adopt(
-    result: &mut SolveResult,
-    plan: &Plan,
-    place: usize,
-    finished: &Finished,
-) -> Result<(), BuildError> {
-    let Some((root, _)) = &finished.root else {
-        return Ok(());
-    };
-    if let Some(reference) = result.refs_mut().nth(place) {
-        *reference = root.clone();
-    }
-    let platform = (plan.subjects.get(&place)).and_then(|subject| subject.platform.as_deref());
-    if let Some(config) = result.metadata.get_mut(&config_key(platform)) {
-        *config = with_history(config).map_err(broken)?;
-    }
-    Ok(())
-}
-
-/// An image's configuration with one more layer in its history, of the time of the layer before.
-fn with_history(config: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+/// An image's configuration with our layers in its history, each of the time of the layer before: one before as
+/// many layers as it is `followed_by`, and one at the end if the commit `ended` it with one.
+fn with_history(
+    config: &[u8],
+    followed_by: &[usize],
+    ended: bool,
+) -> Result<Vec<u8>, serde_json::Error> {
     let mut config: Value = serde_json::from_slice(config)?;
     if let Some(history) = config.get_mut("history").and_then(Value::as_array_mut) {
-        let mut entry = json!({"created_by": CREATED_BY, "comment": "osderive"});
-        let created = history.last().and_then(|last| last.get("created"));
-        if let Some(created) = created {
-            entry["created"] = created.clone();
+        for count in followed_by {
+            let layers = history.iter().enumerate();
+            let mut layers = layers
+                .filter(|(_, entry)| entry["empty_layer"] != true)
+                .rev();
+            let at = layers.nth(count.saturating_sub(1)).map_or(0, |(at, _)| at);
+            history.insert(at, entry(history, at, UNFOLDED_BY));
         }
-        history.push(entry);
+        if ended {
+            history.push(entry(history, history.len(), CREATED_BY));
+        }
     }
     serde_json::to_vec(&config)
+}
+
+/// An entry of a history for the place `at`.
+fn entry(history: &[Value], at: usize, created_by: &str) -> Value {
+    let mut entry = json!({"created_by": created_by, "comment": "osderive"});
+    let before = history[..at].last().or_else(|| history.first());
+    if let Some(created) = before.and_then(|before| before.get("created")) {
+        entry["created"] = created.clone();
+    }
+    entry
 }
 
 impl Solved {
@@ -324,25 +361,26 @@ impl Solver<'_> {
         Ok(definitions)
     }
 
-    /// Those of the attestations, which nobody has to wait for, after those of the `images`. What they are about is
-    /// the image as it was committed.
+    /// Those of the attestations, which nobody has to wait for, after those of the `images`. What they are about are
+    /// the images as they became in the end, each here with the state that it was when the tool was spliced in.
     async fn solve_attestations(
         &self,
         result: &mut SolveResult,
         images: &BTreeMap<usize, Definition>,
-        finished: &BTreeMap<usize, Finished>,
+        ends: &[(Edge, &Definition)],
     ) -> Result<(), BuildError> {
         let attestations = result.attestations.values_mut();
         let attested = attestations
             .flat_map(|platform| &mut platform.attestation)
             .filter_map(|attestation| attestation.r#ref.as_mut());
         let refs: Vec<&mut Ref> = attested.collect();
-        let mut scans = self.rewrite(&refs, |_| !finished.is_empty())?;
+        let mut scans = self.rewrite(&refs, |_| !ends.is_empty())?;
         for scan in scans.values_mut() {
-            for (place, end) in finished {
-                if let (Some((_, root)), Some(stock)) = (&end.root, images[place].output()) {
-                    *scan = scan.graft(stock, root, |_| true).map_err(broken)?;
-                }
+            for (spliced, end) in ends
+                .iter()
+                .filter(|(spliced, end)| end.output() != Some(*spliced))
+            {
+                *scan = scan.graft(*spliced, end, |_| true).map_err(broken)?;
             }
             *scan = scan.after(images.values()).map_err(broken)?;
         }
@@ -382,12 +420,22 @@ mod tests {
     #[test]
     fn the_history_gets_one_more_layer_and_all_else_stays() {
         let config = br#"{"config":{"Healthcheck":{}},"history":[{"created":"2026-01-01T00:00:00Z","created_by":"RUN x"}]}"#;
-        let new = with_history(config).expect("JSON");
+        let new = with_history(config, &[], true).expect("JSON");
         let new: Value = serde_json::from_slice(&new).expect("JSON");
         assert_eq!(new["history"][0]["created_by"], "RUN x");
         assert_eq!(new["history"][1]["created_by"], CREATED_BY);
         assert_eq!(new["history"][1]["created"], "2026-01-01T00:00:00Z");
         assert_eq!(new["config"], json!({"Healthcheck": {}}));
+    }
+
+    #[test]
+    fn a_layer_of_ours_before_a_copy_stands_before_it_in_the_history() {
+        let config = br#"{"history":[{"created_by":"base"},{"created_by":"RUN"},{"created_by":"ENV","empty_layer":true},{"created_by":"COPY"},{"created_by":"USER","empty_layer":true},{"created_by":"RUN 2"}]}"#;
+        let new = with_history(config, &[2], false).expect("JSON");
+        let new: Value = serde_json::from_slice(&new).expect("JSON");
+        assert_eq!(new["history"][3]["created_by"], UNFOLDED_BY);
+        assert_eq!(new["history"][4]["created_by"], "COPY");
+        assert_eq!(new["history"].as_array().map(Vec::len), Some(7));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! another user becomes root, because the commit needs it and the tool drops privileges itself.
 
 use osderive_lints::model::ledger::Ledger;
-use osderive_lints::{EndRequest, StepRequest};
+use osderive_lints::{EndRequest, StepRequest, StepUser};
 use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{NewMount, Run, Splice};
 
@@ -100,12 +100,14 @@ fn is_other_user(run: &Run) -> bool {
 
 /// What every request about a RUN says.
 fn step(run: &Run, decision: Decision) -> StepRequest {
-    let user = is_other_user(run).then(|| run.user.clone());
-    // Otherwise the HOME that the tool sees is the one that the runtime set for root.
+    // Without a HOME of the image the tool sees the one that the runtime set for root.
     let has_home = || run.env.iter().any(|variable| variable.starts_with("HOME="));
+    let user = is_other_user(run).then(|| StepUser {
+        name: run.user.clone(),
+        keep_home: has_home(),
+    });
     StepRequest {
         detect: decision == Decision::Detect,
-        keep_home: user.is_some() && has_home(),
         user,
         ..StepRequest::default()
     }
@@ -124,6 +126,12 @@ pub(crate) fn end(decision: Decision, options: &Options, has_steps: bool) -> Vec
     let mut args = vec![TOOL.to_owned()];
     args.extend(request.to_args());
     args
+}
+
+/// The command before a COPY to places below which earlier RUNs have left links.
+pub(crate) fn unfold(tops: &[String]) -> Vec<String> {
+    let words = [TOOL, "unfold", "--"].map(str::to_owned);
+    words.into_iter().chain(tops.iter().cloned()).collect()
 }
 
 /// An error message of the engine with the tool's part of the command taken out: what users

@@ -151,6 +151,10 @@ pub struct StepReport {
     /// [`MAX_LISTED_ENTRIES`].
     #[serde(default)]
     pub directories: Vec<Directory>,
+    /// Links in /opt and /usr/local to directories that this step or an earlier one brought, and their paths in /var, at
+    /// most [`MAX_LISTED_ENTRIES`].
+    #[serde(default)]
+    pub linked: Vec<String>,
     /// What the commit could not settle.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -281,6 +285,7 @@ mod tests {
             kept: Vec::new(),
             accounts: Vec::new(),
             directories: Vec::new(),
+            linked: Vec::new(),
             findings: Vec::new(),
         }
     }

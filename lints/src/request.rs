@@ -16,6 +16,15 @@ pub struct PathSettings {
     pub read_only: Vec<String>,
 }
 
+/// Another user than the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepUser {
+    /// As USER has it: a name or number, with or without a group.
+    pub name: String,
+    /// Whether HOME stays as it is.
+    pub keep_home: bool,
+}
+
 /// `ostree-container step`, without the command that it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepRequest {
@@ -25,10 +34,8 @@ pub struct StepRequest {
     pub prepare: bool,
     /// Name each change and its reason.
     pub verbose: bool,
-    /// Who runs the command, as USER has it; none for the caller.
-    pub user: Option<String>,
-    /// Whether HOME stays as it is, whatever the user.
-    pub keep_home: bool,
+    /// Who runs the command; none for the caller.
+    pub user: Option<StepUser>,
     /// The ids of accounts that the command makes.
     pub ids: Option<Ledger>,
     /// The directory for the report.
@@ -60,8 +67,10 @@ impl StepRequest {
         let mut args = Args::of("step");
         args.flag("--detect", self.detect);
         args.flag("-v", self.verbose);
-        args.value("--user", self.user.clone());
-        args.flag("--keep-home", self.keep_home);
+        if let Some(StepUser { name, keep_home }) = &self.user {
+            args.value("--user", Some(name.clone()));
+            args.flag("--keep-home", *keep_home);
+        }
         args.value("--ids", self.ids.as_ref().map(ToString::to_string));
         args.paths(&self.paths);
         args.value("--report", self.report.clone());

@@ -3,20 +3,20 @@
 use crate::{Setup, below};
 
 crate::tests![
-    leftovers_are_gone_from_the_layer_and_the_rest_is_there,
+    leftovers_are_gone_from_the_image_and_the_rest_is_there,
     mounts_of_every_kind_keep_their_content,
     no_layer_has_a_trace_of_the_tool,
     an_apt_install_works_and_leaves_no_downloads,
     package_lists_of_a_step_that_only_fetches_them_are_there_for_later_steps,
-    package_lists_are_kept_for_a_later_step_that_needs_them_and_go_with_it,
-    a_step_that_needs_package_lists_is_told_how_to_get_them,
-    what_later_runs_need_of_tmp_is_there_and_gone_in_the_end,
+    what_a_run_leaves_is_there_for_later_ones_and_gone_in_the_end,
+    what_a_run_removed_does_not_come_back_and_emptying_all_undoes_nothing,
+    what_lower_layers_keep_is_told_once_by_line,
     a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us,
     content_of_lower_layers_is_cleaned_when_a_step_touches_it,
     odd_names_are_removed_like_others,
 ];
 
-fn leftovers_are_gone_from_the_layer_and_the_rest_is_there(setup: &Setup) {
+fn leftovers_are_gone_from_the_image_and_the_rest_is_there(setup: &Setup) {
     let scenario = setup.derive(
         "leftovers",
         "RUN mkdir -p /tmp/deep/er /run/app /var/cache/app /var/tmp/b /etc/app /var/lib/app \
@@ -29,10 +29,14 @@ fn leftovers_are_gone_from_the_layer_and_the_rest_is_there(setup: &Setup) {
     for kept in ["etc/app/conf", "usr/bin/app", state] {
         assert!(image.top().contains_key(kept), "{kept} is missing");
     }
+    let shipped = image.shipped();
     for emptied in ["run/", "tmp/", "var/cache/", "var/lib/app", "var/tmp/"] {
-        let left = below(image.top(), emptied);
+        let left = below(&shipped, emptied);
         assert!(left.is_empty(), "left in {emptied}: {left:?}");
     }
+    let history = image.config["history"].as_array().unwrap();
+    let layers = history.iter().filter(|entry| entry["empty_layer"] != true);
+    assert_eq!(layers.count(), image.layer_digests.len(), "{history:?}");
 }
 
 fn mounts_of_every_kind_keep_their_content(setup: &Setup) {
@@ -68,16 +72,13 @@ fn mounts_of_every_kind_keep_their_content(setup: &Setup) {
     assert!(seen.starts_with("secret\nbound\n"), "{seen}\n{log}");
     assert!(seen.contains("/var/cache/app:\nkept"), "{seen}");
     assert_eq!(seen.matches("kept").count(), 2, "{seen}");
-    assert!(!seen.contains("stray"), "{seen}");
-    for layer in &image.layers {
-        let left: Vec<_> = layer
-            .keys()
-            .filter(|path| {
-                path.contains("stray") || path.contains("kept") || path.contains("scratch")
-            })
-            .collect();
+    assert!(seen.contains("stray"), "{seen}");
+    for layer in image.layers.iter().chain([&image.end]) {
+        let is_of_mount = |path: &&String| path.contains("kept") || path.contains("scratch");
+        let left: Vec<_> = layer.keys().filter(is_of_mount).collect();
         assert!(left.is_empty(), "{left:?}");
     }
+    assert!(!image.shipped().keys().any(|path| path.contains("stray")));
     let own = std::fs::read_to_string(scenario.folder().join("bound/file")).unwrap();
     assert_eq!(own, "bound\n");
 }
@@ -93,7 +94,7 @@ fn no_layer_has_a_trace_of_the_tool(setup: &Setup) {
     );
     scenario.build(&[]).unwrap().expect_success();
     let image = scenario.saved(3).unwrap();
-    for layer in &image.layers {
+    for layer in image.layers.iter().chain([&image.end]) {
         for path in layer.keys() {
             assert!(
                 !path.contains("osderive") && !path.contains("ostree-container"),
@@ -119,7 +120,12 @@ fn an_apt_install_works_and_leaves_no_downloads(setup: &Setup) {
     assert!(image.layers[0].contains_key("usr/bin/hello"));
     assert!(image.layers[1].contains_key("usr/games/sl"));
     for layer in &image.layers {
-        let left = below(layer, "var/cache/");
+        let left = below(layer, "var/cache/apt/");
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let shipped = image.shipped();
+    for gone in ["var/cache/", "var/log/", "var/lib/apt/lists/deb"] {
+        let left = below(&shipped, gone);
         assert!(left.is_empty(), "{left:?}");
     }
     assert!(
@@ -139,48 +145,6 @@ fn package_lists_of_a_step_that_only_fetches_them_are_there_for_later_steps(setu
          RUN apt-get remove -y hello",
     );
     scenario.build(&[]).unwrap().expect_success();
-}
-
-fn package_lists_are_kept_for_a_later_step_that_needs_them_and_go_with_it(setup: &Setup) {
-    let scenario = setup.derive(
-        "lists-kept",
-        "RUN apt-get update && apt-get install -y --no-install-recommends hello\n\
-         RUN true\n\
-         RUN apt-get install -y --no-install-recommends sl",
-    );
-    scenario.build(&[]).unwrap().expect_success();
-    let image = scenario.saved(3).unwrap();
-    assert!(image.layers[0].contains_key("usr/bin/hello"));
-    assert!(image.layers[2].contains_key("usr/games/sl"));
-    let lists = "find /var -path '/var/lib/apt/lists/*' -type f";
-    let seen = "dpkg-query --admindir=/usr/lib/sysimage/dpkg -W -f '${db:Status-Status} ' hello sl";
-    let seen = scenario.output_of(&format!("{seen}; {lists}")).unwrap();
-    assert_eq!(seen.trim(), "installed installed");
-}
-
-fn a_step_that_needs_package_lists_is_told_how_to_get_them(setup: &Setup) {
-    let scenario = setup
-        .derive(
-            "no-lists",
-            "RUN apt-get update && apt-get install -y --no-install-recommends hello\n\
-             RUN --mount=type=bind,target=/mnt sh /mnt/more.sh",
-        )
-        .file("more.sh", "apt-get install -y --no-install-recommends sl\n")
-        .unwrap();
-    let log = scenario.build(&[]).unwrap().expect_failure();
-    assert!(
-        log.contains("begin this RUN with apt-get update &&"),
-        "{log}"
-    );
-    let image = setup.derive(
-        "lists-gone",
-        "RUN apt-get update && apt-get install -y hello",
-    );
-    image.build(&[]).unwrap().expect_success();
-    let saved = image.saved(1).unwrap();
-    let mut left = below(saved.top(), "var/lib/apt/lists/");
-    left.retain(|path| *path != "var/lib/apt/lists/partial");
-    assert!(left.is_empty(), "{left:?}");
 }
 
 fn a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us(setup: &Setup) {
@@ -211,26 +175,60 @@ fn content_of_lower_layers_is_cleaned_when_a_step_touches_it(setup: &Setup) {
     assert_eq!(scenario.output_of("ls -A /var/cache").unwrap(), "");
 }
 
-/// As many Containerfiles have it.
-fn what_later_runs_need_of_tmp_is_there_and_gone_in_the_end(setup: &Setup) {
+/// What people's later RUNs look for: scripts and archives in /tmp, logs, lock files, package lists, kernels in /boot,
+/// keys that a daemon's own test wants.
+fn what_a_run_leaves_is_there_for_later_ones_and_gone_in_the_end(setup: &Setup) {
     let scenario = setup
         .derive(
             "later",
             "COPY build.sh list /tmp/\n\
-             RUN echo made > /tmp/made && touch /tmp/other /var/tmp/other\n\
-             RUN test -e /tmp/list\n\
-             RUN test $(ls /tmp | wc -l) = 3 && cp /tmp/made /usr/share/made\n\
-             RUN sh /tmp/build.sh",
+             RUN apt-get update && apt-get install -y --no-install-recommends openssh-server ssl-cert\n\
+             RUN echo made > /tmp/made && echo x > /run/x && echo log > /var/log/build.log && \
+                 echo k > /boot/vmlinuz-1.2.3 && echo c > /var/cache/mine && ln -s made /tmp/link\n\
+             RUN apt-get install -y --no-install-recommends hello\n\
+             RUN mkdir -p /run/sshd && sshd -t && test -s /etc/ssl/private/ssl-cert-snakeoil.key\n\
+             RUN cat /tmp/link /run/x /var/log/build.log /boot/vmlinuz-1.2.3 /var/cache/mine > /usr/share/seen\n\
+             RUN rm /boot/vmlinuz-1.2.3 && sh /tmp/build.sh",
         )
         .file("build.sh", "cp /tmp/list /usr/share/list")
         .and_then(|scenario| scenario.file("list", "a list"))
         .unwrap();
     scenario.build(&[]).unwrap().expect_success();
-    let seen = "cat /usr/share/made /usr/share/list; ls -A /tmp; find /var -type f";
-    let seen = scenario.output_of(seen).unwrap();
-    assert_eq!(seen, "made\na list");
-    let image = scenario.saved(4).unwrap();
-    assert_eq!(below(&image.layers[0], "tmp/"), ["tmp/made"]);
+    let seen = "cat /usr/share/seen /usr/share/list; hello >/dev/null; ls -A /tmp /var/tmp /var/cache; \
+                find /var -type f; ls /etc/ssh/ssh_host* /etc/ssl/private/*.key 2>/dev/null";
+    let seen = scenario.output_of(&format!("{seen} || true")).unwrap();
+    let gone = "/tmp:\n\n/var/cache:\n\n/var/tmp:";
+    assert_eq!(seen, format!("made\nx\nlog\nk\nc\na list{gone}"));
+}
+
+fn what_a_run_removed_does_not_come_back_and_emptying_all_undoes_nothing(setup: &Setup) {
+    let scenario = setup.derive(
+        "emptied",
+        "RUN mkdir -p /var/lib/app /opt/acme /var/lib/dir && echo 1 > /var/lib/app/conf && echo 1 > /opt/acme/run\n\
+         RUN rm -rf /var/lib/private\n\
+         RUN mkdir /var/lib/private\n\
+         RUN rm -rf /tmp/* /var/* && mkdir -p /var/tmp\n\
+         RUN test $(ls -A /var) = tmp && mkdir /var/lib",
+    );
+    scenario.build(&[]).unwrap().expect_success();
+    let at_boot = "systemd-tmpfiles --create --prefix=/var; cat /var/lib/app/conf /opt/acme/run && \
+                   test -d /var/lib/dir && test -d /var/lib/private && ls /usr/lib/sysimage";
+    let seen = scenario.output_of(at_boot).unwrap();
+    assert!(
+        seen.starts_with("1\n1\n") && !seen.contains("osderive"),
+        "{seen}"
+    );
+}
+
+fn what_lower_layers_keep_is_told_once_by_line(setup: &Setup) {
+    let scenario = setup.derive(
+        "left-behind",
+        "RUN head -c 20971520 /dev/zero > /tmp/large\nRUN head -c 1048576 /dev/zero > /var/tmp/small",
+    );
+    let log = scenario.build(&[]).unwrap().expect_success();
+    let told = "size-deleted-later: 21.0 MiB of temporary files, caches, logs and package lists stay in lower \
+                layers: 20.0 MiB of line 3, 1.0 MiB of line 4";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
 }
 
 fn odd_names_are_removed_like_others(setup: &Setup) {
@@ -240,8 +238,8 @@ fn odd_names_are_removed_like_others(setup: &Setup) {
          && mkfifo fifo && ln -s / root && mkdir .hidden && touch .hidden/x",
     );
     scenario.build(&[]).unwrap().expect_success();
-    let image = scenario.saved(1).unwrap();
-    let left = below(image.top(), "tmp/");
+    let shipped = scenario.saved(1).unwrap().shipped();
+    let left = below(&shipped, "tmp/");
     assert!(left.is_empty(), "{left:?}");
     assert!(
         scenario.output_of("ls /usr").is_ok(),

@@ -13,6 +13,8 @@ crate::tests![
     an_rpm_with_software_in_opt_is_upgraded_and_removed,
     what_people_put_into_usr_local_is_replaced_by_later_steps,
     an_instruction_copies_through_the_link_that_an_earlier_step_left,
+    an_instruction_copies_into_software_that_an_earlier_step_left,
+    what_only_instructions_copy_is_on_the_machine,
     a_directory_that_is_named_as_writable_is_in_var,
 ];
 
@@ -73,7 +75,9 @@ fn a_deb_with_software_in_opt_is_upgraded_and_removed(setup: &Setup) {
     }
     assert_eq!(first["usr/lib/opt/acme/bin/acme"].mode, 0o2755);
     assert!(second.contains_key("usr/lib/opt/acme/.wh.only-in-1"));
-    assert_eq!(first["usr/lib/opt/acme/log"].kind, EntryType::Symlink);
+    // Later RUNs find a directory; what is written at run time moves in the end.
+    assert_eq!(first["usr/lib/opt/acme/log"].kind, EntryType::Directory);
+    assert_eq!(image.end["usr/lib/opt/acme/log"].kind, EntryType::Symlink);
     let at_boot = format!("{AT_BOOT} acme; ls /opt/acme; readlink /opt/acme/store /usr/bin/acme");
     assert_eq!(
         scenario.output_of(&at_boot).unwrap(),
@@ -158,6 +162,55 @@ fn an_instruction_copies_through_the_link_that_an_earlier_step_left(setup: &Setu
     assert_eq!(scenario.output_of(&at_boot).unwrap(), "1\nmine");
 }
 
+/// An engine copies no directory onto a link, and software of earlier RUNs is behind links.
+fn an_instruction_copies_into_software_that_an_earlier_step_left(setup: &Setup) {
+    let steps = "\
+RUN mkdir -p /opt/acme/bin /opt/other /usr/local/lib/node/a && echo 1 >/opt/acme/bin/run && echo 1 >/opt/acme/conf && \
+    echo 1 >/opt/other/x && echo 1 >/usr/local/lib/node/a/x && chmod 750 /opt/acme
+COPY opt/ /opt/
+COPY local/ /usr/local/
+RUN cat /opt/acme/bin/run /opt/acme/bin/more /opt/acme/conf /opt/other/x /usr/local/lib/node/a/* >/usr/share/seen
+COPY opt/acme/conf /opt/acme/last/";
+    let mut scenario = setup.derive("opt-merge", steps);
+    for file in ["opt/acme/bin/more", "opt/acme/conf", "local/lib/node/a/y"] {
+        scenario = scenario.file(file, "copied\n").unwrap();
+    }
+    scenario.build(&[]).unwrap().expect_success();
+    let at_boot = format!(
+        "cat /usr/share/seen; {AT_BOOT} cat /opt/acme/bin/* /opt/acme/conf /opt/acme/last/conf /opt/other/x \
+         /usr/local/lib/node/a/*; readlink /var/opt/acme; stat -L -c %a /opt/acme"
+    );
+    let in_build = ["1", "copied", "copied", "1", "1", "copied"];
+    let booted = ["copied", "1", "copied", "copied", "1", "1", "copied"];
+    let expected = [&in_build[..], &booted, &["/usr/lib/opt/acme", "750"]].concat();
+    assert_eq!(scenario.output_of(&at_boot).unwrap(), expected.join("\n"));
+    let image = scenario.saved(5).unwrap();
+    let history = image.config["history"].as_array().unwrap();
+    let layers = history.iter().filter(|entry| entry["empty_layer"] != true);
+    assert_eq!(layers.count(), image.layer_digests.len(), "{history:?}");
+}
+
+fn what_only_instructions_copy_is_on_the_machine(setup: &Setup) {
+    for (name, run) in [
+        ("opt-copied", ""),
+        (
+            "opt-copied-run",
+            "\nRUN test $(tool)$(cat /opt/acme/x) = 1x",
+        ),
+    ] {
+        let steps = format!("COPY --chmod=755 tool /usr/local/bin/tool\nCOPY acme /opt/acme{run}");
+        let scenario = setup.derive(name, &steps);
+        let scenario = scenario
+            .file("tool", "#!/bin/sh\necho 1\n")
+            .and_then(|scenario| scenario.file("acme/x", "x"))
+            .unwrap();
+        let log = scenario.build(&[]).unwrap().expect_success();
+        assert!(!log.contains("warning"), "{log}");
+        let at_boot = format!("{AT_BOOT} tool; cat /opt/acme/x");
+        assert_eq!(scenario.output_of(&at_boot).unwrap(), "1\nx", "{name}");
+    }
+}
+
 fn a_directory_that_is_named_as_writable_is_in_var(setup: &Setup) {
     let syntax = format!(
         "{} --writable=/opt/acme/uploads --read-only=/opt/acme/data",
@@ -170,7 +223,7 @@ fn a_directory_that_is_named_as_writable_is_in_var(setup: &Setup) {
     );
     scenario.build(&[]).unwrap().expect_success();
     let image = scenario.saved(1).unwrap();
-    let uploads = &image.top()["usr/lib/opt/acme/uploads"];
+    let uploads = &image.end["usr/lib/opt/acme/uploads"];
     assert_eq!(uploads.kind, EntryType::Symlink);
     assert!(image.top().contains_key("usr/lib/opt/acme/data/x"));
 }

@@ -45,7 +45,8 @@ fn a_user_runs_as_itself_and_root_commits(setup: &Setup) {
     let me = &image.top()["usr/share/w/me"];
     assert_eq!(me.content, b"app\n");
     assert_eq!(me.owner, (3000, 3000));
-    let left = below(image.top(), "tmp/");
+    let shipped = image.shipped();
+    let left = below(&shipped, "tmp/");
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(scenario.inspect().unwrap()["Config"]["User"], "app");
 }

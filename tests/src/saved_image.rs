@@ -30,8 +30,10 @@ pub type Layer = BTreeMap<String, LayerEntry>;
 pub struct SavedImage {
     /// The image config as JSON.
     pub config: Value,
-    /// The layers, base first.
+    /// The layers of instructions, base first.
     pub layers: Vec<Layer>,
+    /// The layer of the commit at the end of the build; empty where that changed nothing.
+    pub end: Layer,
     /// The layers' digests as the manifest has them.
     pub layer_digests: Vec<String>,
     /// The in-toto statements about the image.
@@ -58,7 +60,7 @@ pub enum SavedImageError {
 }
 
 impl SavedImage {
-    /// Reads an archive, of its layers only the last `keep`: a base image has hundreds of megabytes.
+    /// Reads an archive, of the layers of instructions only the last `keep`: a base image has hundreds of megabytes.
     ///
     /// # Errors
     /// When the archive is no OCI layout.
@@ -74,25 +76,59 @@ impl SavedImage {
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect();
-        let layers = layers[layers.len().saturating_sub(keep)..]
-            .iter()
-            .map(|layer| read_layer(files.get(&blob_path(&layer["digest"])?)?))
-            .collect::<Result<_, _>>()?;
+        let read = |layer: &Value| read_layer(files.get(&blob_path(&layer["digest"])?)?);
+        let (layers, end) = match layers.split_last() {
+            Some((end, layers)) if has_end(&config) => (layers, read(end)?),
+            _ => (layers, Layer::new()),
+        };
+        let layers = layers[layers.len().saturating_sub(keep)..].iter();
+        let layers = layers.map(read).collect::<Result<_, _>>()?;
         Ok(Self {
             config,
             layers,
+            end,
             layer_digests,
             attestations: files.statements(&index)?,
         })
     }
 
-    /// The top layer.
+    /// What a machine gets of the layers that were kept: those above take away and replace what those below have.
+    pub fn shipped(&self) -> Layer {
+        let mut shipped = Layer::new();
+        for layer in self.layers.iter().chain([&self.end]) {
+            for path in layer.keys() {
+                let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let below = |path: &str, top: &str| path.starts_with(&format!("{top}/"));
+                match name.strip_prefix(".wh.") {
+                    Some(".wh..opq") => shipped.retain(|path, _| !below(path, folder)),
+                    Some(name) => {
+                        let gone = format!("{folder}/{name}");
+                        let gone = gone.trim_start_matches('/');
+                        shipped.retain(|path, _| path != gone && !below(path, gone));
+                    }
+                    None => {}
+                }
+            }
+            let own = layer.iter().filter(|(path, _)| !path.contains(".wh."));
+            shipped.extend(own.map(|(path, entry)| (path.clone(), entry.clone())));
+        }
+        shipped
+    }
+
+    /// The layer of the last instruction.
     ///
     /// # Panics
     /// When the image has none that was kept.
     pub fn top(&self) -> &Layer {
         self.layers.last().expect("an image with a layer")
     }
+}
+
+/// Whether an image's last layer is that of the commit at its end, as its history says.
+fn has_end(config: &Value) -> bool {
+    let history = config["history"].as_array();
+    let last = history.and_then(|history| history.last());
+    last.is_some_and(|last| last["created_by"] == "osderive: commit of the finished image")
 }
 
 /// The archive's files by path. They are held in memory: what belongs together is only known at the end.

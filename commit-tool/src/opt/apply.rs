@@ -122,6 +122,30 @@ pub(crate) fn relocate(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> 
     }
 }
 
+/// Puts the directories and links of a tree in the place of a link to it.
+pub(super) fn unfold(place: &Place<'_>, link: &Path, target: &Path) -> Result<()> {
+    let entries = place.walk(target).told("look at", target)?;
+    place
+        .remove(link, EntryKind::Symlink)
+        .told("remove", link)?;
+    for (path, meta) in &entries {
+        let copy = moved(path, target, link);
+        let owner = NewOwner {
+            uid: Some(meta.look.uid),
+            gid: Some(meta.look.gid),
+        };
+        let made = match meta.look.kind {
+            EntryKind::Directory => place.make_directory(&copy, Some(meta.look.mode), owner),
+            EntryKind::Symlink => place
+                .link_target(path)
+                .and_then(|to| place.make_link(&copy, &to, owner)),
+            EntryKind::File | EntryKind::Special => continue,
+        };
+        made.told("make", &copy)?;
+    }
+    Ok(())
+}
+
 fn merge(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> {
     place.set_as(to, from).told("change", to)?;
     for name in place.names(from).unwrap_or_default() {

@@ -7,9 +7,14 @@ mod apply;
 mod observe;
 mod plan;
 
+use std::path::PathBuf;
+
+use osderive_lints::MAX_LISTED_ENTRIES;
+
 use crate::{
     domain::{self, Domain, Work},
     error::Result,
+    files::shown,
     place::Place,
     rootfs::Rootfs,
     settled::{Settled, Tell},
@@ -101,9 +106,40 @@ impl domain::Plan for Plan {
 /// directories there, and the command is to find all of the software.
 pub(crate) fn fold(rootfs: &Rootfs) -> Result<()> {
     let place = Place::of(rootfs);
-    for (path, target) in observe::folded(&place, rootfs)? {
+    for (path, target) in observe::replaced(&place, rootfs)? {
         apply::relocate(&place, &path, &target)?;
         apply::leave_link(&place, &path, &plan::absolute(&target))?;
+    }
+    Ok(())
+}
+
+/// The links of ours that lead to directories: what COPY of a directory to a place above one of them cannot go on in.
+/// Absolute paths, as users know them and as they are in /var.
+pub(crate) fn linked_directories(rootfs: &Rootfs) -> Result<Vec<String>> {
+    let place = Place::of(rootfs);
+    let links = observe::linked(&place, rootfs)?.into_iter();
+    let paths = links.flat_map(|(path, target)| observe::names_of(&path, &target));
+    Ok(paths
+        .take(MAX_LISTED_ENTRIES)
+        .map(|path| shown(&path))
+        .collect())
+}
+
+/// Puts directories in the place of links of ours below some paths, for COPY to go on in: they have the directories
+/// and links of what they led to, no files. Before the next command all becomes [one again](fold).
+pub(crate) fn unfold(rootfs: &Rootfs, tops: &[PathBuf]) -> Result<()> {
+    let place = Place::of(rootfs);
+    for (path, target) in observe::linked(&place, rootfs)? {
+        let names = observe::names_of(&path, &target);
+        let is_below = |top: &PathBuf| {
+            let top = top.strip_prefix("/").unwrap_or(top);
+            names
+                .iter()
+                .any(|name| name != top && name.starts_with(top))
+        };
+        if tops.iter().any(is_below) {
+            apply::unfold(&place, &path, &target)?;
+        }
     }
     Ok(())
 }

@@ -160,10 +160,38 @@ impl Before {
     }
 }
 
-/// What stands in the place of a link of ours, with what the link leads to: directories, where both are such.
-pub(super) fn folded(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
+/// The links of ours that are there and lead to directories, with what they lead to.
+pub(super) fn linked(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
     let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
-    let mut folded = Vec::new();
+    let mut linked = Vec::new();
+    for (_, line) in own_lines(&folder) {
+        let (Some(path), Some(target)) = (relative(&line.path), moved_to(&line)) else {
+            continue;
+        };
+        let leads = place
+            .link_target(&path)
+            .is_ok_and(|to| Some(&to) == line.argument.as_ref());
+        let meta = place.meta(&target).told("look at", &target)?;
+        if leads && meta.is_some_and(|meta| meta.is_open_directory()) {
+            linked.push((path, target));
+        }
+    }
+    Ok(linked)
+}
+
+/// The paths of a link in /var: its own, and the one that users know.
+pub(super) fn names_of(path: &Path, target: &Path) -> [PathBuf; 2] {
+    let public = AREAS.iter().find_map(|area| {
+        let below = target.strip_prefix(area.image).ok()?;
+        Some(Path::new(area.public).join(below))
+    });
+    [path.to_owned(), public.unwrap_or_else(|| path.to_owned())]
+}
+
+/// What stands in the place of a link of ours, with what the link leads to: directories, where both are such.
+pub(super) fn replaced(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
+    let mut replaced = Vec::new();
     for (_, line) in own_lines(&folder) {
         let (Some(path), Some(target)) = (relative(&line.path), moved_to(&line)) else {
             continue;
@@ -174,10 +202,10 @@ pub(super) fn folded(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf,
             Ok::<bool, Error>(is_free && found.is_some_and(|meta| meta.is_open_directory()))
         };
         if is_directory(&path)? && is_directory(&target)? {
-            folded.push((path, target));
+            replaced.push((path, target));
         }
     }
-    Ok(folded)
+    Ok(replaced)
 }
 
 /// Software and its directories, as deep as state is looked for.

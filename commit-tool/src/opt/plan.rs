@@ -347,7 +347,7 @@ impl Work<'_> {
         match had_link {
             // By hand nobody knows what became of it.
             None if !is_there => self.links.push((path, absolute(&target))),
-            Some(true) if !is_there => return self.is_retracted(area, path, target),
+            Some(true) if !is_there => return self.is_retracted(area, &path, target),
             _ => {}
         }
         false
@@ -355,16 +355,16 @@ impl Work<'_> {
 
     /// What a command means that took a link of ours away: the software behind it, where other software stays beside
     /// it. Where all goes, that may be to clean up; then the software stays, which boot links again.
-    fn is_retracted(&mut self, area: &SeenArea, path: PathBuf, target: PathBuf) -> bool {
+    fn is_retracted(&mut self, area: &SeenArea, path: &Path, target: PathBuf) -> bool {
         let directory = path.parent();
-        let is_kin = |other: &&PathBuf| other.parent() == directory && **other != path;
+        let is_kin = |other: &&PathBuf| other.parent() == directory && *other != path;
         let has_kin = area.state.keys().any(|other| is_kin(&other));
         if has_kin && !area.mounts.contains(&target) {
             self.pruned.insert(target);
             return true;
         }
         if directory.is_some_and(|directory| area.state.contains_key(directory)) {
-            let finding = opt_left_over::finding(&shown(&path), &shown(&target));
+            let finding = opt_left_over::finding(&shown(path), &shown(&target));
             self.findings.push(finding);
         }
         false

@@ -294,6 +294,41 @@ fn what_copy_puts_in_place_of_a_link_is_merged_before_the_next_command() {
 }
 
 #[test]
+fn copy_goes_on_in_directories_that_stand_for_links() {
+    let root = image();
+    plain_step(root.path(), |root| {
+        write(root, "var/opt/acme/bin/run", "1");
+        symlink("bin", root.join("var/opt/acme/current")).expect("a link");
+        write(root, "var/opt/other/run", "1");
+        write(root, "var/usrlocal/lib/node/index", "1");
+    });
+    let rootfs = Rootfs::open(root.path()).expect("opens");
+    let linked = linked_directories(&rootfs).expect("looks");
+    assert!(
+        linked.contains(&"/opt/acme".to_owned()) && linked.contains(&"/var/opt/acme".to_owned())
+    );
+    unfold(&rootfs, &["/opt".into()]).expect("unfolds");
+    let is_link = |path: &str| root.path().join(path).is_symlink();
+    assert!(
+        !is_link("var/opt/acme") && !is_link("var/opt/other") && is_link("var/usrlocal/lib/node")
+    );
+    assert!(is_link("var/opt/acme/current"));
+    assert!(!root.path().join("var/opt/acme/bin/run").exists());
+    write(root.path(), "var/opt/acme/bin/more", "copied");
+    fold(&rootfs).expect("folds");
+    assert_eq!(
+        target(root.path(), "var/opt/acme"),
+        Path::new("/usr/lib/opt/acme")
+    );
+    for path in ["acme/bin/run", "acme/bin/more", "acme/current", "other/run"] {
+        assert!(
+            root.path().join("usr/lib/opt").join(path).exists(),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn at_the_end_what_the_base_has_stays_and_all_else_moves() {
     let root = image();
     write(root.path(), "var/opt/of-base/run", "1");

@@ -27,6 +27,12 @@ impl Definition {
         }
     }
 
+    /// Whether a state of a lineage is the state before it merged with others, as COPY --link makes it.
+    pub fn is_merged(&self, state: &Edge) -> bool {
+        self.node(state.digest)
+            .is_some_and(|node| node.kind == Kind::Merge)
+    }
+
     fn destinations(&self, node: &Node) -> Vec<String> {
         let Some(pb::op::Op::File(file)) = self.op(node).op else {
             return Vec::new();

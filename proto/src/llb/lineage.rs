@@ -260,7 +260,7 @@ fn copy_of_all(node: &Node, action: &pb::FileAction) -> Option<Link> {
         return None;
     };
     let is_all = copy.include_patterns.is_empty() && copy.exclude_patterns.is_empty();
-    let is_as_it_is = copy.owner.is_none() && copy.mode == NONE as i32;
+    let is_as_it_is = copy.owner.is_none() && i64::from(copy.mode) == NONE;
     if copy.src != ROOT || copy.dest != ROOT || !is_all || !is_as_it_is {
         return None;
     }

@@ -1,0 +1,168 @@
+//! COPY of a directory onto software of earlier RUNs: /opt/acme is a link by then, and an engine copies no
+//! directory onto a link. Where an instruction may meet such links, what earlier RUNs report decides, and an exec of
+//! ours before it puts directories in their place.
+
+use osderive_lints::{Gathered, StepReport};
+use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, SolveRequest};
+use osderive_proto::llb::{Definition, Edge, Probe, RootAccess, Wanted};
+
+use crate::build::broken;
+use crate::{check, reports, tool, wrap};
+
+/// Where links may be, and what may lead there.
+const AREAS: [&str; 4] = ["/opt", "/usr/local", "/var/opt", "/var/usrlocal"];
+
+/// Makes images ready for their COPY instructions.
+pub(crate) struct Unfolder<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) tool: &'a Definition,
+    pub(crate) caches: &'a [CacheOptionsEntry],
+}
+
+/// An image with what was put before its instructions.
+pub(crate) struct Unfolded {
+    pub(crate) image: Definition,
+    /// How many instructions that make layers come after each exec of ours.
+    pub(crate) followed_by: Vec<usize>,
+}
+
+impl Unfolder<'_> {
+    /// An image with an exec of ours before each COPY that meets links of earlier RUNs. The RUNs before such an
+    /// instruction run now.
+    ///
+    /// # Errors
+    /// When a RUN fails, or our image has no tool for the engine's own platform.
+    pub(crate) async fn unfold(
+        &self,
+        image: &Definition,
+        platform: Option<&str>,
+    ) -> Result<Unfolded, BuildError> {
+        let mut unfolded = Unfolded {
+            image: image.clone(),
+            followed_by: Vec::new(),
+        };
+        let mut done = 0;
+        loop {
+            let image = &unfolded.image;
+            let steps = image.lineage().steps;
+            let Some((at, tops)) = next(image, &steps, done) else {
+                return Ok(unfolded);
+            };
+            done = at + 1;
+            let before = steps[at - 1];
+            let tops = self.met(image, &steps[..at], tops).await?;
+            if tops.is_empty() {
+                continue;
+            }
+            let probe = Probe {
+                args: wrap::unfold(&tops),
+                reads: Vec::new(),
+                root: RootAccess::Write,
+                tool_dest: wrap::TOOL_MOUNT.to_owned(),
+                tool_selector: tool::folder(None)?,
+                output_dest: wrap::REPORT_MOUNT.to_owned(),
+                title: check::title("have COPY go on in /opt", platform),
+            };
+            let root = image.probe(&before, self.tool, &probe, Wanted::Root);
+            let user = steps[at].digest;
+            let grafted = image.graft(before, &root.map_err(broken)?, |op| *op == user);
+            unfolded.image = grafted.map_err(broken)?;
+            unfolded.followed_by.push(steps.len() - at);
+            // The exec is a state more.
+            done += 1;
+        }
+    }
+
+    /// Those of the places, to which COPY brings something, that links of earlier RUNs are below. Where reports
+    /// cannot be asked for, since a step that came from an imported cache would run again, it may be all.
+    async fn met(
+        &self,
+        image: &Definition,
+        before: &[Edge],
+        tops: Vec<String>,
+    ) -> Result<Vec<String>, BuildError> {
+        let runs = before.iter().rev();
+        let mut runs = runs.filter_map(|state| image.run(&state.digest));
+        let Some(run) = runs.find(wrap::is_wrapped) else {
+            return Ok(Vec::new());
+        };
+        let Some(index) = run
+            .output_index(wrap::REPORT_MOUNT)
+            .filter(|_| self.caches.is_empty())
+        else {
+            return Ok(tops);
+        };
+        let digest = run.digest;
+        let report = image.subgraph(&Edge { digest, index }).map_err(broken)?;
+        let request = SolveRequest {
+            definition: Some(report.to_bytes()),
+            ..SolveRequest::default()
+        };
+        let linked = match reports::read_one(self.gateway, request).await? {
+            Gathered::Report(StepReport { linked, .. }) => linked,
+            Gathered::Unread(_) => return Ok(tops),
+        };
+        let meets = |top: &String| linked.iter().any(|link| is_above(top, link));
+        Ok(tops.into_iter().filter(meets).collect())
+    }
+}
+
+/// The next state from `done` on that COPY made after a committed RUN, with the places that it brought something to
+/// and that may have links below. COPY --link makes directories of its own.
+fn next(image: &Definition, steps: &[Edge], done: usize) -> Option<(usize, Vec<String>)> {
+    let is_committed = |state: &Edge| {
+        image
+            .run(&state.digest)
+            .is_some_and(|run| wrap::is_wrapped(&run))
+    };
+    let first = steps.iter().position(is_committed)? + 1;
+    (first.max(done)..steps.len()).find_map(|at| {
+        let copied = image.copied_to(&steps[at]).into_iter();
+        let tops: Vec<String> = copied.filter(|top| may_have_links(top)).collect();
+        (!tops.is_empty() && !image.is_merged(&steps[at])).then_some((at, tops))
+    })
+}
+
+fn may_have_links(top: &str) -> bool {
+    AREAS.iter().any(|area| {
+        is_above(top, area) || is_above(area, top) || top.trim_end_matches('/') == *area
+    })
+}
+
+/// Whether a path is strictly below another one.
+fn is_above(top: &str, path: &str) -> bool {
+    let top = top.trim_end_matches('/');
+    path.strip_prefix(top)
+        .is_some_and(|below| below.starts_with('/') && below.trim_matches('/') != "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_above_a_link_meets_it() {
+        for (top, meets) in [
+            ("/", true),
+            ("/opt", true),
+            ("/opt/", true),
+            ("/opt/acme", false),
+            ("/opt/acme/", false),
+            ("/opt/acme/conf", false),
+            ("/optional", false),
+            ("/usr", false),
+        ] {
+            assert_eq!(is_above(top, "/opt/acme"), meets, "{top}");
+        }
+    }
+
+    #[test]
+    fn most_instructions_need_no_look() {
+        for top in ["/", "/usr/", "/opt/", "/opt/acme", "/usr/local/bin", "/var"] {
+            assert!(may_have_links(top), "{top}");
+        }
+        for top in ["/etc/", "/usr/lib", "/srv/x", "/var/lib/", "/optional"] {
+            assert!(!may_have_links(top), "{top}");
+        }
+    }
+}
