@@ -42,7 +42,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 enum StepAlone {
     /// Runs a command and, when it succeeds, commits what it did
-    Step(StepArgs),
+    Step(Box<StepArgs>),
 }
 
 const EXIT_CODES: &str = "\
@@ -63,7 +63,7 @@ Wrong usage ends with 2.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Runs a command and, when it succeeds, commits what it did
-    Step(StepArgs),
+    Step(Box<StepArgs>),
     /// Commits a root file system: empties /run, /tmp, /var/tmp and /var/cache, keeps what is made elsewhere
     Commit(Box<CommitArgs>),
     /// For build frontends: has COPY go on in software that earlier steps put into /opt or /usr/local

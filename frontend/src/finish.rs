@@ -103,7 +103,7 @@ impl Finisher<'_> {
         let has_steps = !reports.is_empty();
         let probe = Probe {
             args: wrap::end(decision, self.options, has_steps),
-            reads: self.mounts(base, reports),
+            reads: mounts(base, reports),
             root: RootAccess::Write,
             tool_dest: wrap::TOOL_MOUNT.to_owned(),
             // The engine's own platform: programs of the image run only to make an initramfs.
@@ -134,14 +134,6 @@ impl Finisher<'_> {
         Ok(true)
     }
 
-    fn mounts(&self, base: Edge, reports: Vec<Edge>) -> Vec<(Edge, String)> {
-        let numbered = reports.into_iter().enumerate();
-        let reports =
-            numbered.map(|(number, report)| (report, format!("{}/{number}", wrap::STEPS_MOUNT)));
-        let base = (base, wrap::BASE_MOUNT.to_owned());
-        std::iter::once(base).chain(reports).collect()
-    }
-
     fn request(&self, definition: &Definition) -> SolveRequest {
         SolveRequest {
             definition: Some(definition.to_bytes()),
@@ -150,6 +142,15 @@ impl Finisher<'_> {
             ..SolveRequest::default()
         }
     }
+}
+
+/// What is read beside the root, each with where it is mounted.
+fn mounts(base: Edge, reports: Vec<Edge>) -> Vec<(Edge, String)> {
+    let numbered = reports.into_iter().enumerate();
+    let reports =
+        numbered.map(|(number, report)| (report, format!("{}/{number}", wrap::STEPS_MOUNT)));
+    let base = (base, wrap::BASE_MOUNT.to_owned());
+    std::iter::once(base).chain(reports).collect()
 }
 
 /// What the exec left.

@@ -8,7 +8,7 @@ use osderive_lints::{Change, Finding, Outcome};
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest, SolveResult, Warning,
 };
-use osderive_proto::llb::{Definition, Digest, Edge, Splice};
+use osderive_proto::llb::{Definition, Digest, Edge};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::origins::Origins;
 use crate::reports::{self, Pending, Reported, Step, Suspects};
 use crate::tool;
-use crate::unfold::{Unfolded, Unfolder};
+use crate::unfold::Unfolder;
 use crate::verdict::{Evidence, Found, Trace};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
@@ -52,69 +52,34 @@ pub(crate) async fn solve(
     plan: &Plan,
     caches: &[CacheOptionsEntry],
 ) -> Result<Solved, BuildError> {
-    let solver = Solver {
+    let engine = Engine {
         gateway,
-        splices: &plan.splices,
+        options,
+        plan,
         tool: tool::own_image()?,
         caches,
     };
     let refs: Vec<&mut Ref> = result.refs_mut().collect();
-    let mut images = solver.rewrite(&refs, |place| plan.subjects.contains_key(&place))?;
+    let mut images = engine.rewrite(&refs, |place| plan.subjects.contains_key(&place))?;
     let spliced: BTreeMap<usize, Option<Edge>> =
         (images.iter().map(|(place, image)| (*place, image.output()))).collect();
-    let unfolder = Unfolder {
-        gateway,
-        tool: &solver.tool,
-        caches,
-    };
-    let mut unfolded = BTreeMap::new();
-    for (place, image) in &mut images {
-        if let Some(subject) = plan.subjects.get(place) {
-            let platform = subject.platform.as_deref();
-            let Unfolded {
-                image: new,
-                followed_by,
-            } = unfolder.unfold(image, platform).await?;
-            *image = new;
-            unfolded.insert(*place, followed_by);
-        }
-    }
-    solver.solve(refs, &images, Evaluate::Now).await?;
+    let unfolded = engine.unfold(&mut images).await?;
+    engine.solve(refs, &images, Evaluate::Now).await?;
     // A step that came from an imported cache came without its report, which is no part of the
     // image; reading it would run the step again.
-    let is_imported = !caches.is_empty();
-    let pending = |image| match is_imported {
-        false => reports::pending(image),
-        true => Vec::new(),
+    let (trace, has_reports) = match caches {
+        [] => (Trace::Paths, true),
+        _ => (Trace::Nothing, false),
     };
+    let with_reports = images.iter().filter(|_| has_reports);
     let mut pending: BTreeMap<usize, Vec<Pending>> =
-        (images.iter().map(|(place, image)| (*place, pending(image)))).collect();
+        (with_reports.map(|(place, image)| (*place, reports::pending(image)))).collect();
     // Not before the steps have run: an engine that is asked for a step's report beside the step may not tell that
     // it was cached.
-    let finisher = Finisher {
-        gateway,
-        options,
-        tool: &solver.tool,
-        caches,
-    };
-    let mut ends = Ends::default();
-    for (place, image) in &images {
-        if let Some(subject) = plan.subjects.get(place) {
-            let reports = pending[place].iter().map(|pending| pending.report);
-            let unfinished = Unfinished {
-                place: *place,
-                image,
-                decision: subject.decision,
-                platform: subject.platform.as_deref(),
-                reports: reports.collect(),
-            };
-            finisher.begin(&mut ends, unfinished)?;
-        }
-    }
-    let mut finished: BTreeMap<usize, Finished> = ends.wait().await?.into_iter().collect();
+    let mut ends = engine.end(&images, &pending).await?;
     for (place, subject) in &plan.subjects {
         let followed_by = unfolded.get(place).map_or(&[][..], Vec::as_slice);
-        let root = finished.get(place).and_then(|end| end.root.as_ref());
+        let root = ends.get(place).and_then(|end| end.root.as_ref());
         if let (Some((root, _)), Some(reference)) = (root, result.refs_mut().nth(*place)) {
             *reference = root.clone();
         }
@@ -125,30 +90,25 @@ pub(crate) async fn solve(
             *config = with_history(config, followed_by, root.is_some()).map_err(broken)?;
         }
     }
-    let ends = images.iter().filter_map(|(place, image)| {
-        let root = finished.get(place).and_then(|end| end.root.as_ref());
+    let became = images.iter().filter_map(|(place, image)| {
+        let root = ends.get(place).and_then(|end| end.root.as_ref());
         Some((spliced[place]?, root.map_or(image, |(_, root)| root)))
     });
-    solver
-        .solve_attestations(result, &images, &ends.collect::<Vec<_>>())
+    engine
+        .solve_attestations(result, &images, &became.collect::<Vec<_>>())
         .await?;
-    let trace = match is_imported {
-        false => Trace::Paths,
-        true => Trace::Nothing,
-    };
-    let mut solved = Solved {
+    let mut all = Solved {
         found: Vec::new(),
         steps: Vec::new(),
         of_base: Some(Vec::new()),
     };
     for (place, image) in &images {
         let pending = pending.remove(place).unwrap_or_default();
-        let end = finished.remove(place);
-        solved
-            .add(gateway, plan, (*place, image), pending, end, trace)
+        let end = ends.remove(place);
+        all.add(gateway, plan, (*place, image), pending, end, trace)
             .await?;
     }
-    Ok(solved)
+    Ok(all)
 }
 
 /// An image's configuration with our layers in its history, each of the time of the layer before: one before as
@@ -331,14 +291,69 @@ enum Evaluate {
     Later,
 }
 
-struct Solver<'a> {
+/// The engine, and what it is asked to build.
+struct Engine<'a> {
     gateway: &'a Gateway,
-    splices: &'a BTreeMap<Digest, Splice>,
+    options: &'a Options,
+    plan: &'a Plan,
     tool: Definition,
     caches: &'a [CacheOptionsEntry],
 }
 
-impl Solver<'_> {
+impl Engine<'_> {
+    /// Has COPY go on in software of earlier RUNs; answers with how many layers come after each exec that is added, by
+    /// the image's place.
+    async fn unfold(
+        &self,
+        images: &mut BTreeMap<usize, Definition>,
+    ) -> Result<BTreeMap<usize, Vec<usize>>, BuildError> {
+        let unfolder = Unfolder {
+            gateway: self.gateway,
+            tool: &self.tool,
+            caches: self.caches,
+        };
+        let mut followed_by = BTreeMap::new();
+        for (place, subject) in &self.plan.subjects {
+            if let Some(image) = images.get_mut(place) {
+                let platform = subject.platform.as_deref();
+                let with_execs = unfolder.unfold(image, platform).await?;
+                *image = with_execs.image;
+                followed_by.insert(*place, with_execs.followed_by);
+            }
+        }
+        Ok(followed_by)
+    }
+
+    /// Ends the images, side by side.
+    async fn end(
+        &self,
+        images: &BTreeMap<usize, Definition>,
+        pending: &BTreeMap<usize, Vec<Pending>>,
+    ) -> Result<BTreeMap<usize, Finished>, BuildError> {
+        let finisher = Finisher {
+            gateway: self.gateway,
+            options: self.options,
+            tool: &self.tool,
+            caches: self.caches,
+        };
+        let mut ends = Ends::default();
+        for (place, subject) in &self.plan.subjects {
+            let Some(image) = images.get(place) else {
+                continue;
+            };
+            let reports = pending.get(place).into_iter().flatten();
+            let unfinished = Unfinished {
+                place: *place,
+                image,
+                decision: subject.decision,
+                platform: subject.platform.as_deref(),
+                reports: reports.map(|pending| pending.report).collect(),
+            };
+            finisher.begin(&mut ends, unfinished)?;
+        }
+        Ok(ends.wait().await?.into_iter().collect())
+    }
+
     /// The spliced definition of each ref that has something to splice, by its place, and those of
     /// the others that are wanted.
     fn rewrite(
@@ -352,7 +367,7 @@ impl Solver<'_> {
                 continue;
             };
             let rewritten = definition
-                .rewrite(self.splices, Some(&self.tool))
+                .rewrite(&self.plan.splices, Some(&self.tool))
                 .map_err(broken)?;
             if !rewritten.digests.is_empty() || is_wanted(place) {
                 definitions.insert(place, rewritten.definition);

@@ -37,16 +37,16 @@ impl Unfolder<'_> {
         image: &Definition,
         platform: Option<&str>,
     ) -> Result<Unfolded, BuildError> {
-        let mut unfolded = Unfolded {
+        let mut result = Unfolded {
             image: image.clone(),
             followed_by: Vec::new(),
         };
         let mut done = 0;
         loop {
-            let image = &unfolded.image;
+            let image = &result.image;
             let steps = image.lineage().steps;
             let Some((at, tops)) = next(image, &steps, done) else {
-                return Ok(unfolded);
+                return Ok(result);
             };
             done = at + 1;
             let before = steps[at - 1];
@@ -66,8 +66,8 @@ impl Unfolder<'_> {
             let root = image.probe(&before, self.tool, &probe, Wanted::Root);
             let user = steps[at].digest;
             let grafted = image.graft(before, &root.map_err(broken)?, |op| *op == user);
-            unfolded.image = grafted.map_err(broken)?;
-            unfolded.followed_by.push(steps.len() - at);
+            result.image = grafted.map_err(broken)?;
+            result.followed_by.push(steps.len() - at);
             // The exec is a state more.
             done += 1;
         }
@@ -133,7 +133,7 @@ fn may_have_links(top: &str) -> bool {
 fn is_above(top: &str, path: &str) -> bool {
     let top = top.trim_end_matches('/');
     path.strip_prefix(top)
-        .is_some_and(|below| below.starts_with('/') && below.trim_matches('/') != "")
+        .is_some_and(|below| below.starts_with('/') && !below.trim_matches('/').is_empty())
 }
 
 #[cfg(test)]
