@@ -119,12 +119,22 @@ impl Finisher<'_> {
         let look = check::request(image, &base, self.tool, self.caches, platform);
         let gateway = self.gateway.clone();
         let (root_request, report_request) = (self.request(&root), self.request(&report));
+        let is_imported = !self.caches.is_empty();
         ends.0.spawn(async move {
-            let (root_ref, reports, of_base) = tokio::join!(
-                gateway.solve(root_request),
-                Reports::read(&gateway, report_request, has_steps),
-                check::look(&gateway, look),
-            );
+            let root_ref = gateway.solve(root_request);
+            let others = async {
+                tokio::join!(
+                    Reports::read(&gateway, report_request, has_steps),
+                    check::look(&gateway, look),
+                )
+            };
+            // An imported cache may have the root but never the reports: asked for both at once, an engine makes
+            // another root.
+            let (root_ref, (reports, of_base)) = if is_imported {
+                (root_ref.await, others.await)
+            } else {
+                tokio::join!(root_ref, others)
+            };
             let finished = async {
                 let root_ref = root_ref.and_then(single_ref)?;
                 Ok(reports?.finished((root_ref, root), of_base))

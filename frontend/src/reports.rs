@@ -105,7 +105,7 @@ async fn read(
         };
         let gateway = gateway.clone();
         reads.spawn(async move {
-            let report = match read_one(&gateway, request).await {
+            let report = match read_solved(&gateway, request).await {
                 Ok(report) => report,
                 Err(error) => Gathered::Unread(error.to_string()),
             };
@@ -120,16 +120,25 @@ async fn read(
 /// The report of one step, which runs for it if it has not.
 ///
 /// # Errors
-/// When the step fails.
+/// When the step fails, or the image has no such step.
 pub(crate) async fn read_one(
     gateway: &Gateway,
-    request: SolveRequest,
+    image: &Definition,
+    report: &Edge,
 ) -> Result<Gathered, BuildError> {
-    let evaluated = SolveRequest {
+    let report = image
+        .subgraph(report)
+        .map_err(|error| BuildError::new(format!("osderive: {error}")))?;
+    let request = SolveRequest {
+        definition: Some(report.to_bytes()),
         evaluate: true,
-        ..request
+        ..SolveRequest::default()
     };
-    let reference = gateway.solve(evaluated).await.and_then(single_ref)?;
+    read_solved(gateway, request).await
+}
+
+async fn read_solved(gateway: &Gateway, request: SolveRequest) -> Result<Gathered, BuildError> {
+    let reference = gateway.solve(request).await.and_then(single_ref)?;
     let limit = MAX_REPORT_BYTES + 1;
     let json = gateway.read_file(&reference.id, REPORT_FILE, limit).await;
     let report = match json {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use osderive_lints::rules::{directory_metadata, size_deleted_later};
-use osderive_lints::{Change, Finding, Outcome};
+use osderive_lints::{Change, Finding, Gathered, Outcome};
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest, SolveResult, Warning,
 };
@@ -341,7 +341,11 @@ impl Engine<'_> {
             let Some(image) = images.get(place) else {
                 continue;
             };
-            let reports = pending.get(place).into_iter().flatten();
+            let pending = pending.get(place).map_or(&[][..], Vec::as_slice);
+            if subject.decision == Decision::Detect && self.is_ordinary(image, pending).await? {
+                continue;
+            }
+            let reports = pending.iter();
             let unfinished = Unfinished {
                 place: *place,
                 image,
@@ -352,6 +356,19 @@ impl Engine<'_> {
             finisher.begin(&mut ends, unfinished)?;
         }
         Ok(ends.wait().await?.into_iter().collect())
+    }
+
+    /// Whether the first step of an image has seen that its root is no bootable one.
+    async fn is_ordinary(
+        &self,
+        image: &Definition,
+        pending: &[Pending],
+    ) -> Result<bool, BuildError> {
+        let Some(first) = pending.first() else {
+            return Ok(false);
+        };
+        let report = reports::read_one(self.gateway, image, &first.report).await?;
+        Ok(matches!(report, Gathered::Report(report) if report.outcome == Outcome::NotBootable))
     }
 
     /// The spliced definition of each ref that has something to splice, by its place, and those of

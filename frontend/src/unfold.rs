@@ -3,7 +3,7 @@
 //! ours before it puts directories in their place.
 
 use osderive_lints::{Gathered, StepReport};
-use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, SolveRequest};
+use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway};
 use osderive_proto::llb::{Definition, Edge, Probe, RootAccess, Wanted};
 
 use crate::build::broken;
@@ -93,12 +93,8 @@ impl Unfolder<'_> {
             return Ok(tops);
         };
         let digest = run.digest;
-        let report = image.subgraph(&Edge { digest, index }).map_err(broken)?;
-        let request = SolveRequest {
-            definition: Some(report.to_bytes()),
-            ..SolveRequest::default()
-        };
-        let linked = match reports::read_one(self.gateway, request).await? {
+        let report = Edge { digest, index };
+        let linked = match reports::read_one(self.gateway, image, &report).await? {
             Gathered::Report(StepReport { linked, .. }) => linked,
             Gathered::Unread(_) => return Ok(tops),
         };

@@ -141,14 +141,8 @@ fn a_scratch_image_with_a_bootable_root_is_committed(setup: &Setup) {
     );
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("osderive: committed"), "{log}");
-    assert!(log.contains("[osderive] check the image"), "{log}");
-    let image = scenario.saved(1).unwrap();
-    assert!(image.top().contains_key("etc/kept"));
-    assert!(
-        !image.top().contains_key("tmp/left"),
-        "{:?}",
-        image.top().keys()
-    );
+    assert!(log.contains("[osderive] commit the image"), "{log}");
+    assert!(top_has(&scenario, "etc/kept") && !top_has(&scenario, "tmp/left"));
 }
 
 fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
@@ -156,7 +150,7 @@ fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
     let scenario = with_root(setup, "scratch-other", "debian-plain", &containerfile);
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(!log.contains("osderive: committed"), "{log}");
-    assert!(!log.contains("[osderive] check"), "{log}");
+    assert!(!log.contains("[osderive]"), "{log}");
     assert!(top_has(&scenario, "tmp/left"));
 }
 

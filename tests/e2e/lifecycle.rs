@@ -85,7 +85,7 @@ fn a_cancelled_build_ends_its_processes_and_the_next_one_works(setup: &Setup) {
         .unwrap();
     let log = scenario.build(&[]).unwrap().expect_success();
     assert_eq!(cached_steps(&log), ["[2/3]"], "{log}");
-    assert!(!scenario.saved(1).unwrap().top().contains_key("tmp/x"));
+    assert!(!scenario.saved(1).unwrap().shipped().contains_key("tmp/x"));
 }
 
 fn steps_come_from_a_cache_in_a_folder(setup: &Setup) {

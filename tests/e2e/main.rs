@@ -107,10 +107,10 @@ fn below<'a>(layer: &'a Layer, prefix: &str) -> Vec<&'a str> {
     paths.filter(|path| path.starts_with(prefix)).collect()
 }
 
-/// Whether the top layer of the scenario's image has an entry at `path`.
+/// Whether the scenario's image has what its last instruction left at `path`.
 fn top_has(scenario: &Scenario<'_>, path: &str) -> bool {
     let image = scenario.saved(1).expect("a readable image");
-    image.top().contains_key(path)
+    image.shipped().contains_key(path)
 }
 
 type Test = (&'static str, fn(&Setup));

@@ -88,7 +88,7 @@ fn a_given_dockerfile_frontend_that_commits_is_not_committed_again(setup: &Setup
         .expect_success();
     assert_eq!(log.matches("osderive: committed").count(), 1, "{log}");
     let image = scenario.saved(1).unwrap();
-    assert!(!image.top().contains_key("tmp/left"), "{log}");
+    assert!(!image.shipped().contains_key("tmp/left"), "{log}");
     let seen = String::from_utf8_lossy(&image.top()["usr/share/seen"].content);
     assert_eq!(seen.matches("ostree-container step").count(), 1, "{seen}");
 }

@@ -30,6 +30,7 @@ use crate::{
     var::{
         VAR,
         boot::{Boot, copy_source, link_target, mode_of},
+        known::is_of_others,
         unmade::{self, Unmade},
     },
 };
@@ -58,6 +59,8 @@ pub(crate) struct Prelude {
     pub(super) made: Entries,
     /// What lines of ours make.
     declared: BTreeSet<PathBuf>,
+    /// What lower layers have and a line makes, too.
+    stands: BTreeSet<PathBuf>,
 }
 
 impl Prelude {
@@ -106,7 +109,9 @@ impl Prelude {
         let own_lines = boot.lines.iter().filter(|(_, line)| is_own(&line.file));
         let own_copies = own_lines.clone().filter(|(_, line)| line.kind == b'C');
         let own_copies = own_copies.map(|(path, _)| path.clone());
+        let stands = boot.lines.keys().filter(|path| lower.contains_key(*path));
         Ok(Some(Self {
+            stands: stands.cloned().collect(),
             lower,
             settled: own_copies.collect(),
             declared: own_lines.map(|(path, _)| path.clone()).collect(),
@@ -153,7 +158,11 @@ impl Prelude {
     }
 
     pub(super) fn take_away_in(&self, place: &Place<'_>) -> Result<Left<'_>> {
-        let (gone, stuck) = self.take_away_of(place, self.made.keys())?;
+        let (mut gone, stuck) = self.take_away_of(place, self.made.keys())?;
+        let standing = place.metas(self.stands.iter().map(PathBuf::as_path));
+        let standing = standing.told("look at", Path::new(VAR))?;
+        let fallen = self.stands.iter().zip(standing);
+        gone.extend(fallen.filter_map(|(path, now)| now.is_none().then(|| path.clone())));
         let retracted = self.retracted(place, &gone)?;
         Ok(Left {
             lower: &self.lower,
@@ -168,7 +177,7 @@ impl Prelude {
     /// emptied to clean up: what went with all of its kin there is still wanted on a machine.
     fn retracted(&self, place: &Place<'_>, gone: &BTreeSet<PathBuf>) -> Result<BTreeSet<PathBuf>> {
         let mut retracted = BTreeSet::new();
-        for path in gone {
+        for path in gone.iter().filter(|path| !is_of_others(path)) {
             let above = path.parent().unwrap_or(Path::new(""));
             let is_wanted = if gone.contains(above) {
                 !retracted.contains(above)
@@ -245,7 +254,7 @@ pub(crate) struct Left<'a> {
     /// What lower layers have.
     pub(super) lower: &'a Entries,
     settled: &'a BTreeSet<PathBuf>,
-    /// What was made and the command took away.
+    /// What was made, or stood where a line makes it, and the command took away.
     pub(super) gone: BTreeSet<PathBuf>,
     /// What of it is not wanted any more.
     pub(super) retracted: BTreeSet<PathBuf>,

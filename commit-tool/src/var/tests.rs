@@ -436,6 +436,30 @@ fn what_a_run_removes_beside_its_kin_is_not_wanted_any_more() {
 }
 
 #[test]
+fn what_stands_in_a_layer_where_a_line_makes_it_does_not_come_back_either() {
+    let root = root_with(b"d /var/log 0755\n");
+    let path = |path: &str| root.path().join(path);
+    // A log keeps its directory in the layer.
+    step(
+        root.path(),
+        "mkdir -p var/log/app var/log/other && echo 1 >var/log/app/log && echo 1 >var/log/other/log",
+    );
+    assert!(path("var/log/app/log").exists());
+    assert_eq!(own_lines(root.path()).len(), 2);
+    step(root.path(), "rm -r var/log/app");
+    assert_eq!(
+        own_lines(root.path()),
+        ["d /var/log/other 0755 root root -"]
+    );
+    step(root.path(), "test ! -e var/log/app && rm -rf var/*");
+    assert_eq!(
+        own_lines(root.path()),
+        ["d /var/log/other 0755 root root -"]
+    );
+    step(root.path(), "test ! -e var/log");
+}
+
+#[test]
 fn what_a_run_removed_of_the_base_can_be_made_by_the_next_one() {
     let root = root_with(b"d /var/lib/private 0700\nd /var/lib/other\nC /var/lib/app\n");
     let path = |path: &str| root.path().join(path);
