@@ -6,11 +6,13 @@ use osderive_tests::saved_image::SavedImage;
 use osderive_tests::scenario::Scenario;
 use serde_json::Value;
 
-use crate::Setup;
+use crate::{SYNTAX, Setup};
 
 crate::tests![
     a_scanner_sees_the_committed_image_and_no_step_runs_twice,
     provenance_tells_of_the_steps_that_the_user_wrote,
+    provenance_of_what_is_not_bootable_is_that_of_a_plain_build,
+    an_empty_image_is_attested_as_by_a_plain_build,
 ];
 
 /// A scanner for `--sbom`: it names what it finds in the place that tests look at.
@@ -89,5 +91,70 @@ fn provenance_tells_of_the_steps_that_the_user_wrote(setup: &Setup) {
     let provenance = predicate(&image, "https://slsa.dev/provenance/").to_string();
     for known in ["touch /tmp/left /etc/kept", "osderive", "Containerfile"] {
         assert!(provenance.contains(known), "{known}: {provenance}");
+    }
+}
+
+/// What a provenance tells beside the build's time and number and the Containerfile's text.
+fn told(mut provenance: Value) -> Value {
+    leave_out(&mut provenance);
+    provenance
+}
+
+fn leave_out(value: &mut Value) {
+    const OWN: [&str; 7] = [
+        "buildFinishedOn",
+        "buildInvocationId",
+        "buildInvocationID",
+        "buildStartedOn",
+        "finishedOn",
+        "invocationId",
+        "startedOn",
+    ];
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !OWN.contains(&name.as_str()) && name != "infos");
+            fields.values_mut().for_each(leave_out);
+        }
+        Value::Array(values) => values.iter_mut().for_each(leave_out),
+        _ => {}
+    }
+}
+
+fn provenance_of_what_is_not_bootable_is_that_of_a_plain_build(setup: &Setup) {
+    let containerfile = |first: &str| {
+        format!("{first}\nFROM debian-plain\nARG A=a\nRUN echo $A >/etc/kept\nLABEL a=b\n")
+    };
+    let plain = setup.scenario("provenance-plain", &containerfile("# plain"));
+    let ours = setup.scenario("provenance-passed", &containerfile(SYNTAX));
+    let options = ["--provenance=mode=max", "--build-arg=A=b", "--label=l=m"];
+    let Some((plain, _)) = attested(setup, &plain, &options) else {
+        return;
+    };
+    let (ours, _) = attested(setup, &ours, &options).unwrap();
+    let provenance = |image| told(predicate(image, "https://slsa.dev/provenance/").clone());
+    eprintln!(
+        "PLAIN {:#}\nOURS {:#}",
+        provenance(&plain),
+        provenance(&ours)
+    );
+    assert_eq!(provenance(&plain), provenance(&ours));
+}
+
+fn an_empty_image_is_attested_as_by_a_plain_build(setup: &Setup) {
+    let options = [
+        "--provenance=mode=max",
+        "--platform=linux/amd64,linux/arm64",
+    ];
+    let containerfile = |first: &str| format!("{first}\nFROM scratch\nLABEL a=b\n");
+    let plain = setup.scenario("empty-attested-plain", &containerfile("# plain"));
+    let ours = setup.scenario("empty-attested", &containerfile(SYNTAX));
+    if setup.engine.image_store() == ImageStore::Containerd {
+        let plain = plain.build(&options).unwrap();
+        let ours = ours.build(&options).unwrap();
+        eprintln!(
+            "PLAIN {} {}\nOURS {} {}",
+            plain.success, plain.log, ours.success, ours.log
+        );
+        assert_eq!(plain.success, ours.success);
     }
 }
