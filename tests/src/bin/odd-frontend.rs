@@ -1,6 +1,7 @@
 //! A frontend for tests of what lies between frontends and engines. What it does, a build argument says:
 //! `ODD_START` starts the frontend image of that name without a command line, as a client that knows images does.
-//! `ODD_ANSWERS` starts this frontend so many times for one answer each that no honest frontend gives.
+//! `ODD_ANSWERS` starts this frontend so many times for one answer each that no honest frontend gives, and asks for
+//! a build from an input of nothing.
 //! Without either it builds an image with the file `odd`.
 
 use std::collections::BTreeMap;
@@ -52,6 +53,16 @@ async fn build(gateway: Gateway) -> Result<SolveResult, BuildError> {
             options.insert(ANSWER.to_owned(), number.to_string());
             // Refused or taken: what matters is that the engine is there for the next.
             let _ = start(&gateway, options).await;
+        }
+        // The builtin frontend reads these in the engine itself.
+        let empty_input = SolveRequest {
+            frontend: "dockerfile.v0".to_owned(),
+            frontend_opt: options,
+            frontend_inputs: [("context".to_owned(), Vec::new())].into(),
+            ..SolveRequest::default()
+        };
+        if gateway.solve(empty_input).await.is_ok() {
+            return Err(BuildError::new("an input of nothing was built"));
         }
         return gateway.solve(image("odd")).await;
     }
