@@ -184,8 +184,10 @@ fn an_empty_image_is_attested_as_by_a_plain_build(setup: &Setup) {
     let options = [&TIMELESS[..], &["--provenance=mode=max", platforms]].concat();
     let built = |name: &str, first: &str| {
         let scenario = setup.scenario(name, &format!("{first}\nFROM scratch\nLABEL a=b\n"));
-        let log = scenario.build(&options).unwrap().expect_success();
-        (scenario.inspect().unwrap()["Id"].take(), log)
+        let built = scenario.build(&options).unwrap();
+        // The client of Docker 26.1 ends with any such image.
+        let id = || scenario.inspect().unwrap()["Id"].take();
+        (built.success.then(id), built.log)
     };
     let (plain, _) = built("empty-attested-plain", "# plain");
     let (ours, log) = built("empty-attested", SYNTAX);

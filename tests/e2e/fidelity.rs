@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::Command;
 
-use osderive_tests::engine::ImageStore;
 use osderive_tests::engine_output;
 use osderive_tests::scenario::{Scenario, cached_steps, findings};
 use serde_json::Value;
@@ -198,14 +197,14 @@ fn an_imported_cache_is_used_and_no_step_runs_again(setup: &Setup) {
 
 fn an_empty_image_for_two_platforms_takes_no_engine_down(setup: &Setup) {
     let both = ["--platform", "linux/amd64,linux/arm64"];
-    let containerfile = format!("{SYNTAX}\nFROM scratch\nLABEL a=b\n");
-    let scenario = setup.scenario("empty-platforms", &containerfile);
-    let built = scenario.build(&both).unwrap();
-    match setup.engine.image_store() {
-        ImageStore::Containerd => drop(built.expect_success()),
-        // No image of it holds several platforms.
-        ImageStore::Graphdriver => drop(built.expect_failure()),
-    }
+    let built = |name: &str, first: &str| {
+        let scenario = setup.scenario(name, &format!("{first}\nFROM scratch\nLABEL a=b\n"));
+        scenario.build(&both).unwrap()
+    };
+    let plain = built("empty-platforms-plain", "# plain");
+    let ours = built("empty-platforms", SYNTAX);
+    // A graph driver holds no such image, and the client of Docker 26.1 ends with any (buildx's `convertRef`).
+    assert_eq!(plain.success, ours.success, "{}\n{}", plain.log, ours.log);
     is_alive(setup);
 }
 
@@ -228,11 +227,11 @@ fn load_odd(setup: &Setup) {
 fn no_answer_takes_an_engine_down(setup: &Setup) {
     load_odd(setup);
     let scenario = setup.scenario("odd", &format!("# syntax={ODD}\nFROM scratch\n"));
-    let many = ["--build-arg", "ODD_ANSWERS=40"];
+    let many = ["--build-arg", "ODD_ANSWERS=24"];
     scenario.build(&many).unwrap().expect_success();
     is_alive(setup);
     // What the engine goes on to export.
-    for number in 40..46 {
+    for number in 24..27 {
         let one = format!("ODD_ANSWER={number}");
         scenario.build(&["--build-arg", &one]).unwrap();
         is_alive(setup);
