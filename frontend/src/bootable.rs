@@ -31,10 +31,10 @@ impl Decision {
     /// # Errors
     /// What is missing for an image that is to be committed.
     pub(crate) fn given<E>(self, missing: impl FnOnce() -> Option<E>) -> Result<Self, E> {
-        match (self, missing) {
-            (Self::LeaveAlone, _) => Ok(self),
-            (Self::Commit, missing) => missing().map_or(Ok(self), Err),
-            (Self::Detect, missing) => Ok(missing().map_or(self, |_| Self::LeaveAlone)),
+        match self {
+            Self::LeaveAlone => Ok(self),
+            Self::Commit => missing().map_or(Ok(self), Err),
+            Self::Detect => Ok(missing().map_or(self, |_| Self::LeaveAlone)),
         }
     }
 }

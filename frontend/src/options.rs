@@ -176,9 +176,16 @@ impl Options {
             })?;
             (setting.set)(&mut options, setting.flag, value)?;
         }
+        // Where no syntax line was followed, the one that will be may name osderive, which they are for, too.
+        let is_followed = engine.contains_key(CMDLINE);
         for setting in &SETTINGS {
-            if let Some(value) = engine.remove(&format!("build-arg:{}", setting.build_arg)) {
+            let key = format!("build-arg:{}", setting.build_arg);
+            let value = engine.get(&key).cloned();
+            if let Some(value) = value {
                 (setting.set)(&mut options, setting.build_arg, &value)?;
+            }
+            if is_followed {
+                engine.remove(&key);
             }
         }
         // What started us is no argument of the build that we delegate, and must not be in its provenance. But
@@ -208,10 +215,12 @@ impl Options {
         self.delegated.get("target").map(String::as_str)
     }
 
-    /// The options of the build that a question is about, without the checks that answer it.
+    /// The options of the build that a question is about, without the checks that answer it. No syntax line is
+    /// followed: another osderive would not only make the LLB but build.
     pub(crate) fn unasked(&self) -> Self {
         let mut options = self.clone();
         options.delegated.remove(QUESTION);
+        options.delegated.entry(CMDLINE.to_owned()).or_default();
         let (key, value) = NO_CHECKS;
         options.delegated.insert(key.to_owned(), value.to_owned());
         options
@@ -486,6 +495,7 @@ mod tests {
         assert_eq!(options.question(), Some("frontend.lint"));
         let build = options.unasked();
         assert_eq!((build.question(), build.target()), (None, Some("a")));
+        assert!(!build.may_delegate_to_osderive(), "it would build");
     }
 
     #[test]
@@ -522,6 +532,10 @@ mod tests {
         .unwrap();
         assert_eq!(options.bootable, Bootable::Off);
         assert!(!options.delegated.keys().any(|key| key.contains("OSDERIVE")));
+        let unfollowed = parse(&[("build-arg:OSDERIVE_BOOTABLE", "off")]).unwrap();
+        assert_eq!(unfollowed.bootable, Bootable::Off);
+        let passed_on = &unfollowed.delegated["build-arg:OSDERIVE_BOOTABLE"];
+        assert_eq!(passed_on, "off", "to what follows the syntax line");
     }
 
     #[test]

@@ -128,13 +128,19 @@ fn frontend_context(frontend: Binary, places: &Places, name: &str) -> Result<Pat
         places.workspace(),
         &places.state().join("product"),
     )?;
+    image_of(&built, places, name)
+}
+
+/// The build context of a frontend's image; returns its folder.
+fn image_of(frontend: &Path, places: &Places, name: &str) -> Result<PathBuf> {
     let context = places.directory(name)?;
     let root = context.join("root");
     if root.exists() {
         fs::remove_dir_all(&root).map_err(io_error("empty", &root))?;
     }
-    install(&built, &root)?;
-    let dockerfile = DOCKERFILE.replace("FRONTEND", frontend.file_name());
+    install(frontend, &root)?;
+    let name = frontend.file_name().unwrap_or_default().to_string_lossy();
+    let dockerfile = DOCKERFILE.replace("FRONTEND", &name);
     let path = context.join("Dockerfile");
     fs::write(&path, dockerfile).map_err(io_error("write", path))?;
     Ok(context)
@@ -163,6 +169,27 @@ impl Engine {
     /// As [`Engine::load_frontend`].
     pub fn load_capture_frontend(&self, places: &Places) -> Result<()> {
         self.build_image("osderive-capture", &capture_image_context(places)?)
+    }
+
+    /// Sees to it that the engine has a frontend that was built with the tests, which needs shared libraries, as an
+    /// image.
+    ///
+    /// # Errors
+    /// When its libraries are not found, or the engine refuses it.
+    pub fn load_test_frontend(&self, tag: &str, binary: &Path, places: &Places) -> Result<()> {
+        let context = image_of(binary, places, tag)?;
+        let mut ldd = Command::new("ldd");
+        let needed = capture("list a program's libraries", ldd.arg(binary))?;
+        for library in needed
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'))
+        {
+            let library = Path::new(library);
+            let folder = library.parent().unwrap_or(library);
+            let folder = folder.strip_prefix("/").unwrap_or(folder);
+            install(library, &context.join("root").join(folder))?;
+        }
+        self.build_image(tag, &context)
     }
 
     fn build_image(&self, tag: &str, context: &Path) -> Result<()> {
