@@ -19,7 +19,7 @@ use crate::decisions::{self, Decisions};
 use crate::options::{Bootable, FailOn, OptionError, Options};
 use crate::previous::{Previous, Target};
 use crate::verdict::{Found, pronounce};
-use crate::{ids, questions, solve, splices, tool, wrap};
+use crate::{check, ids, questions, solve, splices, tool, wrap};
 
 /// Where a result keeps the image config; a multi-platform result appends `/PLATFORM`.
 const IMAGE_CONFIG: &str = "containerimage.config";
@@ -216,7 +216,8 @@ fn plan(
         beside.extend(splices.beside);
         plan.targets.extend(target(platform, &definition, &lineage));
         // A Dockerfile frontend that is osderive too has checked the image already.
-        if !splices.is_wrapped || !options.may_delegate_to_osderive() {
+        let is_done = splices.is_wrapped && options.may_delegate_to_osderive();
+        if !is_done && (decision == Decision::Commit || check::has_end(&lineage)) {
             let platform = platform.map(str::to_owned);
             let subject = Subject {
                 platform,

@@ -23,6 +23,11 @@ pub(crate) fn base(lineage: &Lineage) -> Option<Edge> {
     states.next().copied()
 }
 
+/// Whether instructions went on from that state.
+pub(crate) fn has_end(lineage: &Lineage) -> bool {
+    base(lineage).is_some_and(|base| lineage.steps.last() != Some(&base))
+}
+
 /// What the root of a base image has, as `image` knows it.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 //! ours before it puts directories in their place.
 
 use osderive_lints::{Gathered, StepReport};
-use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway};
+use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Edge, Probe, RootAccess, Wanted};
 
 use crate::build::broken;
@@ -43,14 +43,17 @@ impl Unfolder<'_> {
         };
         let mut done = 0;
         loop {
-            let image = &result.image;
-            let steps = image.lineage().steps;
-            let Some((at, tops)) = next(image, &steps, done) else {
+            let steps = result.image.lineage().steps;
+            let Some((at, tops)) = next(&result.image, &steps, done) else {
                 return Ok(result);
             };
             done = at + 1;
-            let before = steps[at - 1];
-            let tops = self.met(image, &steps[..at], tops).await?;
+            let tops = match report_before(&result.image, &steps[..at]) {
+                // Reading it would run a step again that came from an imported cache.
+                Some(_) if !self.caches.is_empty() => tops,
+                Some(report) => self.met(&mut result.image, &report, tops).await?,
+                None => Vec::new(),
+            };
             if tops.is_empty() {
                 continue;
             }
@@ -63,9 +66,12 @@ impl Unfolder<'_> {
                 output_dest: wrap::REPORT_MOUNT.to_owned(),
                 title: check::title("have COPY go on in /opt", platform),
             };
-            let root = image.probe(&before, self.tool, &probe, Wanted::Root);
-            let user = steps[at].digest;
-            let grafted = image.graft(before, &root.map_err(broken)?, |op| *op == user);
+            let (before, user) = (steps[at - 1], steps[at].digest);
+            let root = result
+                .image
+                .probe(&before, self.tool, &probe, Wanted::Root)
+                .map_err(broken)?;
+            let grafted = result.image.graft(before, &root, |op| *op == user);
             result.image = grafted.map_err(broken)?;
             result.followed_by.push(steps.len() - at);
             // The exec is a state more.
@@ -73,34 +79,41 @@ impl Unfolder<'_> {
         }
     }
 
-    /// Those of the places, to which COPY brings something, that links of earlier RUNs are below. Where reports
-    /// cannot be asked for, since a step that came from an imported cache would run again, it may be all.
+    /// Those of the places, to which COPY brings something, that links of earlier RUNs are below. The RUN of the
+    /// `report` and those before it run now; afterwards no op of them asks to be made without the cache.
     async fn met(
         &self,
-        image: &Definition,
-        before: &[Edge],
+        image: &mut Definition,
+        report: &Edge,
         tops: Vec<String>,
     ) -> Result<Vec<String>, BuildError> {
-        let runs = before.iter().rev();
-        let mut runs = runs.filter_map(|state| image.run(&state.digest));
-        let Some(run) = runs.find(wrap::is_wrapped) else {
-            return Ok(Vec::new());
+        let now = image.unsolved(report).map_err(broken)?;
+        let request = SolveRequest {
+            definition: Some(now.to_bytes()),
+            evaluate: true,
+            ..SolveRequest::default()
         };
-        let Some(index) = run
-            .output_index(wrap::REPORT_MOUNT)
-            .filter(|_| self.caches.is_empty())
-        else {
-            return Ok(tops);
-        };
-        let digest = run.digest;
-        let report = Edge { digest, index };
-        let linked = match reports::read_one(self.gateway, image, &report).await? {
+        self.gateway.solve(request).await?;
+        *image = image.after([&now]).map_err(broken)?;
+        let linked = match reports::read_one(self.gateway, image, report).await? {
             Gathered::Report(StepReport { linked, .. }) => linked,
             Gathered::Unread(_) => return Ok(tops),
         };
         let meets = |top: &String| linked.iter().any(|link| is_above(top, link));
         Ok(tops.into_iter().filter(meets).collect())
     }
+}
+
+/// The report of the last committed RUN among states.
+fn report_before(image: &Definition, states: &[Edge]) -> Option<Edge> {
+    let mut runs = states
+        .iter()
+        .rev()
+        .filter_map(|state| image.run(&state.digest));
+    let run = runs.find(wrap::is_wrapped)?;
+    let index = run.output_index(wrap::REPORT_MOUNT)?;
+    let digest = run.digest;
+    Some(Edge { digest, index })
 }
 
 /// The next state from `done` on that COPY made after a committed RUN, with the places that it brought something to

@@ -24,6 +24,18 @@ impl Definition {
     /// # Errors
     /// [`LlbError::Absent`] when the definition has no such op.
     pub fn subgraph(&self, edge: &Edge) -> Result<Self, LlbError> {
+        self.part(edge, Key::Solved)
+    }
+
+    /// The same of an edge that the build has not solved: its ops ask for what they ask for here.
+    ///
+    /// # Errors
+    /// As [`Definition::subgraph`].
+    pub fn unsolved(&self, edge: &Edge) -> Result<Self, LlbError> {
+        self.part(edge, Key::Keep)
+    }
+
+    fn part(&self, edge: &Edge, of_op: Key) -> Result<Self, LlbError> {
         let needed = self.needed(*edge)?;
         let mut terminal = Vec::new();
         splice::put_input(&mut terminal, edge);
@@ -35,7 +47,7 @@ impl Definition {
         let kept: HashSet<Digest> = needed.iter().map(|at| self.nodes[*at].digest).collect();
         let old_terminal = self.nodes.last().map(|node| node.digest);
         let key = |key: &str| match key.parse().ok() {
-            Some(digest) if kept.contains(&digest) => Key::Solved,
+            Some(digest) if kept.contains(&digest) => of_op,
             Some(digest) if Some(digest) == old_terminal => Key::Become(Digest::of(&terminal)),
             _ => Key::Drop,
         };
