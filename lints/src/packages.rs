@@ -47,26 +47,6 @@ const OF_OTHERS: [&[u8]; 6] = [
     b"/etc/rsyslog.d/",
 ];
 
-/// What is configured and done without, as boots have shown.
-const DISPENSABLE: [(&str, &[u8]); 2] = [
-    ("rsyslog", b"/var/spool/rsyslog"),
-    ("sysstat", b"/var/log/sysstat"),
-];
-
-/// What a package's services do not start without though no configuration of it names it, as boots have shown;
-/// of another package in the end.
-const INDISPENSABLE: [(&str, &[u8]); 6] = [
-    ("anacron", b"/var/spool/anacron"),
-    ("at", b"/var/spool/cron/atspool"),
-    ("nfs-kernel-server", b"/var/lib/nfs"),
-    ("samba", b"/var/lib/samba"),
-    ("squid", b"/var/log/squid"),
-    ("winbind", b"/var/lib/samba"),
-];
-
-/// Users that a package makes for what its service may be set up to do, and starts without.
-const OPTIONAL_USERS: [(&str, &[u8]); 2] = [("vsftpd", b"ftp"), ("xrdp", b"xrdp")];
-
 /// Bytes of a script or a configuration file at most.
 const MAX_TEXT_BYTES: u64 = 256 << 10;
 
@@ -95,8 +75,7 @@ impl Package {
     pub(crate) fn users<'a>(&self, image: &'a Image<'_>) -> Vec<User<'a>> {
         let words = self.words(image);
         let users = image.users().map(|(_, user)| user);
-        let is_optional =
-            |user: &User<'_>| OPTIONAL_USERS.contains(&(self.name.as_str(), user.name));
+        let is_optional = |user: &User<'_>| image.quirks.is_optional_user(&self.name, user.name);
         users
             .filter(|user| words.contains(user.name) && !is_optional(user))
             .collect()
@@ -142,11 +121,10 @@ impl Package {
     /// Whether its programs are known to use a directory, or told to: a configuration file names it or, of logs,
     /// something in it, which is opened at the start.
     pub(crate) fn configures(&self, image: &Image<'_>, directory: &[u8]) -> bool {
-        let known = (self.name.as_str(), directory);
-        if DISPENSABLE.contains(&known) {
+        if image.quirks.is_dispensable(&self.name, directory) {
             return false;
         }
-        if INDISPENSABLE.contains(&known) {
+        if image.quirks.is_indispensable(&self.name, directory) {
             return true;
         }
         let lines = self.configuration.get_or_init(|| {
@@ -276,8 +254,7 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
         package.script = format!("{info}/{name}.postinst");
         let name = name.split(':').next().unwrap_or(name);
         name.clone_into(&mut package.name);
-        let needed = INDISPENSABLE.into_iter().filter(|(of, _)| *of == name);
-        let needed = needed.map(|(_, directory)| directory.to_vec());
+        let needed = image.quirks.indispensable(name).map(<[u8]>::to_vec);
         let others = needed.filter(|directory| !package.var.contains(directory));
         let others: Vec<Vec<u8>> = others.collect();
         package.var.extend(others);

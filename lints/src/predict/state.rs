@@ -15,7 +15,7 @@ use crate::tree::{Kind, MAX_SCRIPT, PROGRAM_START};
 use crate::units::Setting;
 
 impl Trial<'_> {
-    /// What is missing in /var although the unit's package brings it, or the unit needs it mounted.
+    /// What is missing in /var although the unit's package brings it, or a script of the unit names it.
     pub(super) fn state(
         &self,
         package: Option<&Package>,
@@ -23,14 +23,6 @@ impl Trial<'_> {
     ) -> Failures {
         let made = |path: &[u8]| is_made_by(commands, path);
         let mut failures = Vec::new();
-        // systemd's own units make what they name.
-        let is_own = self.unit.name.prefix().starts_with("systemd-");
-        let needed = self.unit.words("Unit.RequiresMountsFor");
-        for (setting, path) in needed.into_iter().filter(|_| !is_own) {
-            if path.starts_with(b"/var/") {
-                failures.extend(self.named(&path, setting, commands));
-            }
-        }
         failures.extend(self.named_by_scripts(commands));
         let Some(package) = package.filter(|_| !is_dummy(commands)) else {
             return failures;

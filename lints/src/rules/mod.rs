@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::predict::Prediction;
+use crate::predict::{Doubt, Prediction};
 use crate::tree::{Entry, MAX_PATHS, Paths};
-use crate::units::Start;
 use crate::{Finding, Image, Severity, escape_path, unescape_path};
 
 pub mod account_declaration_differs;
@@ -336,7 +335,8 @@ impl Rule {
         }
     }
 
-    /// The findings about the predictions that `told` has a message and a help for.
+    /// The findings about the predictions that `told` has a message and a help for: of the rule's severity where
+    /// they are facts, warnings where anything in them is unknown.
     fn predicted(
         &self,
         image: &Image<'_>,
@@ -347,18 +347,28 @@ impl Rule {
             .filter_map(|prediction| {
                 let (message, help) = told(prediction)?;
                 let Prediction { unit, fails_on, .. } = prediction;
-                let when = match prediction.start {
-                    Start::AtBoot => "",
-                    Start::OnDemand => ", once it is started,",
+                let when = if prediction.doubts.contains(&Doubt::NotStarted) {
+                    ", once it is started,"
+                } else {
+                    ""
                 };
                 let status = prediction.reason.status();
                 let status = status.map_or(String::new(), |status| format!(" ({status})"));
-                let on = fails_on.text();
-                Some(self.finding(
-                    format!("{unit} fails{when} {on}{status}: {message}"),
+                let (on, unless) = (fails_on.text(), prediction.unless());
+                let finding = self.finding(
+                    format!("{unit} fails{when} {on}{status}: {message}{unless}"),
                     help,
                     vec![prediction.place.file.clone()],
-                ))
+                );
+                let severity = if prediction.is_fact() {
+                    self.severity
+                } else {
+                    self.severity.min(Severity::Warning)
+                };
+                Some(Finding {
+                    severity,
+                    ..finding
+                })
             })
             .collect()
     }
@@ -411,11 +421,14 @@ pub fn merged(findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 fn merged_one(findings: Vec<Finding>) -> Option<Finding> {
-    let mut quoted: Vec<String> = (findings.iter().take(MAX_QUOTED))
-        .map(|finding| finding.message.clone())
-        .collect();
-    if findings.len() > MAX_QUOTED {
-        quoted.push(format!("and {} more", findings.len() - MAX_QUOTED));
+    // An account and its group may have the same to say.
+    let mut told = BTreeSet::new();
+    let messages = findings.iter().map(|finding| finding.message.as_str());
+    let messages: Vec<&str> = messages.filter(|message| told.insert(*message)).collect();
+    let quoted = messages.iter().take(MAX_QUOTED);
+    let mut quoted: Vec<String> = quoted.map(|message| (*message).to_owned()).collect();
+    if messages.len() > MAX_QUOTED {
+        quoted.push(format!("and {} more", messages.len() - MAX_QUOTED));
     }
     let paths: BTreeSet<String> = (findings.iter())
         .flat_map(|finding| finding.paths.iter().cloned())
@@ -455,6 +468,16 @@ mod tests {
         assert_eq!(merged[0].paths.len(), names.len());
         assert!(merged[0].message.starts_with("a and b have"), "{merged:?}");
         assert!(merged[0].message.ends_with("; and 2 more"), "{merged:?}");
+    }
+
+    #[test]
+    fn what_a_user_and_its_group_have_in_common_is_told_once() {
+        let of = |path| account_not_declarable::finding("web.app", "its name", path);
+        let merged = merged(vec![of("/etc/passwd"), of("/etc/group")]);
+        assert_eq!(merged.len(), 1);
+        let message = "web.app: its name cannot be declared in sysusers.d";
+        assert_eq!(merged[0].message, message);
+        assert_eq!(merged[0].paths, ["/etc/group", "/etc/passwd"]);
     }
 
     #[test]
