@@ -481,17 +481,26 @@ fn has_extensions(image: &Image<'_>) -> bool {
 pub fn other_accounts(image: &Image<'_>) -> Option<String> {
     /// Those that answer from files, or for accounts that no unit runs as.
     const OF_FILES: [&str; 7] = [
-        "altfiles", "compat", "db", "extrausers", "files", "mymachines", "systemd",
+        "altfiles",
+        "compat",
+        "db",
+        "extrausers",
+        "files",
+        "mymachines",
+        "systemd",
     ];
-    let has_sssd = || {
-        image.exists("etc/sssd/sssd.conf") || !image.names("etc/sssd/conf.d").is_empty()
-    };
+    let has_sssd =
+        || image.exists("etc/sssd/sssd.conf") || !image.names("etc/sssd/conf.d").is_empty();
     let content = image.content("etc/nsswitch.conf")?;
     let text = String::from_utf8_lossy(&content).into_owned();
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
     let of_accounts = lines.filter_map(|line| {
         let (database, services) = line.split_once(':')?;
-        ["passwd", "group"].contains(&database.trim()).then_some(services)
+        ["passwd", "group"]
+            .contains(&database.trim())
+            .then_some(services)
     });
     let services = of_accounts.flat_map(str::split_whitespace);
     let mut others = services.filter(|service| match *service {
@@ -500,7 +509,11 @@ pub fn other_accounts(image: &Image<'_>) -> Option<String> {
     });
     others
         .next()
-        .filter(|service| service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+        .filter(|service| {
+            service
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
         .map(str::to_owned)
 }
 

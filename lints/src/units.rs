@@ -12,7 +12,7 @@ use self::generators::{Generators, Maker, needs_no_file};
 use crate::Image;
 use crate::model::time_span;
 use crate::model::unit_name::{UnitName, expand};
-use crate::model::units::{parse, words};
+use crate::model::units::{parse, unit_names, words};
 
 /// Where units are looked for, the first file of a name only. Those of a running machine's /run
 /// are in no image.
@@ -102,6 +102,15 @@ impl Unit {
 
     /// The words of a list with their settings, those that only a running machine knows left out.
     pub fn words(&self, key: &str) -> Vec<(&Setting, Vec<u8>)> {
+        self.split(key, words)
+    }
+
+    /// The names of units in a list, in the same way.
+    pub fn unit_names(&self, key: &str) -> Vec<(&Setting, Vec<u8>)> {
+        self.split(key, unit_names)
+    }
+
+    fn split(&self, key: &str, words: fn(&[u8]) -> Vec<Vec<u8>>) -> Vec<(&Setting, Vec<u8>)> {
         let of_setting = |setting| {
             let words = words(Setting::value(setting)).into_iter();
             let known = words.filter_map(|word| expand(&word, &self.name));
@@ -516,6 +525,12 @@ impl Units {
         self.surely.contains(name)
     }
 
+    /// Whether something of the boot starts a unit, or may.
+    pub fn is_started(&self, name: &UnitName) -> bool {
+        let resolved = self.resolve(name);
+        resolved.is_some_and(|(name, _)| self.starts.contains_key(&name))
+    }
+
     /// The link that makes a unit depend on another so that it does not start without.
     pub fn requiring_link(&self, from: &UnitName, to: &UnitName) -> Option<&Link> {
         let instance = from.instance().unwrap_or_default();
@@ -571,7 +586,7 @@ impl Units {
                 ("Unit.Requisite", Dependency::Requires),
                 ("Unit.BindsTo", Dependency::Requires),
             ] {
-                let words = unit.words(key).into_iter();
+                let words = unit.unit_names(key).into_iter();
                 names.extend(words.filter_map(|(_, word)| Some((unit_named(&word)?, dependency))));
             }
         }
@@ -677,7 +692,7 @@ fn is_soon(timer: &Unit) -> bool {
 }
 
 fn triggered(unit: &Unit, key: &str) -> Option<UnitName> {
-    match unit.words(key).into_iter().next() {
+    match unit.unit_names(key).into_iter().next() {
         Some((_, name)) => unit_named(&name),
         None => unit.name.with_kind("service"),
     }

@@ -168,7 +168,9 @@ pub fn escaped(text: &[u8]) -> String {
 /// `-`.
 pub fn escaped_path(path: &[u8]) -> String {
     let parts = path.split(|&byte| byte == b'/');
-    let parts: Vec<&[u8]> = parts.filter(|part| !part.is_empty() && part != b".").collect();
+    let parts: Vec<&[u8]> = parts
+        .filter(|part| !part.is_empty() && part != b".")
+        .collect();
     if parts.is_empty() {
         return "-".to_owned();
     }

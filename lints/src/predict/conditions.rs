@@ -40,7 +40,8 @@ impl Trial<'_> {
         let mut result = Holds::Yes;
         for sort in ["Unit.Condition", "Unit.Assert"] {
             let all = self.unit.conditions();
-            let of_sort = all.filter_map(|setting| Some((setting, setting.key.strip_prefix(sort)?)));
+            let of_sort =
+                all.filter_map(|setting| Some((setting, setting.key.strip_prefix(sort)?)));
             let mut alternatives = Vec::new();
             for (setting, kind) in of_sort {
                 let (is_alternative, holds) = self.holds(setting, kind);
@@ -109,7 +110,10 @@ impl Trial<'_> {
             (_, "PathExists") | (Place::Directory, "PathIsDirectory") => Some(true),
             // What is in /etc is the image's, but for what people put there.
             (Place::Directory, "DirectoryNotEmpty") if path.starts_with(b"/etc/") => {
-                let names = self.image.tree.names(path.strip_prefix(b"/").unwrap_or(path));
+                let names = self
+                    .image
+                    .tree
+                    .names(path.strip_prefix(b"/").unwrap_or(path));
                 names.ok().map(|names| !names.is_empty())
             }
             (Place::File(Some((_, meta))), "FileIsExecutable") => Some(meta.is_executable()),

@@ -91,8 +91,8 @@ impl Trial<'_> {
             };
         }
         let keys = ["Unit.Requires", "Unit.Requisite", "Unit.BindsTo"];
-        let mut words = keys.iter().flat_map(|key| self.unit.words(key));
-        let setting = words.find(|(_, word)| word == to.as_str().as_bytes());
+        let mut names = keys.iter().flat_map(|key| self.unit.unit_names(key));
+        let setting = names.find(|(_, word)| word == to.as_str().as_bytes());
         setting.map_or_else(|| self.as_a_whole(), |(setting, _)| self.at(setting))
     }
 

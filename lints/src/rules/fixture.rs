@@ -126,9 +126,14 @@ impl Fixture {
 
     /// Asks the image.
     pub(crate) fn on_image<T>(&self, ask: impl FnOnce(&Image<'_>) -> T) -> T {
+        self.of_image(|image| ask(&image))
+    }
+
+    /// Asks the image, which is given away.
+    pub(crate) fn of_image<T>(&self, ask: impl FnOnce(Image<'_>) -> T) -> T {
         let tree = Rootfs::open(self.root.path()).expect("a root");
         let gathered = tree.walk(&|_, _| {});
-        ask(&Image::read(&tree, gathered, self.config.as_ref()))
+        ask(Image::read(&tree, gathered, self.config.as_ref()))
     }
 
     /// What one rule finds.

@@ -4,6 +4,10 @@
 //! (`SocketUser=`, `SocketGroup=`); and for services whose package made a user for them, as Debian's
 //! installation scripts tell, which the machine does not have.
 //!
+//! It is an error where no machine has the account: neither files of the image nor sysusers.d, and no other
+//! service of accounts is set up in nsswitch.conf. An account of /etc/passwd alone is missing only on machines
+//! whose own file was changed, so of that it warns.
+//!
 //! # Why it breaks
 //! systemd does not start the service: 217/USER, or 216/GROUP. On a machine whose /etc/passwd was
 //! ever changed, accounts of a newer image come from sysusers.d alone, so an account that only
@@ -117,6 +121,30 @@ mod tests {
         let message = "acme.service fails on machines upgraded to the image (217/USER): there is \
                        no user local";
         assert_eq!(messages("User=local"), [message]);
+    }
+
+    #[test]
+    fn only_a_user_that_no_machine_has_fails_a_build() {
+        let severity = |fixture: Fixture| fixture.findings_of(&RULE)[0].severity;
+        assert_eq!(severity(service("User=gone")), Severity::Error);
+        assert_eq!(
+            severity(service("SupplementaryGroups=gone")),
+            Severity::Error
+        );
+        assert_eq!(severity(service("User=local")), Severity::Warning);
+        let nsswitch = |line: &str| service("User=gone").file("etc/nsswitch.conf", line);
+        let of_files = "passwd: files altfiles [SUCCESS=merge] sss systemd # ldap\nhosts: dns\n";
+        assert_eq!(severity(nsswitch(of_files)), Severity::Error);
+        let directory = nsswitch(of_files).file("etc/sssd/sssd.conf", "[sssd]\n");
+        assert_eq!(severity(directory), Severity::Warning);
+        assert_eq!(
+            severity(nsswitch("group: files winbind\n")),
+            Severity::Warning
+        );
+        let message = "acme.service fails on every machine (217/USER): there is no user gone, \
+                       unless `ldap` of nsswitch.conf knows it";
+        let found = nsswitch("passwd: files ldap\n").messages_of(&RULE);
+        assert_eq!(found, [message]);
     }
 
     #[test]

@@ -364,8 +364,9 @@ fn sysv(image: &Image<'_>) -> Vec<String> {
                 format!("{}.service", escaped(name.as_bytes()))
             };
             let own = unit(&file);
-            let has_file =
-                |name: &String| (DIRECTORIES.iter()).any(|at| image.exists(&format!("{at}/{name}")));
+            let has_file = |name: &String| {
+                (DIRECTORIES.iter()).any(|at| image.exists(&format!("{at}/{name}")))
+            };
             if has_file(&own) {
                 continue;
             }
@@ -458,4 +459,3 @@ pub(super) fn files_below(
     }
     found
 }
-

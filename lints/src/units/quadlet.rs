@@ -42,7 +42,12 @@ pub(super) fn services(image: &Image<'_>) -> Vec<String> {
             if let Some((name, (_, section, suffix))) = kind
                 && seen.insert(file.clone())
             {
-                names.extend(of_file(&settings(image, &file, &path), name, section, suffix));
+                names.extend(of_file(
+                    &settings(image, &file, &path),
+                    name,
+                    section,
+                    suffix,
+                ));
             }
         }
     }
@@ -69,12 +74,13 @@ fn of_file(settings: &[Assignment], name: &str, section: &str, suffix: &str) -> 
         let values = of_key.map(|one| String::from_utf8_lossy(&one.value).into_owned());
         values.collect::<Vec<_>>()
     };
-    let service = of(section, "ServiceName").pop().unwrap_or_else(|| {
-        match name.strip_suffix('@') {
-            Some(template) => format!("{template}{suffix}@"),
-            None => format!("{name}{suffix}"),
-        }
-    });
+    let service =
+        of(section, "ServiceName")
+            .pop()
+            .unwrap_or_else(|| match name.strip_suffix('@') {
+                Some(template) => format!("{template}{suffix}@"),
+                None => format!("{name}{suffix}"),
+            });
     let mut names = vec![format!("{service}.service")];
     for value in of("Install", "Alias") {
         let words = words(value.as_bytes()).into_iter();
@@ -92,7 +98,9 @@ mod tests {
     const PODMAN: &str = "usr/lib/systemd/system-generators/podman-system-generator";
 
     fn missing(fixture: &Fixture, names: &[&str]) -> Vec<String> {
-        let names = names.iter().map(|name| UnitName::parse(name).expect("a name"));
+        let names = names
+            .iter()
+            .map(|name| UnitName::parse(name).expect("a name"));
         fixture.on_image(|image| {
             let missing = names.filter(|name| image.units().state(name) == State::Missing);
             missing.map(|name| name.as_str().to_owned()).collect()
@@ -149,7 +157,9 @@ mod tests {
     #[test]
     fn files_of_users_and_without_podman_make_none() {
         let of_user = "etc/containers/systemd/users/1000/web.container";
-        let fixture = Fixture::new().program(PODMAN).file(of_user, "[Container]\n");
+        let fixture = Fixture::new()
+            .program(PODMAN)
+            .file(of_user, "[Container]\n");
         assert_eq!(missing(&fixture, &["web.service"]), ["web.service"]);
         let fixture = Fixture::new().file("etc/containers/systemd/web.container", "[Container]\n");
         assert_eq!(missing(&fixture, &["web.service"]), ["web.service"]);
