@@ -36,6 +36,7 @@ pub mod identity_machine_id;
 pub mod identity_random_seed;
 pub mod identity_shared;
 pub mod import_directory_metadata;
+pub mod import_etc_name;
 pub mod import_hard_link;
 pub mod import_link_across_layers;
 pub mod import_name_too_long;
@@ -56,6 +57,7 @@ pub mod kernel_modules_unused;
 pub mod kernel_no_initramfs;
 pub mod layout_api_directories;
 pub mod layout_composefs;
+pub mod layout_directory_is_file;
 pub mod layout_etc_link_usr_etc;
 pub mod layout_etc_twice;
 pub mod layout_run_tmp_not_empty;
@@ -214,6 +216,7 @@ pub const RULES: &[Rule] = &[
     identity_random_seed::RULE,
     identity_shared::RULE,
     import_directory_metadata::RULE,
+    import_etc_name::RULE,
     import_hard_link::RULE,
     import_link_across_layers::RULE,
     import_name_too_long::RULE,
@@ -234,6 +237,7 @@ pub const RULES: &[Rule] = &[
     kernel_no_initramfs::RULE,
     layout_api_directories::RULE,
     layout_composefs::RULE,
+    layout_directory_is_file::RULE,
     layout_etc_link_usr_etc::RULE,
     layout_etc_twice::RULE,
     layout_run_tmp_not_empty::RULE,
