@@ -2,10 +2,10 @@
 //! Looks for paths in /etc that are not ASCII, or longer than 100 bytes.
 //!
 //! # Why it breaks
-//! Layers carry such a path in a PAX record of its own. The importers of bootc before 1.15 (March 2026) and of
-//! ostree-ext up to 0.15.3, the last one published, move /etc to /usr/etc and leave that record as it was: the
-//! file stays in /etc, and no deployment is made ("Tree contains both /etc and /usr/etc"). The machine keeps its
-//! former image. Newer importers do it right, so this is a warning.
+//! Layers carry such a path in a PAX record of its own. The importers of bootc 1.1.3 (2024) to 1.14 and of
+//! ostree-ext 0.15.3, the last one published, move /etc to /usr/etc and leave that record as it was: the file
+//! stays in /etc, and no deployment is made ("Tree contains both /etc and /usr/etc"). The machine keeps its
+//! former image. bootc 1.15 (March 2026) and newer do it right, so this is a warning.
 //!
 //! # Example
 //! ```dockerfile
@@ -48,8 +48,8 @@ fn finding(paths: &Paths) -> Finding {
     RULE.about(
         paths,
         format!(
-            "{what} not ASCII or longer than {MAX_NAME} bytes: importers of bootc before 1.15 and of ostree-ext up to \
-             0.15.3 make no deployment of the image"
+            "{what} not ASCII or longer than {MAX_NAME} bytes: importers of bootc 1.1.3 to 1.14 and of \
+             ostree-ext 0.15.3 make no deployment of the image"
         ),
         "give it a shorter name of ASCII letters, or update bootc on the machines first",
     )
@@ -68,8 +68,8 @@ mod tests {
         let found = tree.findings_of(&RULE);
         assert_eq!(
             found[0].message,
-            "3 paths in /etc are not ASCII or longer than 100 bytes: importers of bootc before 1.15 and of \
-             ostree-ext up to 0.15.3 make no deployment of the image"
+            "3 paths in /etc are not ASCII or longer than 100 bytes: importers of bootc 1.1.3 to 1.14 and of \
+             ostree-ext 0.15.3 make no deployment of the image"
         );
         let paths = [
             "/etc/grüße",

@@ -217,7 +217,7 @@ impl Generators {
             None => name.as_str().starts_with(pattern),
         };
         let known = self.known.iter();
-        let of_known = known.filter(|(_, may_make)| may_make.iter().any(|one| fits(&one)));
+        let of_known = known.filter(|(_, may_make)| may_make.iter().any(fits));
         let paths = of_known.map(|(path, _)| path).chain(&self.unknown);
         paths.cloned().map(Maker::Perhaps).next()
     }
