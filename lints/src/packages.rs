@@ -109,6 +109,15 @@ impl Package {
             .collect()
     }
 
+    /// Whether its configuration names an account.
+    pub(crate) fn configures_account(&self, image: &Image<'_>, account: &[u8]) -> bool {
+        self.etc.iter().any(|path| {
+            let path = String::from_utf8_lossy(path);
+            let text = text_of(image, path.trim_start_matches('/'));
+            names_account(&text, account)
+        })
+    }
+
     /// The words of the script that runs after its installation.
     fn words(&self, image: &Image<'_>) -> &BTreeSet<Vec<u8>> {
         self.words.get_or_init(|| {
@@ -180,6 +189,29 @@ pub(crate) fn named_by_script(script: &[u8]) -> BTreeSet<Vec<u8>> {
     }
     named.retain(|path| !made.contains(path) && !is_shared(path));
     named
+}
+
+/// Whether a script or a configuration names an account: as a word, not as a part of a path or of a file's name.
+pub(crate) fn names_account(text: &[u8], account: &[u8]) -> bool {
+    let is_of_word = |byte: &u8| is_of_name(*byte) || *byte == b'/';
+    uncommented(text).any(|line| {
+        let mut words = line.split(|byte| !is_of_word(byte));
+        words.any(|word| word == account)
+    })
+}
+
+/// The scripts that a shell script takes in (`. /usr/lib/acme/common.sh`), where it names them whole.
+pub(crate) fn taken_in(script: &[u8]) -> Vec<Vec<u8>> {
+    let places = uncommented(script).filter_map(|line| {
+        let rest = line
+            .strip_prefix(b". ")
+            .or_else(|| line.strip_prefix(b"source "))?;
+        let path = rest.trim_ascii().split(u8::is_ascii_whitespace).next()?;
+        let path = path.strip_prefix(b"\"").unwrap_or(path);
+        let path = path.strip_suffix(b"\"").unwrap_or(path);
+        path.starts_with(b"/").then(|| path.to_vec())
+    });
+    places.collect()
 }
 
 fn is_of_name(byte: u8) -> bool {

@@ -23,7 +23,7 @@ enum Kind {
 
 /// All of them. Source: the boots of `cargo xtask boot-rate` on the list of packages of Debian 13,
 /// November 2026.
-const QUIRKS: [Quirk; 10] = [
+const QUIRKS: [Quirk; 11] = [
     indispensable("anacron", b"/var/spool/anacron"),
     indispensable("at", b"/var/spool/cron/atspool"),
     indispensable("nfs-kernel-server", b"/var/lib/nfs"),
@@ -32,6 +32,8 @@ const QUIRKS: [Quirk; 10] = [
     indispensable("winbind", b"/var/lib/samba"),
     quirk("rsyslog", b"/var/spool/rsyslog", Kind::Dispensable),
     quirk("sysstat", b"/var/log/sysstat", Kind::Dispensable),
+    // A boot in systemd-nspawn without that user, Debian 13, November 2026.
+    quirk("lightdm", b"lightdm", Kind::OptionalUser),
     quirk("vsftpd", b"ftp", Kind::OptionalUser),
     quirk("xrdp", b"xrdp", Kind::OptionalUser),
 ];

@@ -92,6 +92,7 @@ mod tests {
             )
             .program("usr/bin/true")
             .program("bin/sh")
+            .file_with("usr/sbin/daemon", "\x7fELF", 0o755)
             .service(
                 "acme",
                 &format!("[Service]\nExecStart=/usr/bin/true\n{text}"),
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn a_user_that_the_package_has_made_is_missed_by_its_services() {
         let postinst = "#!/bin/sh\n# not declared\nadduser --system --group local\n";
-        let packaged = service("ExecStart=\nExecStart=/bin/sh")
+        let packaged = service("ExecStart=\nExecStart=/usr/sbin/daemon")
             .file(
                 "var/lib/dpkg/info/acme.list",
                 "/usr/lib/systemd/system/acme.service\n",
@@ -169,7 +170,7 @@ mod tests {
     fn a_user_that_a_plugin_of_the_package_has_made_is_missed_too() {
         let found = |plugin: &str, object: &str, setting: &str| {
             let info = |package: &str, kind| format!("var/lib/dpkg/info/{package}.{kind}");
-            service(&format!("{setting}ExecStart=\nExecStart=/bin/sh"))
+            service(&format!("{setting}ExecStart=\nExecStart=/usr/sbin/daemon"))
                 .file(
                     &info("acme", "list"),
                     "/usr/lib/systemd/system/acme.service\n",
@@ -188,10 +189,38 @@ mod tests {
     }
 
     #[test]
+    fn a_user_that_a_script_does_not_name_is_not_missed() {
+        let found = |script: &str, conf: &str| {
+            let list = "/etc/acme/acme.conf\n/usr/lib/systemd/system/acme.service\n";
+            service("ExecStart=\nExecStart=/usr/sbin/acmed -F")
+                .file_with("usr/sbin/acmed", script, 0o755)
+                .file("usr/lib/acme/common.sh", "ACME_USER=\"local\"\n")
+                .file("etc/acme/acme.conf", conf)
+                .file("var/lib/dpkg/info/acme.list", list)
+                .file(
+                    "var/lib/dpkg/info/acme.postinst",
+                    "adduser --system local\n",
+                )
+                .messages_of(&RULE)
+                .len()
+        };
+        let wrapper = "#!/bin/sh\n# for local\n. /etc/local/local.conf\nexec /lib/local/acmed\n";
+        assert_eq!(found(wrapper, ""), 0);
+        assert_eq!(found(wrapper, "# user local\n"), 0);
+        assert_eq!(found(wrapper, "user local\n"), 1);
+        assert_eq!(found("#!/bin/sh\nexec /lib/acmed -u local\n", ""), 1);
+        assert_eq!(
+            found("#!/bin/sh\n. \"/usr/lib/acme/common.sh\"\nstart\n", ""),
+            1
+        );
+        assert_eq!(found("\x7fELF", ""), 1);
+    }
+
+    #[test]
     fn a_user_that_a_service_starts_without_is_not_missed() {
         let found = |package: &str| {
             let info = |kind| format!("var/lib/dpkg/info/{package}.{kind}");
-            service("ExecStart=\nExecStart=/bin/sh")
+            service("ExecStart=\nExecStart=/usr/sbin/daemon")
                 .file("etc/passwd", "ftp:x:950:950::/:/bin/sh\n")
                 .file(&info("list"), "/usr/lib/systemd/system/acme.service\n")
                 .file(&info("postinst"), "adduser --system ftp\n")
@@ -204,7 +233,7 @@ mod tests {
     fn a_group_that_the_package_has_made_and_configured_is_missed_too() {
         let list = "/etc/acme.conf\n/usr/lib/systemd/system/acme.service\n";
         let found = |setting: &str, conf: &str| {
-            service(&format!("{setting}ExecStart=\nExecStart=/bin/sh"))
+            service(&format!("{setting}ExecStart=\nExecStart=/usr/sbin/daemon"))
                 .file("etc/group", "local:x:950:\nadmins:x:951:\n")
                 .file("etc/acme.conf", conf)
                 .file("var/lib/dpkg/info/acme.list", list)
