@@ -235,6 +235,8 @@ mod tests {
             "end the destination in a slash: `COPY FILE /usr/lib/bootc/kargs.d/` puts the file into kargs.d"
         );
         assert_eq!(found[0].paths, ["/usr/lib/bootc/kargs.d"]);
+        let unreadable = &super::super::input_unreadable::RULE;
+        assert_eq!(fixture.findings_of(unreadable), []);
     }
 
     #[test]
