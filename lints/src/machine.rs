@@ -305,7 +305,10 @@ impl<'a> Machine<'a> {
     /// read-only and which no extension of the image adds to (systemd-sysext(8)).
     pub fn is_settled(&self, path: &[u8]) -> bool {
         let (at, _, _) = self.walk(path);
-        at.starts_with(b"usr/") && !has_extensions(self.image)
+        let is_local = at.starts_with(b"usr/local");
+        at.starts_with(b"usr/")
+            && !has_extensions(self.image)
+            && !(is_local && is_overlaid(self.image, "usr-local"))
     }
 
     /// Walks a path: how far it leads, what is left of it then, and what stands there.
@@ -474,6 +477,12 @@ const EXTENSIONS: [&str; 5] = [
 fn has_extensions(image: &Image<'_>) -> bool {
     let mut places = EXTENSIONS.iter();
     places.any(|place| !image.names(place).is_empty())
+}
+
+/// Whether a directory of the image is writable on a machine by ostree's state overlay; its name is escaped.
+fn is_overlaid(image: &Image<'_>, directory: &str) -> bool {
+    let unit = UnitName::parse(&format!("ostree-state-overlay@{directory}.service"));
+    unit.is_some_and(|unit| image.units().is_started(&unit))
 }
 
 /// Services of names other than files that may know more accounts than an image has (nss(5)): the first

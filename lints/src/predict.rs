@@ -45,6 +45,8 @@ pub enum Doubt {
     MadeByOthers,
     /// Another service of accounts may know the account: its name in nsswitch.conf.
     OtherAccounts(String),
+    /// A unit that may run then has the account as its `DynamicUser=`: its name.
+    DynamicUser(String),
     /// A generator may make the unit that is missing: its path.
     Generator(String),
 }
@@ -79,6 +81,7 @@ impl Prediction {
             Doubt::OtherAccounts(service) => {
                 Some(format!("unless `{service}` of nsswitch.conf knows it"))
             }
+            Doubt::DynamicUser(unit) => Some(format!("unless {unit} runs, which makes it")),
             Doubt::Generator(path) => Some(format!("unless /{path} makes it")),
         });
         let texts: Vec<String> = texts.collect();

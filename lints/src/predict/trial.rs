@@ -111,8 +111,9 @@ impl Trial<'_> {
             path.starts_with(b"/") && self.machine.is_settled(&path)
         };
         let may_be_made = match reason {
-            Reason::User(_) | Reason::Group(_) => {
+            Reason::User(name) | Reason::Group(name) => {
                 doubts.extend(other_accounts(self.image).map(Doubt::OtherAccounts));
+                doubts.extend(self.dynamic_user(name).map(Doubt::DynamicUser));
                 false
             }
             Reason::Requires { unit, .. } => {
@@ -144,6 +145,21 @@ impl Trial<'_> {
             doubts.insert(Doubt::MadeByOthers);
         }
         doubts
+    }
+
+    /// The unit that starts with a user of its own of this name, which others find while it runs (nss-systemd(8)).
+    fn dynamic_user(&self, name: &str) -> Option<String> {
+        let units = self.image.units();
+        let mut dynamic = units.starting().map(|(unit, _)| unit).filter(|unit| {
+            let is_on = unit.last("Service.DynamicUser");
+            is_on.is_some_and(|setting| boolean(&setting.value) == Some(true))
+        });
+        let has_name = |unit: &&Unit| match unit.last("Service.User") {
+            Some(setting) => text(&setting.value) == name,
+            None => unit.name.prefix() == name,
+        };
+        let unit = dynamic.find(has_name)?;
+        Some(unit.name.as_str().to_owned())
     }
 
     fn accounts(&self) -> Failures {

@@ -126,6 +126,20 @@ mod tests {
         let plain = || base().file("usr/bin/plain", "");
         let not_executable = "[Service]\nExecStart=/usr/bin/plain\n";
         assert_eq!(severities(plain(), not_executable), [Severity::Error]);
+        let local = "[Service]\nExecStart=/usr/local/bin/gone\n";
+        assert_eq!(
+            severities(base().directory("usr/local"), local),
+            [Severity::Error]
+        );
+        assert_eq!(
+            severities(base().link("usr/local", "../var/usrlocal"), local),
+            [Severity::Warning]
+        );
+        let overlaid = base().directory("usr/local").service(
+            "ostree-state-overlay@usr-local",
+            "[Service]\nExecStart=/usr/bin/there\n",
+        );
+        assert_eq!(severities(overlaid, local), [Severity::Warning]);
         for condition in [
             "ConditionACPower=true",
             "ConditionArchitecture=arm64",

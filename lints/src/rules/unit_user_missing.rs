@@ -142,6 +142,9 @@ mod tests {
             severity(nsswitch("group: files winbind\n")),
             Severity::Warning
         );
+        let dynamic = "[Service]\nExecStart=/usr/bin/true\nDynamicUser=yes\nUser=gone\n";
+        let shared = service("User=gone").service("other", dynamic);
+        assert_eq!(severity(shared), Severity::Warning);
         let message = "acme.service fails on every machine (217/USER): there is no user gone, \
                        unless `ldap` of nsswitch.conf knows it";
         let found = nsswitch("passwd: files ldap\n").messages_of(&RULE);
