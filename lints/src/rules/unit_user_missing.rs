@@ -26,7 +26,7 @@
 //! ```
 
 use super::{Check, Rule};
-use crate::predict::Reason;
+use crate::predict::{Certainty, Reason};
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.
@@ -59,16 +59,17 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             _ => return None,
         };
         let (unit, on) = (&prediction.unit, prediction.fails_on.text());
+        let (fails, severity) = match prediction.certainty() {
+            Certainty::Possible => ("may fail", Severity::Info),
+            _ => ("probably fails", Severity::Warning),
+        };
         let finding = RULE.finding(
-            format!(
-                "{unit} probably fails {on}: there is no {what} {name}, made by package {package}"
-            ),
+            format!("{unit} {fails} {on}: there is no {what} {name}, made by package {package}"),
             format!(
                 "declare it in sysusers.d, with the id that the image has: `{letter} {name} ID`"
             ),
             vec![prediction.place.file.clone()],
         );
-        let severity = Severity::Warning;
         Some(Finding {
             severity,
             ..finding
@@ -167,6 +168,23 @@ mod tests {
              local, made by package acme"
         );
         assert_eq!((found.len(), found[0].severity), (1, Severity::Warning));
+        let drop_in = |condition: &str| {
+            let packaged = service("ExecStart=\nExecStart=/usr/sbin/daemon")
+                .file(
+                    "var/lib/dpkg/info/acme.list",
+                    "/usr/lib/systemd/system/acme.service\n",
+                )
+                .file("var/lib/dpkg/info/acme.postinst", postinst)
+                .file(
+                    "etc/systemd/system/acme.service.d/a.conf",
+                    format!("[Unit]\n{condition}\n"),
+                );
+            packaged.findings_of(&RULE)[0].severity
+        };
+        let special = "ConditionKernelCommandLine=acme";
+        assert_eq!(drop_in(special), Severity::Info);
+        let ordinary = "ConditionVirtualization=!container";
+        assert_eq!(drop_in(ordinary), Severity::Warning);
     }
 
     #[test]

@@ -459,3 +459,45 @@ pub(super) fn files_below(
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rules::fixture::Fixture;
+
+    #[test]
+    fn a_field_of_fstab_loses_its_escapes() {
+        assert_eq!(unquoted(r"/srv/my\040data"), b"/srv/my data");
+        assert_eq!(unquoted(r"/a\b\9"), br"/a\b\9");
+        assert_eq!(device_node("UUID=\"a-b\""), b"/dev/disk/by-uuid/a-b");
+        assert_eq!(device_node("/dev/vda"), b"/dev/vda");
+    }
+
+    #[test]
+    fn each_generator_is_in_the_table_once() {
+        let names: BTreeSet<&str> = KNOWN.iter().map(|known| known.name).collect();
+        assert_eq!(names.len(), KNOWN.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn any_table_is_read(content in r"[ -~\n\\#=/\[\]]{0,80}") {
+            let fixture = Fixture::new()
+                .file("etc/fstab", &content)
+                .file("etc/crypttab", &content)
+                .file("etc/nfs.conf", &content)
+                .file("etc/systemd/zram-generator.conf", &content)
+                .file("etc/containers/systemd/a.container", &content)
+                .file_with("etc/init.d/a", &content, 0o755);
+            fixture.on_image(|image| {
+                for known in KNOWN {
+                    let _ = (known.made)(image);
+                }
+            });
+        }
+    }
+}
