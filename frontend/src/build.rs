@@ -245,7 +245,8 @@ pub(crate) fn configured(decisions: &Decisions, config: &[u8], lineage: &Lineage
     let Ok(config) = serde_json::from_slice::<ImageConfig>(config) else {
         return Vec::new();
     };
-    let has_base = lineage.base != Base::Scratch;
+    // What is copied whole brings none of its configuration.
+    let has_base = lineage.base != Base::Scratch && !lineage.is_flattened;
     let findings = unbuilt::of_config(&decisions.lineage(), &config, has_base);
     let findings = findings.into_iter();
     let findings = findings.filter_map(|finding| decisions.weigh(finding));

@@ -228,7 +228,8 @@ fn left_behind(steps: &[Step], digest: Digest) -> Option<Left> {
     if total < size_deleted_later::WORTH {
         return None;
     }
-    let mut largest: Vec<&Step> = steps.iter().filter(|step| step.left_bytes > 0).collect();
+    let is_told = |step: &&Step| step.left_bytes >= size_deleted_later::WORTH / 8;
+    let mut largest: Vec<&Step> = steps.iter().filter(is_told).collect();
     largest.sort_by_key(|step| std::cmp::Reverse(step.left_bytes));
     let by_line = largest.iter().filter_map(|step| {
         let line = step.line()?;

@@ -11,6 +11,7 @@ use crate::model::initramfs::{Ostree, ostree};
 use crate::model::passwd::{User, users};
 use crate::model::{sysusers, tmpfiles};
 use crate::predict::{self, Prediction};
+use crate::quirks::Quirks;
 use crate::rules::input_unreadable;
 use crate::tree::{Gathered, Kind, Tree};
 use crate::units::Units;
@@ -53,6 +54,7 @@ pub struct Image<'a> {
     pub gathered: Gathered,
     /// The image's configuration, where it is known.
     pub config: Option<&'a ImageConfig>,
+    pub(crate) quirks: Quirks,
     passwd: Vec<File>,
     group: Vec<File>,
     sysusers: Vec<(File, sysusers::Parsed)>,
@@ -74,6 +76,7 @@ impl<'a> Image<'a> {
             tree,
             gathered,
             config,
+            quirks: Quirks::default(),
             passwd: Vec::new(),
             group: Vec::new(),
             sysusers: Vec::new(),
@@ -97,6 +100,15 @@ impl<'a> Image<'a> {
             .collect();
         image.tmpfiles = tmpfiles::Config::read(&image.tmpfiles_snippets());
         image
+    }
+
+    /// The same image for predictions that know no package by its name: without what boots have shown of
+    /// single ones.
+    #[must_use]
+    pub fn without_quirks(mut self) -> Self {
+        self.quirks = Quirks::Ignored;
+        self.predictions = OnceCell::new();
+        self
     }
 
     /// The content of a file; none when there is none, or none that can be read, which is a finding.

@@ -18,6 +18,7 @@ pub mod output;
 mod packages;
 pub mod policy;
 pub mod predict;
+mod quirks;
 mod report;
 mod request;
 pub mod rules;

@@ -301,6 +301,16 @@ impl<'a> Machine<'a> {
         self.place(path) == Place::Missing
     }
 
+    /// Whether nothing that runs on a machine changes what a path leads to: it ends below /usr, which is
+    /// read-only and which no extension of the image adds to (systemd-sysext(8)).
+    pub fn is_settled(&self, path: &[u8]) -> bool {
+        let (at, _, _) = self.walk(path);
+        let is_local = at.starts_with(b"usr/local");
+        at.starts_with(b"usr/")
+            && !has_extensions(self.image)
+            && !(is_local && is_overlaid(self.image, "usr-local"))
+    }
+
     /// Walks a path: how far it leads, what is left of it then, and what stands there.
     fn walk(&self, path: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>, Step) {
         let mut todo: Vec<Vec<u8>> = parts(path).rev().map(<[u8]>::to_vec).collect();
@@ -453,6 +463,67 @@ impl<'a> Machine<'a> {
         }
         Some(at)
     }
+}
+
+/// Where images that are merged into /usr are looked for (systemd-sysext(8)).
+const EXTENSIONS: [&str; 5] = [
+    "etc/extensions",
+    "usr/lib/extensions",
+    "usr/local/lib/extensions",
+    "var/lib/extensions",
+    "var/lib/extensions.mutable",
+];
+
+fn has_extensions(image: &Image<'_>) -> bool {
+    let mut places = EXTENSIONS.iter();
+    places.any(|place| !image.names(place).is_empty())
+}
+
+/// Whether a directory of the image is writable on a machine by ostree's state overlay; its name is escaped.
+fn is_overlaid(image: &Image<'_>, directory: &str) -> bool {
+    let unit = UnitName::parse(&format!("ostree-state-overlay@{directory}.service"));
+    unit.is_some_and(|unit| image.units().is_started(&unit))
+}
+
+/// Services of names other than files that may know more accounts than an image has (nss(5)): the first
+/// that nsswitch.conf names, if one of them is set up.
+pub fn other_accounts(image: &Image<'_>) -> Option<String> {
+    /// Those that answer from files, or for accounts that no unit runs as.
+    const OF_FILES: [&str; 7] = [
+        "altfiles",
+        "compat",
+        "db",
+        "extrausers",
+        "files",
+        "mymachines",
+        "systemd",
+    ];
+    let has_sssd =
+        || image.exists("etc/sssd/sssd.conf") || !image.names("etc/sssd/conf.d").is_empty();
+    let content = image.content("etc/nsswitch.conf")?;
+    let text = String::from_utf8_lossy(&content).into_owned();
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    let of_accounts = lines.filter_map(|line| {
+        let (database, services) = line.split_once(':')?;
+        ["passwd", "group"]
+            .contains(&database.trim())
+            .then_some(services)
+    });
+    let services = of_accounts.flat_map(str::split_whitespace);
+    let mut others = services.filter(|service| match *service {
+        "sss" => has_sssd(),
+        service => !service.starts_with('[') && !OF_FILES.contains(&service),
+    });
+    others
+        .next()
+        .filter(|service| {
+            service
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+        .map(str::to_owned)
 }
 
 /// The components of a path.

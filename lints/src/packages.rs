@@ -47,26 +47,6 @@ const OF_OTHERS: [&[u8]; 6] = [
     b"/etc/rsyslog.d/",
 ];
 
-/// What is configured and done without, as boots have shown.
-const DISPENSABLE: [(&str, &[u8]); 2] = [
-    ("rsyslog", b"/var/spool/rsyslog"),
-    ("sysstat", b"/var/log/sysstat"),
-];
-
-/// What a package's services do not start without though no configuration of it names it, as boots have shown;
-/// of another package in the end.
-const INDISPENSABLE: [(&str, &[u8]); 6] = [
-    ("anacron", b"/var/spool/anacron"),
-    ("at", b"/var/spool/cron/atspool"),
-    ("nfs-kernel-server", b"/var/lib/nfs"),
-    ("samba", b"/var/lib/samba"),
-    ("squid", b"/var/log/squid"),
-    ("winbind", b"/var/lib/samba"),
-];
-
-/// Users that a package makes for what its service may be set up to do, and starts without.
-const OPTIONAL_USERS: [(&str, &[u8]); 2] = [("vsftpd", b"ftp"), ("xrdp", b"xrdp")];
-
 /// Bytes of a script or a configuration file at most.
 const MAX_TEXT_BYTES: u64 = 256 << 10;
 
@@ -95,8 +75,7 @@ impl Package {
     pub(crate) fn users<'a>(&self, image: &'a Image<'_>) -> Vec<User<'a>> {
         let words = self.words(image);
         let users = image.users().map(|(_, user)| user);
-        let is_optional =
-            |user: &User<'_>| OPTIONAL_USERS.contains(&(self.name.as_str(), user.name));
+        let is_optional = |user: &User<'_>| image.quirks.is_optional_user(&self.name, user.name);
         users
             .filter(|user| words.contains(user.name) && !is_optional(user))
             .collect()
@@ -130,6 +109,15 @@ impl Package {
             .collect()
     }
 
+    /// Whether its configuration names an account.
+    pub(crate) fn configures_account(&self, image: &Image<'_>, account: &[u8]) -> bool {
+        self.etc.iter().any(|path| {
+            let path = String::from_utf8_lossy(path);
+            let text = text_of(image, path.trim_start_matches('/'));
+            names_account(&text, account)
+        })
+    }
+
     /// The words of the script that runs after its installation.
     fn words(&self, image: &Image<'_>) -> &BTreeSet<Vec<u8>> {
         self.words.get_or_init(|| {
@@ -142,11 +130,10 @@ impl Package {
     /// Whether its programs are known to use a directory, or told to: a configuration file names it or, of logs,
     /// something in it, which is opened at the start.
     pub(crate) fn configures(&self, image: &Image<'_>, directory: &[u8]) -> bool {
-        let known = (self.name.as_str(), directory);
-        if DISPENSABLE.contains(&known) {
+        if image.quirks.is_dispensable(&self.name, directory) {
             return false;
         }
-        if INDISPENSABLE.contains(&known) {
+        if image.quirks.is_indispensable(&self.name, directory) {
             return true;
         }
         let lines = self.configuration.get_or_init(|| {
@@ -202,6 +189,29 @@ pub(crate) fn named_by_script(script: &[u8]) -> BTreeSet<Vec<u8>> {
     }
     named.retain(|path| !made.contains(path) && !is_shared(path));
     named
+}
+
+/// Whether a script or a configuration names an account: as a word, not as a part of a path or of a file's name.
+pub(crate) fn names_account(text: &[u8], account: &[u8]) -> bool {
+    let is_of_word = |byte: &u8| is_of_name(*byte) || *byte == b'/';
+    uncommented(text).any(|line| {
+        let mut words = line.split(|byte| !is_of_word(byte));
+        words.any(|word| word == account)
+    })
+}
+
+/// The scripts that a shell script takes in (`. /usr/lib/acme/common.sh`), where it names them whole.
+pub(crate) fn taken_in(script: &[u8]) -> Vec<Vec<u8>> {
+    let places = uncommented(script).filter_map(|line| {
+        let rest = line
+            .strip_prefix(b". ")
+            .or_else(|| line.strip_prefix(b"source "))?;
+        let path = rest.trim_ascii().split(u8::is_ascii_whitespace).next()?;
+        let path = path.strip_prefix(b"\"").unwrap_or(path);
+        let path = path.strip_suffix(b"\"").unwrap_or(path);
+        path.starts_with(b"/").then(|| path.to_vec())
+    });
+    places.collect()
 }
 
 fn is_of_name(byte: u8) -> bool {
@@ -276,8 +286,7 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
         package.script = format!("{info}/{name}.postinst");
         let name = name.split(':').next().unwrap_or(name);
         name.clone_into(&mut package.name);
-        let needed = INDISPENSABLE.into_iter().filter(|(of, _)| *of == name);
-        let needed = needed.map(|(_, directory)| directory.to_vec());
+        let needed = image.quirks.indispensable(name).map(<[u8]>::to_vec);
         let others = needed.filter(|directory| !package.var.contains(directory));
         let others: Vec<Vec<u8>> = others.collect();
         package.var.extend(others);

@@ -1,10 +1,12 @@
 //! Which units fail at the first boot of an image, and why: what systemd asks of a unit before it
 //! runs anything of it, answered on the [`Machine`] of an image.
 
+mod conditions;
+mod namespace;
 mod state;
 mod trial;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::trial::Trial;
 use crate::Image;
@@ -25,6 +27,69 @@ pub struct Prediction {
     pub reason: Reason,
     /// Where that is said.
     pub place: SaidAt,
+    /// What keeps it from being a fact.
+    pub doubts: BTreeSet<Doubt>,
+}
+
+/// Something that only a machine knows, for which a unit may not fail after all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// Nothing of the boot surely starts the unit.
+    NotStarted,
+    /// A condition of the unit decides on the machine.
+    Conditions {
+        /// Whether it holds on most machines.
+        usually: bool,
+    },
+    /// What is missing lies where programs write, so one of them may make it first.
+    MadeByOthers,
+    /// Another service of accounts may know the account: its name in nsswitch.conf.
+    OtherAccounts(String),
+    /// A unit that may run then has the account as its `DynamicUser=`: its name.
+    DynamicUser(String),
+    /// A generator may make the unit that is missing: its path.
+    Generator(String),
+}
+
+impl Prediction {
+    /// Whether the unit fails on each machine that is installed with the image, whatever happens there. A
+    /// machine that is upgraded has a state of its own, which no image tells.
+    pub fn is_fact(&self) -> bool {
+        self.reason.certainty() == Certainty::Certain
+            && self.doubts.is_empty()
+            && self.fails_on.fresh
+    }
+
+    /// How sure it is, with what is in doubt: where the conditions of a unit mostly do not hold, it does not
+    /// start on most machines, and so does not fail.
+    pub fn certainty(&self) -> Certainty {
+        let of_doubts = self.doubts.iter().map(|doubt| match doubt {
+            Doubt::Conditions { usually: false } => Certainty::Possible,
+            _ => Certainty::Likely,
+        });
+        let least = of_doubts.max().unwrap_or(Certainty::Certain);
+        least.max(self.reason.certainty())
+    }
+
+    /// For messages, behind the reason: what the failure depends on; empty for a fact.
+    pub fn unless(&self) -> String {
+        let texts = self.doubts.iter().filter_map(|doubt| match doubt {
+            // Said before the reason.
+            Doubt::NotStarted => None,
+            Doubt::Conditions { .. } => Some("where its conditions hold".to_owned()),
+            Doubt::MadeByOthers => Some("unless something makes it first".to_owned()),
+            Doubt::OtherAccounts(service) => {
+                Some(format!("unless `{service}` of nsswitch.conf knows it"))
+            }
+            Doubt::DynamicUser(unit) => Some(format!("unless {unit} runs, which makes it")),
+            Doubt::Generator(path) => Some(format!("unless /{path} makes it")),
+        });
+        let texts: Vec<String> = texts.collect();
+        match texts.as_slice() {
+            [] => String::new(),
+            texts => format!(", {}", texts.join(" and ")),
+        }
+    }
 }
 
 /// Where a unit says something.
@@ -193,6 +258,7 @@ pub fn predict(image: &Image<'_>) -> Vec<Prediction> {
                 start,
                 packages.get(unit_file(unit)).map(|package| &**package),
             ) {
+                let doubts = trial.doubts(start, &reason);
                 let key = (unit.name.as_str().to_owned(), reason.clone());
                 let prediction = found.entry(key).or_insert_with(|| Prediction {
                     unit: unit.name.as_str().to_owned(),
@@ -200,7 +266,9 @@ pub fn predict(image: &Image<'_>) -> Vec<Prediction> {
                     fails_on: FailsOn::default(),
                     reason,
                     place,
+                    doubts: BTreeSet::new(),
                 });
+                prediction.doubts.extend(doubts);
                 match history {
                     History::Fresh => prediction.fails_on.fresh = true,
                     History::Upgraded => prediction.fails_on.upgraded = true,

@@ -1,13 +1,12 @@
-//! What is wrong with an image before it is built: what its configuration will say, and what its
-//! Containerfile does. Each finding has the lines of the instruction that brings it; what no instruction
-//! brings is the base's.
+//! What is wrong with an image before it is built: what its configuration will say. Each finding has the lines of the
+//! instruction that brings it; what no instruction brings is the base's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::Instruction;
 use crate::rules::{
     Rule, config_container_only, config_labels, config_ostree_labels, config_stop_signal,
-    layout_run_tmp_not_empty, secret_in_env, var_not_declared,
+    secret_in_env,
 };
 use crate::{Finding, ImageConfig, Origin, Severity};
 
@@ -19,9 +18,6 @@ pub const OF_CONFIG: [&Rule; 5] = [
     &config_stop_signal::RULE,
     &secret_in_env::RULE,
 ];
-
-/// The rules that [`of_copies`] asks.
-pub const OF_COPIES: [&Rule; 2] = [&layout_run_tmp_not_empty::RULE, &var_not_declared::RULE];
 
 /// What the configuration of an image will say that an instruction of its lineage
 /// ([`crate::policy::Containerfile::lineage`]) brings; with `has_base`, what is missing is missing in the base already.
@@ -64,34 +60,6 @@ pub fn of_config(lineage: &[&Instruction], config: &ImageConfig, has_base: bool)
         found.extend(finding.map(|finding| with_lines(finding, lines)));
     }
     found
-}
-
-/// What COPY and ADD bring to places where it does not stay, if every RUN is committed: none below them
-/// repairs it.
-pub fn of_copies(lineage: &[&Instruction]) -> Vec<Finding> {
-    let last_run = lineage.iter().rposition(|known| known.keyword() == "RUN");
-    let below = lineage.get(last_run.map_or(0, |run| run + 1)..);
-    let mut found = Vec::new();
-    for instruction in below.unwrap_or_default() {
-        if !["COPY", "ADD"].contains(&instruction.keyword().as_str()) {
-            continue;
-        }
-        let Some(place) = destination(instruction) else {
-            continue;
-        };
-        let finding = layout_run_tmp_not_empty::of_copy(&place);
-        let finding = finding.or_else(|| var_not_declared::of_copy(&place));
-        found.extend(finding.map(|finding| with_lines(finding, instruction.lines)));
-    }
-    found
-}
-
-/// The absolute path that a COPY or ADD writes to; none if it is relative or has a variable.
-fn destination(instruction: &Instruction) -> Option<String> {
-    let last = instruction.words().last()?;
-    let last = last.trim_end_matches(']').trim_matches(['"', '\'']);
-    let is_plain = last.starts_with('/') && !last.contains(['$', '\\']) && !last.contains("/..");
-    is_plain.then(|| last.to_owned())
 }
 
 /// The last instruction of these kinds that gives a value to a name.
@@ -185,26 +153,12 @@ mod tests {
         assert_eq!(found[0].severity, Severity::Warning);
     }
 
-    #[test]
-    fn only_a_copy_that_no_run_commits_is_told() {
-        let text = "FROM a\nCOPY a /tmp/a\nCOPY a /var/lib/a\nRUN x\nCOPY a /var/lib/a/\n\
-            ADD --chmod=600 [\"a b\", \"/run/a\"]\nCOPY <<X /var/lib/x\nCOPY a /var/lib/b\nX\n\
-            COPY a /var/cache/a\nCOPY a /usr/a\nCOPY a $TO/var/lib\nCOPY a var/lib/a\nCOPY a /tmp/../usr/\n";
-        let file = file(text);
-        let expected = [
-            ("var-not-declared", (5, 5)),
-            ("layout-run-tmp-not-empty", (6, 6)),
-            ("var-not-declared", (7, 9)),
-        ];
-        assert_eq!(places(&of_copies(&file.lineage(None))), expected);
-    }
-
     proptest::proptest! {
         #[test]
         fn any_containerfile_is_looked_at(content in proptest::collection::vec(0_u8..128, 0..200)) {
             let (file, _) = Containerfile::read("Containerfile", &content);
             let lineage = file.lineage(Some("0"));
-            let _ = (of_config(&lineage, &ImageConfig::default(), false), of_copies(&lineage));
+            let _ = of_config(&lineage, &ImageConfig::default(), false);
         }
     }
 }

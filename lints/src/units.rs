@@ -2,13 +2,17 @@
 //! `src/shared/unit-file.c` and `src/core/load-dropin.c`): which file of a name counts, aliases,
 //! masks, drop-ins, the links in `.wants` and `.requires`, and what of it all starts at boot.
 
+mod generators;
+mod quadlet;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use self::generators::{Generators, Maker, needs_no_file};
 use crate::Image;
 use crate::model::time_span;
 use crate::model::unit_name::{UnitName, expand};
-use crate::model::units::{parse, words};
+use crate::model::units::{parse, unit_names, words};
 
 /// Where units are looked for, the first file of a name only. Those of a running machine's /run
 /// are in no image.
@@ -25,18 +29,8 @@ const MAX_UNIT_BYTES: u64 = 1 << 20;
 /// Bytes of all unit files at most.
 const MAX_ALL_BYTES: usize = 16 << 20;
 
-/// Where programs are that make units at each boot (systemd.generator(7)).
-const GENERATORS: [&str; 3] = [
-    "etc/systemd/system-generators",
-    "usr/local/lib/systemd/system-generators",
-    "usr/lib/systemd/system-generators",
-];
-
-/// Those of systemd itself, which make units of the machine's own disks, consoles and settings.
-const SYSTEMD_S: &str = "systemd-";
-
-/// Bytes of a generator at most.
-const MAX_GENERATOR_BYTES: u64 = 16 << 20;
+/// What a boot starts.
+const BOOT: [&str; 3] = ["default.target", "sysinit.target", "basic.target"];
 
 /// Units that are loaded at most.
 const MAX_LOADED: usize = 10_000;
@@ -108,12 +102,39 @@ impl Unit {
 
     /// The words of a list with their settings, those that only a running machine knows left out.
     pub fn words(&self, key: &str) -> Vec<(&Setting, Vec<u8>)> {
+        self.split(key, words)
+    }
+
+    /// The names of units in a list, in the same way.
+    pub fn unit_names(&self, key: &str) -> Vec<(&Setting, Vec<u8>)> {
+        self.split(key, unit_names)
+    }
+
+    fn split(&self, key: &str, words: fn(&[u8]) -> Vec<Vec<u8>>) -> Vec<(&Setting, Vec<u8>)> {
         let of_setting = |setting| {
             let words = words(Setting::value(setting)).into_iter();
             let known = words.filter_map(|word| expand(&word, &self.name));
             known.map(move |word| (setting, word)).collect::<Vec<_>>()
         };
         self.list(key).into_iter().flat_map(of_setting).collect()
+    }
+
+    /// The settings of conditions and of assertions. An empty one takes back all before it, of its sort and
+    /// whatever kind (systemd.unit(5)).
+    pub fn conditions(&self) -> impl Iterator<Item = &Setting> {
+        let mut kept: Vec<&Setting> = Vec::new();
+        for setting in &self.settings {
+            let of = |sort: &&str| setting.key.starts_with(*sort);
+            let Some(sort) = ["Unit.Condition", "Unit.Assert"].into_iter().find(of) else {
+                continue;
+            };
+            if setting.value.is_empty() {
+                kept.retain(|one| !one.key.starts_with(sort));
+            } else {
+                kept.push(setting);
+            }
+        }
+        kept.into_iter()
     }
 
     /// Whether it has an `[Install]` section, without which nothing enables or disables it.
@@ -170,6 +191,8 @@ pub struct Link {
 pub enum State {
     /// There is no such unit.
     Missing,
+    /// There is no file of it, and a generator may make it.
+    Uncertain,
     /// There is, and it must not start.
     Masked,
     /// There is.
@@ -189,6 +212,9 @@ pub struct Units {
     drop_ins: BTreeMap<String, Vec<&'static str>>,
     loaded: BTreeMap<UnitName, Unit>,
     starts: BTreeMap<UnitName, Start>,
+    /// What boot starts whatever a machine is like.
+    surely: BTreeSet<UnitName>,
+    generators: Generators,
 }
 
 impl Units {
@@ -203,9 +229,11 @@ impl Units {
             }
             units.read_directory(image, directory);
         }
+        units.generators = Generators::read(image);
         units.index();
         let budget = Cell::new(MAX_ALL_BYTES);
         units.start(image, &budget);
+        units.find_what_surely_starts();
         units
     }
 
@@ -254,7 +282,12 @@ impl Units {
     /// What systemd makes of a name.
     pub fn state(&self, name: &UnitName) -> State {
         match self.resolve(name) {
-            None => State::Missing,
+            None if needs_no_file(name) => State::There,
+            None => match self.generators.maker(name) {
+                None => State::Missing,
+                Some(Maker::Image) => State::There,
+                Some(Maker::Perhaps(_)) => State::Uncertain,
+            },
             Some((_, Found::Masked)) => State::Masked,
             Some(_) => State::There,
         }
@@ -411,8 +444,7 @@ impl Units {
     }
 
     fn start(&mut self, image: &Image<'_>, budget: &Cell<usize>) {
-        let boot = ["default.target", "sysinit.target", "basic.target"];
-        let mut queue: VecDeque<(UnitName, Start)> = (boot.into_iter())
+        let mut queue: VecDeque<(UnitName, Start)> = (BOOT.into_iter())
             .filter_map(|name| Some((UnitName::parse(name)?, Start::AtBoot)))
             .collect();
         queue.extend(bus_services(image).map(|unit| (unit, Start::OnDemand)));
@@ -479,23 +511,62 @@ impl Units {
         names
     }
 
-    /// Whether a package's generator has a unit's name in it, and so may make the unit at boot. Compilers put the
-    /// end of a longer text elsewhere, so the part before the dot is enough (`rpc_pipefs.target` of nfs-common).
-    pub fn may_be_generated(&self, image: &Image<'_>, name: &UnitName) -> bool {
-        let name = name.prefix().as_bytes();
-        if name.is_empty() {
-            return false;
+    /// The path of the generator that may make a unit of which there is no file.
+    pub fn may_be_made_by(&self, name: &UnitName) -> Option<String> {
+        match self.generators.maker(name)? {
+            Maker::Image => None,
+            Maker::Perhaps(path) => Some(path),
         }
-        let has_name = |path: String| {
-            let content = image.tree.read(path.as_bytes(), MAX_GENERATOR_BYTES);
-            let content = content.ok().flatten().unwrap_or_default();
-            content.windows(name.len()).any(|part| part == name)
-        };
-        GENERATORS.into_iter().any(|directory| {
-            let generators = image.names(directory).into_iter();
-            let mut of_packages = generators.filter(|name| !name.starts_with(SYSTEMD_S));
-            of_packages.any(|generator| has_name(format!("{directory}/{generator}")))
+    }
+
+    /// Whether boot starts a unit whatever a machine is like: no condition, no trigger that only a machine
+    /// decides about stands before it.
+    pub fn surely_starts(&self, name: &UnitName) -> bool {
+        self.surely.contains(name)
+    }
+
+    /// Whether something of the boot starts a unit, or may.
+    pub fn is_started(&self, name: &UnitName) -> bool {
+        let resolved = self.resolve(name);
+        resolved.is_some_and(|(name, _)| self.starts.contains_key(&name))
+    }
+
+    /// The link that makes a unit depend on another so that it does not start without.
+    pub fn requiring_link(&self, from: &UnitName, to: &UnitName) -> Option<&Link> {
+        let instance = from.instance().unwrap_or_default();
+        self.links.iter().find(|link| {
+            let of = self.resolve(&link.from).map(|(of, _)| of);
+            let of = of.as_ref().unwrap_or(&link.from);
+            link.dependency == Dependency::Requires
+                && (of == from || from.template().as_ref() == Some(of))
+                && link.to.with_instance(instance).as_ref() == Some(to)
         })
+    }
+
+    /// Walks what boot starts once more, without what starts only on some machines. Conditions keep a unit from
+    /// running, not from pulling in what it wants.
+    fn find_what_surely_starts(&mut self) {
+        let mut queue: VecDeque<UnitName> = BOOT.into_iter().filter_map(UnitName::parse).collect();
+        while let Some(name) = queue.pop_front() {
+            let Some((name, _)) = self.resolve(&name) else {
+                continue;
+            };
+            let Some(unit) = self.loaded.get(&name) else {
+                continue;
+            };
+            if !self.surely.insert(name.clone()) {
+                continue;
+            }
+            let is_conditional = unit.conditions().next().is_some();
+            let pulled_in = self.pulled_in_by(&name, Start::AtBoot).into_iter();
+            let wanted: BTreeSet<UnitName> = (self.dependencies(&name).into_iter())
+                .map(|(to, _)| to)
+                .collect();
+            let surely = pulled_in.filter(|(to, start)| {
+                *start == Start::AtBoot && (!is_conditional || wanted.contains(to))
+            });
+            queue.extend(surely.map(|(to, _)| to));
+        }
     }
 
     /// What a unit depends on, by its own settings and by links.
@@ -515,7 +586,7 @@ impl Units {
                 ("Unit.Requisite", Dependency::Requires),
                 ("Unit.BindsTo", Dependency::Requires),
             ] {
-                let words = unit.words(key).into_iter();
+                let words = unit.unit_names(key).into_iter();
                 names.extend(words.filter_map(|(_, word)| Some((unit_named(&word)?, dependency))));
             }
         }
@@ -621,7 +692,7 @@ fn is_soon(timer: &Unit) -> bool {
 }
 
 fn triggered(unit: &Unit, key: &str) -> Option<UnitName> {
-    match unit.words(key).into_iter().next() {
+    match unit.unit_names(key).into_iter().next() {
         Some((_, name)) => unit_named(&name),
         None => unit.name.with_kind("service"),
     }

@@ -55,7 +55,7 @@ RUN --mount=type=bind,from=vendor,target=/vendor \\
 ";
 
 const AGENTS: &str = "COPY --from=vendor rpm/macros /usr/lib/rpm/macros.d/macros.zz-image
-RUN apt-get update && apt-get install -y --no-install-recommends rpm libcap2-bin
+RUN apt-get update && apt-get install -y --no-install-recommends rpm libcap2-bin && rm -r /var/lib/apt/lists/*
 RUN --mount=type=bind,from=build,source=/packages,target=/packages \\
     apt-get update && apt-get install -y /packages/acme-agent.deb /packages/acme-module.deb \\
     && systemctl enable acme-agent
@@ -74,7 +74,11 @@ const STATE: [&str; 5] = [
 ];
 
 fn containerfile() -> String {
-    let install = |package| format!("RUN apt-get update && apt-get install -y {package}\n");
+    let install = |package| {
+        format!(
+            "RUN apt-get update && apt-get install -y {package} && rm -r /var/lib/apt/lists/*\n"
+        )
+    };
     let packages = PACKAGES.map(install).concat();
     format!("# syntax=osderive\n{VENDORS}FROM debian-ostree-base:encapsulated\n{packages}{AGENTS}")
 }

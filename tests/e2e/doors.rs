@@ -33,6 +33,7 @@ touch /tmp/left /var/tmp/left
 
 const RUN: &str = "RUN --mount=type=bind,from=build,source=/packages,target=/packages";
 const TOOL: &str = "--mount=type=bind,from=osderive,source=/tool/linux-amd64,target=/dev/osderive";
+const BASE: &str = "--mount=type=bind,from=debian-ostree-base,target=/dev/base";
 /// What a RUN by hand has to begin with on a base whose /var is empty; it skips what only a machine knows.
 const MAKE_VAR: &str = "(systemd-tmpfiles --create --prefix=/var || true)";
 
@@ -99,7 +100,8 @@ fn the_same_commit_by_any_door_leaves_the_same_tree(setup: &Setup) {
     let install = "sh /usr/share/install.sh";
     let by_frontend = build("frontend", crate::SYNTAX, &format!("{RUN} {install}"));
     let step = "/dev/osderive/ostree-container step --";
-    let by_step = build("step", "", &format!("{RUN} {TOOL} {step} {install}"));
+    let end = format!("RUN {TOOL} {BASE} /dev/osderive/ostree-container commit --base /dev/base");
+    let by_step = build("step", "", &format!("{RUN} {TOOL} {step} {install}\n{end}"));
     let commit = "PATH=$PATH:/dev/osderive ostree container commit";
     let by_hand = format!("{RUN} {TOOL} {MAKE_VAR}; {install} && {commit}");
     let by_hand = build("hand", "", &by_hand);

@@ -33,7 +33,7 @@ fn host_keys_and_certificates_of_packages_are_made_anew_by_each_machine(setup: &
     );
     let log = scenario.build(&[]).unwrap().expect_success();
     let image = scenario.saved(1).unwrap();
-    let top = image.top();
+    let top = &image.shipped();
     assert_eq!(below(top, "etc/ssh/ssh_host_"), [""; 0], "{log}");
     assert_eq!(below(top, "etc/ssl/private/ssl-cert"), [""; 0], "{log}");
     let hash_link = |path: &&str| path.ends_with(".0");
@@ -55,7 +55,7 @@ fn a_machine_id_of_a_build_is_no_machines(setup: &Setup) {
     );
     scenario.build(&[]).unwrap().expect_success();
     let image = scenario.saved(1).unwrap();
-    assert!(!image.top().contains_key("var/lib/systemd/random-seed"));
+    assert!(!image.shipped().contains_key("var/lib/systemd/random-seed"));
     assert_eq!(
         scenario.output_of("wc -c </etc/machine-id").unwrap().trim(),
         "0"

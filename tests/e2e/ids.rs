@@ -42,7 +42,9 @@ fn with_ledger<'a>(setup: &'a Setup, name: &str, ledger: &str, steps: &[&str]) -
 
 fn packages_get_the_same_ids_in_any_order(setup: &Setup) {
     let install = |packages: &str| {
-        format!("apt-get update && apt-get install -y --no-install-recommends {packages}")
+        format!(
+            "apt-get update && apt-get install -y --no-install-recommends {packages} && rm -r /var/lib/apt/lists/*"
+        )
     };
     let orders = [
         vec![

@@ -112,11 +112,11 @@ FROM debian-ostree-base
 ";
 
 const DEB: &str = "RUN --mount=type=bind,from=build,source=/packages,target=/packages \
-    apt-get update && apt-get install -y /packages/acme-agent.deb
+    apt-get update && apt-get install -y /packages/acme-agent.deb && rm -r /var/lib/apt/lists/*
 ";
 
 const RPM: &str = "COPY --from=vendor rpm/macros /usr/lib/rpm/macros.d/macros.zz-image
-RUN apt-get update && apt-get install -y --no-install-recommends rpm libcap2-bin
+RUN apt-get update && apt-get install -y --no-install-recommends rpm libcap2-bin && rm -r /var/lib/apt/lists/*
 RUN --mount=type=bind,from=build,source=/packages,target=/packages \
     rpm -i /packages/debian.rpm /packages/acme-agent.rpm && rpm -q acme-agent
 ";
@@ -245,7 +245,9 @@ fn servers<'a>(setup: &'a Setup, name: &str) -> Scenario<'a> {
 }
 
 fn servers_steps() -> String {
-    let install = |package| format!("RUN apt-get update && apt-get install -y {package}");
+    let install = |package| {
+        format!("RUN apt-get update && apt-get install -y {package} && rm -r /var/lib/apt/lists/*")
+    };
     SERVERS.map(install).join("\n")
 }
 

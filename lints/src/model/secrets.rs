@@ -7,9 +7,11 @@ pub enum Mark {
     Content,
     /// One of these words in it.
     Words(&'static [&'static str]),
+    /// A private key ([`holds_private_key`]).
+    PrivateKey,
 }
 
-const PRIVATE_KEY: Mark = Mark::Words(&["PRIVATE KEY-----"]);
+const PRIVATE_KEY: Mark = Mark::PrivateKey;
 
 /// Directories whose files may hold secrets, below /etc.
 pub const IN_ETC: [(&str, Mark); 10] = [
@@ -27,6 +29,55 @@ pub const IN_ETC: [(&str, Mark); 10] = [
     ("ssl/private", PRIVATE_KEY),
     ("wireguard", Mark::Words(&["PrivateKey", "PresharedKey"])),
 ];
+
+/// Files, and directories whose files and those below may be private keys, relative to the root: those that sign
+/// kernel modules and boot loaders, and those that servers make when they are installed. What is of /var is kept
+/// in [`FACTORY`] too.
+pub const PRIVATE_KEYS: [&str; 37] = [
+    // dkms, akmods, shim-signed, sbctl, systemd's ukify, pesign, refind and others: whoever has one of these signs what a
+    // machine's firmware and kernel trust.
+    "etc/dkms",
+    "etc/efi-keys",
+    "etc/kernel",
+    "etc/pki/akmods",
+    "etc/pki/pesign",
+    "etc/refind.d/keys",
+    "etc/secureboot",
+    "usr/share/secureboot",
+    "var/lib/dkms",
+    "var/lib/sbctl",
+    "var/lib/shim-signed/mok",
+    // Servers.
+    "etc/apache2",
+    "etc/cockpit/ws-certs.d",
+    "etc/dovecot",
+    "etc/ipsec.d/private",
+    "etc/kubernetes",
+    "etc/letsencrypt",
+    "etc/openvpn",
+    "etc/postfix",
+    "etc/prosody/certs",
+    "etc/puppetlabs/puppet/ssl",
+    "etc/rancher",
+    "etc/step-ca",
+    "etc/swanctl",
+    "var/lib/acme",
+    "var/lib/caddy",
+    "var/lib/cockpit",
+    "var/lib/docker-registry",
+    "var/lib/etcd",
+    "var/lib/ipa",
+    "var/lib/kubelet/pki",
+    "var/lib/letsencrypt",
+    "var/lib/mysql",
+    "var/lib/prosody",
+    "var/lib/puppet/ssl",
+    "var/lib/rancher",
+    "var/lib/tor",
+];
+
+/// Where files from /var are kept for machines (tmpfiles.d(5), `C`).
+pub const FACTORY: &str = "usr/share/factory";
 
 /// Files and directories that may hold secrets, in each home directory.
 pub const IN_HOMES: [(&str, Mark); 12] = [
@@ -58,6 +109,9 @@ pub const ROOT_HOMES: [&str; 2] = ["root", "var/roothome"];
 /// The directories of the others' homes, in the same way.
 pub const HOMES: [&str; 2] = ["home", "var/home"];
 
+/// Bytes of a file at most that may be a private key; the longest known, of RSA with 16384 bits, has 13,000.
+pub const MAX_KEY_BYTES: u64 = 64 << 10;
+
 /// As much of a file as is looked at for a secret.
 pub const MAX_BYTES: u64 = 1 << 20;
 
@@ -72,8 +126,97 @@ impl Mark {
         match self {
             Self::Content => !content.is_empty(),
             Self::Words(words) => words.iter().any(has),
+            Self::PrivateKey => holds_private_key(content),
         }
     }
+}
+
+/// What stands in private keys of other text forms than PEM: `PuTTY`'s, Tor's, age's and minisign's.
+const KEY_TEXTS: [&[u8]; 4] = [
+    b"PuTTY-User-Key-File-",
+    b"== ed25519v1-secret: ",
+    b"AGE-SECRET-KEY-1",
+    b"minisign encrypted secret key",
+];
+
+/// How the label of a private key ends in PEM (RFC 7468; `OpenSSH`'s and `OpenPGP`'s too).
+const LABELS: [&[u8]; 2] = [b"PRIVATE KEY-----", b"PRIVATE KEY BLOCK-----"];
+
+/// Whether bytes hold a private key: as text in one of the usual forms, encrypted or not, or as a whole in DER
+/// (PKCS #8, PKCS #1, SEC 1). What begins only after [`MAX_BYTES`] is not looked at.
+pub fn holds_private_key(content: &[u8]) -> bool {
+    let limit = usize::try_from(MAX_BYTES).unwrap_or(usize::MAX);
+    let start = &content[..content.len().min(limit)];
+    let has = |text: &&[u8]| start.windows(text.len()).any(|part| part == *text);
+    KEY_TEXTS.iter().any(has)
+        || LABELS.iter().any(|label| begins_key(start, label))
+        || is_der_key(content)
+}
+
+/// Whether a label stands there as the end of a key's first line, and not as a word of a program: a line's end
+/// follows, written out (`\\n`) in JSON.
+fn begins_key(text: &[u8], label: &[u8]) -> bool {
+    let mut places = text.windows(label.len()).enumerate();
+    places.any(|(at, part)| {
+        let is_end = |rest: &[u8]| {
+            let ends: [&[u8]; 3] = [b"\n", b"\r", b"\\n"];
+            rest.is_empty() || ends.iter().any(|end| rest.starts_with(end))
+        };
+        let before = &text[at.saturating_sub(40)..at];
+        let begin = b"-----BEGIN ";
+        part == label
+            && is_end(&text[at + label.len()..])
+            && before.windows(begin.len()).any(|part| part == begin)
+    })
+}
+
+/// Whether a file is one DER sequence that begins as a private key does (RFC 5958, RFC 8017 A.1.2, RFC 5915).
+fn is_der_key(content: &[u8]) -> bool {
+    let Some((0x30, inside, [])) = der(content) else {
+        return false;
+    };
+    let Some((0x02, [version], rest)) = der(inside) else {
+        return false;
+    };
+    match (version, der(rest)) {
+        // The algorithm, which begins with its object identifier, and the key.
+        (0 | 1, Some((0x30, algorithm, rest))) => {
+            let is_named = matches!(der(algorithm), Some((0x06, _, _)));
+            is_named && matches!(der(rest), Some((0x04, _, _)))
+        }
+        // RSA's modulus and exponents.
+        (0, Some((0x02, modulus, rest))) => {
+            let mut rest = rest;
+            let mut numbers = 0;
+            while let Some((0x02, _, tail)) = der(rest) {
+                numbers += 1;
+                rest = tail;
+            }
+            modulus.len() >= 64 && numbers == 7 && rest.is_empty()
+        }
+        // The scalar of an elliptic curve.
+        (1, Some((0x04, scalar, _))) => (20..=72).contains(&scalar.len()),
+        _ => false,
+    }
+}
+
+/// The tag and the content of the first DER element, and what follows it; none where it is not whole.
+fn der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let mut length = usize::from(first);
+    if first & 0x80 != 0 {
+        let count = usize::from(first & 0x7f);
+        if count == 0 || count > 4 {
+            return None;
+        }
+        let digits = rest.get(..count)?;
+        length = digits
+            .iter()
+            .fold(0, |length, &digit| length << 8 | usize::from(digit));
+        rest = &rest[count..];
+    }
+    Some((tag, rest.get(..length)?, &rest[length..]))
 }
 
 #[cfg(test)]
@@ -86,5 +229,72 @@ mod tests {
         assert!(!PRIVATE_KEY.is_in(b"-----BEGIN CERTIFICATE-----\n"));
         assert!(Mark::Content.is_in(b"x"));
         assert!(!Mark::Content.is_in(b""));
+    }
+
+    #[test]
+    fn private_keys_in_any_form_are_told() {
+        for text in [
+            "-----BEGIN PRIVATE KEY-----\n",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN RSA PRIVATE KEY-----\n",
+            "-----BEGIN EC PRIVATE KEY-----\n",
+            "junk\n-----BEGIN OPENSSH PRIVATE KEY-----\n",
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----\n",
+            "PuTTY-User-Key-File-3: ssh-ed25519\n",
+            "== ed25519v1-secret: type0 ==\0\0\0",
+            "# created\nAGE-SECRET-KEY-1QQ\n",
+            r#"{"private_key": "-----BEGIN PRIVATE KEY-----\nMII"}"#,
+        ] {
+            assert!(holds_private_key(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "-----BEGIN CERTIFICATE-----\n",
+            "-----BEGIN PUBLIC KEY-----\n",
+            "ssh-ed25519 AAAA user@host\n",
+            "grep -q 'BEGIN PRIVATE KEY-----' key\n",
+            "begin='-----BEGIN PRIVATE KEY-----'\n",
+        ] {
+            assert!(!holds_private_key(text.as_bytes()), "{text}");
+        }
+    }
+
+    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(content.len()).expect("a short element");
+        let length = match u8::try_from(length) {
+            Ok(short) if short < 0x80 => vec![short],
+            _ => [&[0x82][..], &length.to_be_bytes()].concat(),
+        };
+        [&[tag][..], &length, content].concat()
+    }
+
+    #[test]
+    fn keys_in_der_are_told_and_certificates_are_not() {
+        let number = |bytes: usize| element(2, &vec![1; bytes]);
+        let algorithm = element(0x30, &element(6, &[0x2a, 0x86, 0x48]));
+        let pkcs8 = [element(2, &[0]), algorithm.clone(), element(4, &[7; 40])].concat();
+        let pkcs8 = element(0x30, &pkcs8);
+        assert!(holds_private_key(&pkcs8));
+        let sizes = [256, 3, 256, 128, 128, 128, 128, 128];
+        let numbers: Vec<u8> = sizes.into_iter().flat_map(number).collect();
+        let pkcs1 = element(0x30, &[element(2, &[0]), numbers].concat());
+        assert!(holds_private_key(&pkcs1));
+        let sec1 = element(0x30, &[element(2, &[1]), element(4, &[7; 32])].concat());
+        assert!(holds_private_key(&sec1));
+
+        let signed = [element(2, &[9; 20]), algorithm.clone(), element(0x30, &[])].concat();
+        let certificate = element(0x30, &[element(0x30, &signed), algorithm].concat());
+        assert!(!holds_private_key(&certificate));
+        let public = element(0x30, &[number(256), number(3)].concat());
+        assert!(!holds_private_key(&public));
+        assert!(!holds_private_key(&[&pkcs8[..], b"more"].concat()));
+        assert!(!holds_private_key(&pkcs8[..pkcs8.len() - 1]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_looked_at(bytes: Vec<u8>) {
+            let _ = holds_private_key(&[&[0x30][..], &bytes].concat());
+        }
     }
 }

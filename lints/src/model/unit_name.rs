@@ -144,6 +144,39 @@ pub fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// Escapes a text for a unit's name (`unit_name_escape`): a slash becomes `-`, other bytes than letters,
+/// digits, `:`, `_` and `.` become `\\xNN`, and so does a dot at the beginning.
+pub fn escaped(text: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut name = String::with_capacity(text.len());
+    for (index, &byte) in text.iter().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if index == 0 => name.push_str("\\x2e"),
+            byte if byte.is_ascii_alphanumeric() || b":_.".contains(&byte) => {
+                name.push(char::from(byte));
+            }
+            byte => {
+                let _ = write!(name, "\\x{byte:02x}");
+            }
+        }
+    }
+    name
+}
+
+/// Escapes an absolute path (`unit_name_path_escape`): the slashes at its ends and double ones go, and the root is
+/// `-`.
+pub fn escaped_path(path: &[u8]) -> String {
+    let parts = path.split(|&byte| byte == b'/');
+    let parts: Vec<&[u8]> = parts
+        .filter(|part| !part.is_empty() && part != b".")
+        .collect();
+    if parts.is_empty() {
+        return "-".to_owned();
+    }
+    escaped(&parts.join(&b'/'))
+}
+
 /// The byte of `xNN`.
 fn hex(text: &[u8]) -> Option<u8> {
     let [b'x', high, low, ..] = text else {
@@ -303,7 +336,24 @@ mod tests {
         assert_eq!(name("a.service").mount_point(), None);
     }
 
+    #[test]
+    fn a_path_is_escaped_as_systemd_does() {
+        for (path, name) in [
+            ("/", "-"),
+            ("/srv//my-data/", r"srv-my\x2ddata"),
+            ("/.hidden/a b", r"\x2ehidden-a\x20b"),
+            ("/a:b_c.d", "a:b_c.d"),
+        ] {
+            assert_eq!(escaped_path(path.as_bytes()), name, "{path}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_escaped_is_read_back(bytes: Vec<u8>) {
+            prop_assert_eq!(unescaped(&escaped(&bytes)), bytes);
+        }
+
         #[test]
         fn any_text_is_a_name_or_none(text in r"[-a-z@\\x0-9.]{0,12}(\.service)?", value: Vec<u8>) {
             if let Some(name) = UnitName::parse(&text) {

@@ -142,8 +142,28 @@ pub fn words(value: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
+/// The names of units in a value: quotes go, backslashes stay, since they belong to the names
+/// (`EXTRACT_RETAIN_ESCAPE`).
+pub fn unit_names(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut names = Vec::new();
+    let mut rest = value;
+    while let Some((name, tail)) = word_of(rest, |text| (b"\\".to_vec(), text)) {
+        names.push(name);
+        rest = tail;
+    }
+    names
+}
+
 /// The first word and what follows it.
 pub fn next_word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    // An escape that is none stays as it is, with a warning.
+    word_of(text, |rest| {
+        unescape(rest).unwrap_or((b"\\".to_vec(), rest))
+    })
+}
+
+/// The first word; `escaped` is asked for what a backslash before its argument means, and what is left then.
+fn word_of(text: &[u8], escaped: impl Fn(&[u8]) -> (Vec<u8>, &[u8])) -> Option<(Vec<u8>, &[u8])> {
     let mut rest = text.trim_ascii_start();
     if rest.is_empty() {
         return None;
@@ -154,8 +174,7 @@ pub fn next_word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         rest = tail;
         match (byte, quote) {
             (b'\\', _) => {
-                // An escape that is none stays as it is, with a warning.
-                let (bytes, tail) = unescape(tail).unwrap_or((vec![byte], tail));
+                let (bytes, tail) = escaped(tail);
                 word.extend(bytes);
                 rest = tail;
             }
@@ -357,6 +376,13 @@ mod tests {
         );
         assert_eq!(texts("a 'b"), ["a"]);
         assert_eq!(texts(r"a b\q c\"), ["a", r"b\q", r"c\"]);
+    }
+
+    #[test]
+    fn names_of_units_keep_their_escapes() {
+        let names = unit_names(br#"a\x2db.service "c.socket" 'd@e\x20f.service'"#);
+        let expected = [&br"a\x2db.service"[..], b"c.socket", br"d@e\x20f.service"];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::tree::{Kind, MAX_SCRIPT, PROGRAM_START};
 use crate::units::Setting;
 
 impl Trial<'_> {
-    /// What is missing in /var although the unit's package brings it, or the unit needs it mounted.
+    /// What is missing in /var although the unit's package brings it, or a script of the unit names it.
     pub(super) fn state(
         &self,
         package: Option<&Package>,
@@ -23,14 +23,6 @@ impl Trial<'_> {
     ) -> Failures {
         let made = |path: &[u8]| is_made_by(commands, path);
         let mut failures = Vec::new();
-        // systemd's own units make what they name.
-        let is_own = self.unit.name.prefix().starts_with("systemd-");
-        let needed = self.unit.words("Unit.RequiresMountsFor");
-        for (setting, path) in needed.into_iter().filter(|_| !is_own) {
-            if path.starts_with(b"/var/") {
-                failures.extend(self.named(&path, setting, commands));
-            }
-        }
         failures.extend(self.named_by_scripts(commands));
         let Some(package) = package.filter(|_| !is_dummy(commands)) else {
             return failures;
@@ -38,8 +30,12 @@ impl Trial<'_> {
         // What runs once is no daemon, which would load a plugin and give something to a group.
         let is_daemon = self.service_type() != Some(b"oneshot");
         let plugins = package.plugins.iter().filter(|_| is_daemon);
+        let own = package;
         for package in iter::once(package).chain(plugins.map(|plugin| &**plugin)) {
             for user in package.users(self.image) {
+                if package == own && !self.may_become(user.name, package, commands) {
+                    continue;
+                }
                 if self.machine.accounts.users.contains(user.name) {
                     failures.extend(self.unreachable_by(&user));
                 } else {
@@ -74,6 +70,29 @@ impl Trial<'_> {
             }
         }
         failures
+    }
+
+    /// Whether a program of the unit may become a user of its package. Of a binary that is taken for granted; a script
+    /// names the user, or an argument or the configuration does, if it is to start something as that one at all (upsd of
+    /// nut starts nothing until it is configured).
+    fn may_become(&self, user: &[u8], package: &Package, commands: &[(&Setting, Command)]) -> bool {
+        let main = commands
+            .iter()
+            .filter(|(setting, _)| setting.key == "Service.ExecStart");
+        let mut scripts = Vec::new();
+        for (_, command) in main {
+            let Some(script) = self.script(&command.program) else {
+                return true;
+            };
+            let others = packages::taken_in(&script).into_iter();
+            scripts.extend(others.filter_map(|path| self.script_or_part(&path, false)));
+            scripts.push(script);
+        }
+        let names = |text: &Vec<u8>| packages::names_account(text, user);
+        let mut arguments = commands.iter().flat_map(|(_, command)| &command.arguments);
+        scripts.iter().any(names)
+            || arguments.any(names)
+            || package.configures_account(self.image, user)
     }
 
     /// The directories that a user may look into in the image, by a group that was given to it for that, and may
@@ -143,6 +162,11 @@ impl Trial<'_> {
 
     /// The content of a program, if it is a script.
     fn script(&self, program: &[u8]) -> Option<Vec<u8>> {
+        self.script_or_part(program, true)
+    }
+
+    /// The same, or of what a script takes in, which need not begin as one does.
+    fn script_or_part(&self, program: &[u8], is_program: bool) -> Option<Vec<u8>> {
         let program = expand(program, &self.unit.name)?;
         let Place::File(Some((at, meta))) = self.machine.place(&program) else {
             return None;
@@ -152,7 +176,8 @@ impl Trial<'_> {
         // Most programs are none, and of these no more is read.
         let mut start = file.by_ref().take(PROGRAM_START);
         start.read_to_end(&mut script).ok()?;
-        if !script.starts_with(b"#!") || meta.size > MAX_SCRIPT {
+        let is_script = script.starts_with(b"#!") || !is_program;
+        if !is_script || meta.size > MAX_SCRIPT {
             return None;
         }
         file.read_to_end(&mut script).ok()?;

@@ -1,10 +1,12 @@
 //! One unit on one machine: what systemd asks of it before and while it starts its programs.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
-use super::{Reason, SaidAt};
+use super::conditions::Holds;
+use super::{Doubt, Reason, SaidAt};
 use crate::Image;
-use crate::machine::{Machine, Place};
+use crate::machine::{Machine, Place, other_accounts};
 use crate::model::unit_name::{UnitName, expand};
 use crate::model::units::{Command, boolean, commands};
 use crate::packages::Package;
@@ -32,7 +34,7 @@ pub(super) struct Trial<'a> {
 
 impl Trial<'_> {
     pub(super) fn failures(&self, start: Start, package: Option<&Package>) -> Failures {
-        if self.unit.is_refused || self.is_skipped() {
+        if self.unit.is_refused || self.conditions() == Holds::No {
             return Vec::new();
         }
         let mut failures = self.requires();
@@ -70,13 +72,94 @@ impl Trial<'_> {
                 let masked = match units.state(&to) {
                     State::There => return None,
                     State::Masked => true,
-                    State::Missing if units.may_be_generated(self.image, &to) => return None,
-                    State::Missing => false,
+                    State::Missing | State::Uncertain => false,
                 };
                 let unit = to.as_str().to_owned();
-                Some((Reason::Requires { unit, masked }, self.as_a_whole()))
+                let place = self.requiring(&to);
+                Some((Reason::Requires { unit, masked }, place))
             })
             .collect()
+    }
+
+    /// Where it is said that the unit does not start without another: by a link, or in one of its files.
+    fn requiring(&self, to: &UnitName) -> SaidAt {
+        let units = self.image.units();
+        if let Some(link) = units.requiring_link(&self.unit.name, to) {
+            return SaidAt {
+                file: format!("/{}", link.path),
+                line: None,
+            };
+        }
+        let keys = ["Unit.Requires", "Unit.Requisite", "Unit.BindsTo"];
+        let mut names = keys.iter().flat_map(|key| self.unit.unit_names(key));
+        let setting = names.find(|(_, word)| word == to.as_str().as_bytes());
+        setting.map_or_else(|| self.as_a_whole(), |(setting, _)| self.at(setting))
+    }
+
+    /// What only a machine knows of a failure for a reason.
+    pub(super) fn doubts(&self, start: Start, reason: &Reason) -> BTreeSet<Doubt> {
+        let units = self.image.units();
+        let mut doubts = BTreeSet::new();
+        if start == Start::OnDemand || !units.surely_starts(&self.unit.name) {
+            doubts.insert(Doubt::NotStarted);
+        }
+        if let Holds::Unknown { usually } = self.conditions() {
+            doubts.insert(Doubt::Conditions { usually });
+        }
+        let is_settled = |path: &str| {
+            let path = crate::unescape_path(path);
+            path.starts_with(b"/") && self.machine.is_settled(&path)
+        };
+        let may_be_made = match reason {
+            Reason::User(name) | Reason::Group(name) => {
+                doubts.extend(other_accounts(self.image).map(Doubt::OtherAccounts));
+                doubts.extend(self.dynamic_user(name).map(Doubt::DynamicUser));
+                false
+            }
+            Reason::Requires { unit, .. } => {
+                let name = UnitName::parse(unit);
+                let maker = name.and_then(|name| match units.state(&name) {
+                    State::Uncertain => units.may_be_made_by(&name),
+                    _ => None,
+                });
+                doubts.extend(maker.map(Doubt::Generator));
+                false
+            }
+            Reason::Program(path)
+            | Reason::WorkingDirectory(path)
+            | Reason::Namespace { path, .. }
+            | Reason::Environment(path)
+            | Reason::Output(path) => !is_settled(path),
+            Reason::Interpreter {
+                script,
+                interpreter,
+            } => !is_settled(script) || !is_settled(interpreter),
+            // A file of the image has the image's mode, but what is in /var belongs to the machine.
+            Reason::NotExecutable(path) => !is_settled(path) && !path.starts_with("/etc/"),
+            Reason::PackageUser { .. }
+            | Reason::PackageGroup { .. }
+            | Reason::Unreachable { .. }
+            | Reason::State { .. } => false,
+        };
+        if may_be_made {
+            doubts.insert(Doubt::MadeByOthers);
+        }
+        doubts
+    }
+
+    /// The unit that starts with a user of its own of this name, which others find while it runs (nss-systemd(8)).
+    fn dynamic_user(&self, name: &str) -> Option<String> {
+        let units = self.image.units();
+        let mut dynamic = units.starting().map(|(unit, _)| unit).filter(|unit| {
+            let is_on = unit.last("Service.DynamicUser");
+            is_on.is_some_and(|setting| boolean(&setting.value) == Some(true))
+        });
+        let has_name = |unit: &&Unit| match unit.last("Service.User") {
+            Some(setting) => text(&setting.value) == name,
+            None => unit.name.prefix() == name,
+        };
+        let unit = dynamic.find(has_name)?;
+        Some(unit.name.as_str().to_owned())
     }
 
     fn accounts(&self) -> Failures {
@@ -139,26 +222,11 @@ impl Trial<'_> {
         if has_own_root {
             return failures;
         }
-        for key in [
-            "ReadWritePaths",
-            "ReadWriteDirectories",
-            "ReadOnlyPaths",
-            "ReadOnlyDirectories",
-            "InaccessiblePaths",
-            "InaccessibleDirectories",
-            "ExecPaths",
-            "NoExecPaths",
-            "BindPaths",
-            "BindReadOnlyPaths",
-        ] {
-            for (setting, word) in self.unit.words(&format!("Service.{key}")) {
-                let path = word.split(|&byte| byte == b':').next().unwrap_or_default();
-                let path = path.strip_prefix(b"+").unwrap_or(path);
-                if path.starts_with(b"/") && self.machine.lacks(path) {
-                    let path = text(path);
-                    let reason = Reason::Namespace { key, path };
-                    failures.push((reason, self.at(setting)));
-                }
+        for needed in self.namespace() {
+            if self.machine.lacks(&needed.path) {
+                let (key, path) = (needed.key, text(&needed.path));
+                let reason = Reason::Namespace { key, path };
+                failures.push((reason, self.at(needed.setting)));
             }
         }
         for key in ["Service.StandardOutput", "Service.StandardError"] {
@@ -286,72 +354,6 @@ impl Trial<'_> {
             let path = [directory.as_bytes(), b"/", program].concat();
             !matches!(self.machine.place(&path), Place::Missing)
         })
-    }
-
-    /// Whether a condition keeps the unit from starting, as far as files decide it: such a unit
-    /// does not fail. Of those with `|` one has to hold, of the others all.
-    fn is_skipped(&self) -> bool {
-        let mut alternatives = Vec::new();
-        for prefix in ["Unit.Condition", "Unit.Assert"] {
-            for kind in [
-                "PathExists",
-                "PathIsDirectory",
-                "PathIsSymbolicLink",
-                "PathIsReadWrite",
-                "DirectoryNotEmpty",
-                "FileNotEmpty",
-                "FileIsExecutable",
-            ] {
-                for setting in self.unit.list(&format!("{prefix}{kind}")) {
-                    let (is_alternative, holds) = self.holds(setting, kind);
-                    match (is_alternative, holds) {
-                        (false, Some(false)) => return true,
-                        (false, _) => {}
-                        (true, holds) => alternatives.push(holds),
-                    }
-                }
-            }
-        }
-        // Another kind of alternative may hold.
-        let has_others = ["ConditionKernelCommandLine", "ConditionVirtualization"]
-            .iter()
-            .any(|key| !self.unit.list(&format!("Unit.{key}")).is_empty());
-        !alternatives.is_empty()
-            && !has_others
-            && alternatives.iter().all(|holds| *holds == Some(false))
-    }
-
-    /// Whether a condition is one of several alternatives, and whether it holds if that is known.
-    fn holds(&self, setting: &Setting, kind: &str) -> (bool, Option<bool>) {
-        let mut value = &setting.value[..];
-        let (mut is_alternative, mut is_negated) = (false, false);
-        while let Some((sign @ (b'|' | b'!'), rest)) = value.split_first() {
-            is_alternative |= *sign == b'|';
-            is_negated |= *sign == b'!';
-            value = rest.trim_ascii_start();
-        }
-        let Some(path) = expand(value, &self.unit.name) else {
-            return (is_alternative, None);
-        };
-        let holds = match (self.machine.place(&path), kind) {
-            (Place::Unknown, _) => None,
-            (Place::Missing, _)
-            | (Place::Directory, "FileIsExecutable" | "FileNotEmpty")
-            | (Place::File(_), "PathIsDirectory" | "DirectoryNotEmpty") => Some(false),
-            (_, "PathExists") | (Place::Directory, "PathIsDirectory") => Some(true),
-            // What is in /etc is the image's, but for what people put there.
-            (Place::Directory, "DirectoryNotEmpty") if path.starts_with(b"/etc/") => {
-                let names = self
-                    .image
-                    .tree
-                    .names(path.strip_prefix(b"/").unwrap_or(&path));
-                names.ok().map(|names| !names.is_empty())
-            }
-            (Place::File(Some((_, meta))), "FileIsExecutable") => Some(meta.is_executable()),
-            (Place::File(Some((_, meta))), "FileNotEmpty") => Some(meta.size > 0),
-            _ => None,
-        };
-        (is_alternative, holds.map(|holds| holds != is_negated))
     }
 
     pub(super) fn at(&self, setting: &Setting) -> SaidAt {

@@ -2,6 +2,9 @@
 //! Looks for users that sysusers.d declares with a primary group (`u NAME UID:GROUP`) which nothing
 //! declares.
 //!
+//! It is an error where no machine has the user then. Where the image's own /etc has the user or the group,
+//! or a group that gets its id on the machine may have this one, it is a warning: fresh machines are right.
+//!
 //! # Why it breaks
 //! systemd-sysusers makes no group for such a line and does not make the user either: "please create
 //! GID". On a machine whose /etc/group was changed the group is missing even if the image has it.
@@ -16,7 +19,7 @@
 
 use super::{Check, Rule};
 use crate::machine::History;
-use crate::model::sysusers::{Item, PrimaryGroup};
+use crate::model::sysusers::{Id, Item, PrimaryGroup};
 use crate::{Finding, Image, Severity, escape_path};
 
 /// The rule's constants.
@@ -30,32 +33,54 @@ pub const RULE: Rule = Rule {
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
     let accounts = image.accounts(History::Upgraded);
+    let fresh = image.accounts(History::Fresh);
+    let has_automatic_groups = (image.sysusers().iter())
+        .flat_map(|(_, parsed)| &parsed.lines)
+        .any(|line| match &line.item {
+            Item::Group { id, .. } => *id == Id::Automatic,
+            Item::User(user) => user.group == PrimaryGroup::OwnName && user.id == Id::Automatic,
+            Item::Member { .. } => true,
+            Item::Range { .. } => false,
+        });
     let mut findings = Vec::new();
     for (file, parsed) in image.sysusers() {
         for line in &parsed.lines {
             let Item::User(user) = &line.item else {
                 continue;
             };
-            let (group, fix) = match &user.group {
+            let (group, fix, is_on_none) = match &user.group {
                 PrimaryGroup::Name(name) if !accounts.groups.contains(name) => {
-                    let name = escape_path(name);
-                    (name.clone(), format!("g {name} -"))
+                    let text = escape_path(name);
+                    let fix = format!("g {text} -");
+                    (text, fix, !fresh.groups.contains(name))
                 }
                 // A group whose id is only known on the machine may have this one.
-                PrimaryGroup::Id(gid) if !accounts.gids.contains(gid) => {
-                    (gid.to_string(), format!("g NAME {gid}"))
-                }
+                PrimaryGroup::Id(gid) if !accounts.gids.contains(gid) => (
+                    gid.to_string(),
+                    format!("g NAME {gid}"),
+                    !fresh.gids.contains(gid) && !has_automatic_groups,
+                ),
                 _ => continue,
             };
+            let is_fact = is_on_none && !fresh.users.contains(&user.name);
+            let (on, severity) = if is_fact {
+                ("", Severity::Error)
+            } else {
+                (" on machines upgraded to the image", Severity::Warning)
+            };
             let name = escape_path(&user.name);
-            findings.push(RULE.finding(
-                format!("the user {name} is not made: nothing declares its group {group}"),
+            let finding = RULE.finding(
+                format!("the user {name} is not made{on}: nothing declares its group {group}"),
                 format!(
                     "add a line before line {} of /{}: `{fix}`",
                     line.number, file.path
                 ),
                 vec![format!("/{}", file.path)],
-            ));
+            );
+            findings.push(Finding {
+                severity,
+                ..finding
+            });
         }
     }
     findings
@@ -76,10 +101,30 @@ mod tests {
 
     #[test]
     fn a_group_that_nothing_declares_is_found() {
-        for group in ["web", "5", "local"] {
-            let message = format!("the user a is not made: nothing declares its group {group}");
+        let of = |group: &str, on: &str| {
+            let message = format!("the user a is not made{on}: nothing declares its group {group}");
             assert_eq!(messages(&format!("u a 7:{group}\n")), [message]);
+        };
+        of("web", "");
+        of("9", "");
+        for group in ["5", "local"] {
+            of(group, " on machines upgraded to the image");
         }
+    }
+
+    #[test]
+    fn only_a_user_that_no_machine_has_fails_a_build() {
+        let severity = |passwd: &str, lines: &str| {
+            let fixture = Fixture::new().file("etc/passwd", passwd);
+            let fixture = fixture.file("usr/lib/sysusers.d/a.conf", lines);
+            fixture.findings_of(&RULE)[0].severity
+        };
+        assert_eq!(severity("", "u a 7:web\n"), Severity::Error);
+        assert_eq!(
+            severity("a:x:7:8::/:/x\n", "u a 7:web\n"),
+            Severity::Warning
+        );
+        assert_eq!(severity("", "u a 7:9\ng other -\n"), Severity::Warning);
     }
 
     #[test]

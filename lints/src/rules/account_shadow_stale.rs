@@ -37,7 +37,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
                      the group {name}, which /etc/group does not have"
                 ),
                 format!("remove the line: `sed -i '/^{name}:/d' /etc/gshadow`"),
-                Vec::new(),
+                vec!["/etc/gshadow".to_owned()],
             )
         })
         .collect()
@@ -61,6 +61,7 @@ mod tests {
                 .file("usr/lib/sysusers.d/a.conf", line)
                 .findings_of(&RULE);
             assert_eq!(found.len(), 1, "{line}");
+            assert_eq!(found[0].paths, ["/etc/gshadow"]);
             assert!(
                 found[0]
                     .message

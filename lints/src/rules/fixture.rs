@@ -10,8 +10,8 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 use super::Rule;
-use crate::tree::Rootfs;
-use crate::{Finding, ImageConfig, Selection, lint};
+use crate::tree::{Rootfs, Tree as _};
+use crate::{Finding, Image, ImageConfig, Selection, lint};
 
 /// A tree that goes with the value, and the image's configuration.
 pub(crate) struct Fixture {
@@ -122,6 +122,18 @@ impl Fixture {
     pub(crate) fn config(mut self, config: ImageConfig) -> Self {
         self.config = Some(config);
         self
+    }
+
+    /// Asks the image.
+    pub(crate) fn on_image<T>(&self, ask: impl FnOnce(&Image<'_>) -> T) -> T {
+        self.of_image(|image| ask(&image))
+    }
+
+    /// Asks the image, which is given away.
+    pub(crate) fn of_image<T>(&self, ask: impl FnOnce(Image<'_>) -> T) -> T {
+        let tree = Rootfs::open(self.root.path()).expect("a root");
+        let gathered = tree.walk(&|_, _| {});
+        ask(Image::read(&tree, gathered, self.config.as_ref()))
     }
 
     /// What one rule finds.

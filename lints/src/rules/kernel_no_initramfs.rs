@@ -1,5 +1,6 @@
 //! # What it does
-//! Looks whether the image's kernel has an initramfs beside it, or is part of a unified kernel image.
+//! Looks whether the image's kernel has an initramfs beside it, or is part of a unified kernel image. Where
+//! /sbin/init is ostree-prepare-root, the image is made to boot without one.
 //!
 //! # Why it breaks
 //! Without an initramfs nothing finds the root file system of a deployment: the machine stops with
@@ -39,7 +40,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         let names = image.names(directory);
         names.iter().any(|name| has_extension(name, "efi"))
     };
-    if has_image(UNIFIED) {
+    if has_image(UNIFIED) || boots_without(image) {
         return Vec::new();
     }
     let without = |version: &String| {
@@ -54,6 +55,14 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         })
     };
     image.kernels().iter().filter_map(without).collect()
+}
+
+/// Whether the kernel is to start ostree-prepare-root itself (`ostree-prepare-root(1)`, static builds).
+fn boots_without(image: &Image<'_>) -> bool {
+    let target = image
+        .target("usr/sbin/init")
+        .or_else(|| image.target("sbin/init"));
+    target.is_some_and(|target| target.ends_with(b"/ostree-prepare-root"))
 }
 
 #[cfg(test)]
@@ -78,6 +87,8 @@ mod tests {
         ] {
             assert_eq!(kernel().file(path, "").findings_of(&RULE), [], "{path}");
         }
+        let init = kernel().link("usr/sbin/init", "../lib/ostree/ostree-prepare-root");
+        assert_eq!(init.findings_of(&RULE), []);
         assert_eq!(Fixture::new().findings_of(&RULE), []);
     }
 }

@@ -3,7 +3,9 @@
 //!
 //! # Why it breaks
 //! /usr/etc is where ostree keeps the image's /etc on a machine, to merge it with the machine's
-//! own: two of them are mixed, or the deployment ends with an error.
+//! own. The published importers put both into one directory, where of two files of one name the later
+//! layer's counts; bootc's own lint refuses such an image, and other ways to deploy may. What comes of it
+//! depends on the way, so this is a warning.
 //!
 //! # Example
 //! ```dockerfile
@@ -20,7 +22,7 @@ use crate::{Finding, Image, Severity};
 pub const RULE: Rule = Rule {
     name: "layout-etc-twice",
     aliases: &["etc-usretc"],
-    severity: Severity::Error,
+    severity: Severity::Warning,
     summary: "/etc and /usr/etc both have content",
     check: Check::Image(check),
     ..Rule::IMAGE

@@ -54,20 +54,6 @@ fn finding(paths: &Paths) -> Finding {
     )
 }
 
-/// The finding about a COPY or ADD to a place that nothing commits after it; none for other places.
-pub(crate) fn of_copy(path: &str) -> Option<Finding> {
-    let is_inside = ["/run/", "/tmp/"].iter().any(|top| path.starts_with(top));
-    is_inside.then(|| {
-        RULE.finding(
-            format!("what comes to {path} will not be on the machine"),
-            "copy it to where it is needed; for a RUN alone, mount it there: `RUN \
-             --mount=type=bind,source=SOURCE,target=/tmp/NAME …`"
-                .to_owned(),
-            vec![path.to_owned()],
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::RULE;

@@ -1,6 +1,9 @@
 //! # What it does
 //! Looks whether /bin, /sbin, /lib and /lib64 are links into /usr.
 //!
+//! Of /lib32 and /libx32, and of a /lib64 without a dynamic loader, it warns: what is in them may be of no
+//! program that a machine runs.
+//!
 //! # Why it breaks
 //! Only /usr is the image's on every machine: programs in a real /bin are not there after the
 //! import, or differ from those of the same name in /usr/bin. systemd 255 and newer do not support it.
@@ -43,7 +46,19 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         let what = wrong(image, name, *is_needed)?;
         let help =
             format!("`RUN mv /{name}/* /usr/{name}/; rm -rf /{name} && ln -s usr/{name} /{name}`");
-        Some(RULE.finding(what, help, vec![format!("/{name}")]))
+        let has_loader = || {
+            let mut names = image.names(name).into_iter();
+            names.any(|file| file.starts_with("ld"))
+        };
+        let severity = if *is_needed || has_loader() {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+        Some(Finding {
+            severity,
+            ..RULE.finding(what, help, vec![format!("/{name}")])
+        })
     };
     MERGED.iter().filter_map(finding).collect()
 }
@@ -91,5 +106,14 @@ mod tests {
                 "/sbin is a directory, not a link to usr/sbin"
             ]
         );
+    }
+
+    #[test]
+    fn libraries_that_no_program_may_need_fail_no_build() {
+        let severity = |path: &str| Fixture::new().file(path, "").findings_of(&RULE)[0].severity;
+        assert_eq!(severity("lib32/libacme.so"), Severity::Warning);
+        assert_eq!(severity("lib64/libacme.so"), Severity::Warning);
+        assert_eq!(severity("lib64/ld-linux-x86-64.so.2"), Severity::Error);
+        assert_eq!(severity("lib/libacme.so"), Severity::Error);
     }
 }

@@ -1,5 +1,5 @@
 //! # What it does
-//! Looks whether /var/run, if it is there, is a link to /run.
+//! Looks whether /var/run, if it is there, is a link to /run, or made one at boot (`L+` in tmpfiles.d).
 //!
 //! # Why it breaks
 //! Programs find each other's sockets by both names. When they are two directories, D-Bus and all
@@ -16,6 +16,7 @@
 //! ```
 
 use super::{Check, Rule};
+use crate::model::tmpfiles::Line;
 use crate::tree::destination;
 use crate::{Finding, Image, Severity, escape_path};
 
@@ -30,6 +31,12 @@ pub const RULE: Rule = Rule {
 };
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
+    let replaces = |line: &Line| {
+        line.kind == b'L' && line.modifiers.contains(&b'+') && line.path == b"/var/run"
+    };
+    if image.tmpfiles().makers(|_| true).into_iter().any(replaces) {
+        return Vec::new();
+    }
     let what = match (image.kind("var/run"), image.target("var/run")) {
         (None, _) => return Vec::new(),
         (Some(_), Some(target)) if destination(b"var/run", &target) == b"run" => {
@@ -67,5 +74,16 @@ mod tests {
         let link = Fixture::new().link("var/run", "run");
         let found = link.findings_of(&RULE);
         assert!(found[0].message.starts_with("/var/run leads to run,"));
+    }
+
+    #[test]
+    fn what_boot_replaces_by_the_link_is_right() {
+        let line = |line: &str| {
+            let tree = Fixture::new().directory("var/run/dbus");
+            let tree = tree.file("usr/lib/tmpfiles.d/a.conf", line);
+            tree.findings_of(&RULE).len()
+        };
+        assert_eq!(line("L+ /var/run - - - - ../run\n"), 0);
+        assert_eq!(line("L /var/run - - - - ../run\n"), 1);
     }
 }

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::predict::Prediction;
+use crate::predict::{Doubt, Prediction};
 use crate::tree::{Entry, MAX_PATHS, Paths};
-use crate::units::Start;
 use crate::{Finding, Image, Severity, escape_path, unescape_path};
 
 pub mod account_declaration_differs;
@@ -37,6 +36,7 @@ pub mod identity_machine_id;
 pub mod identity_random_seed;
 pub mod identity_shared;
 pub mod import_directory_metadata;
+pub mod import_etc_name;
 pub mod import_hard_link;
 pub mod import_link_across_layers;
 pub mod import_name_too_long;
@@ -57,6 +57,7 @@ pub mod kernel_modules_unused;
 pub mod kernel_no_initramfs;
 pub mod layout_api_directories;
 pub mod layout_composefs;
+pub mod layout_directory_is_file;
 pub mod layout_etc_link_usr_etc;
 pub mod layout_etc_twice;
 pub mod layout_link_replaced;
@@ -216,6 +217,7 @@ pub const RULES: &[Rule] = &[
     identity_random_seed::RULE,
     identity_shared::RULE,
     import_directory_metadata::RULE,
+    import_etc_name::RULE,
     import_hard_link::RULE,
     import_link_across_layers::RULE,
     import_name_too_long::RULE,
@@ -236,6 +238,7 @@ pub const RULES: &[Rule] = &[
     kernel_no_initramfs::RULE,
     layout_api_directories::RULE,
     layout_composefs::RULE,
+    layout_directory_is_file::RULE,
     layout_etc_link_usr_etc::RULE,
     layout_etc_twice::RULE,
     layout_link_replaced::RULE,
@@ -338,7 +341,8 @@ impl Rule {
         }
     }
 
-    /// The findings about the predictions that `told` has a message and a help for.
+    /// The findings about the predictions that `told` has a message and a help for: of the rule's severity where
+    /// they are facts, warnings where anything in them is unknown.
     fn predicted(
         &self,
         image: &Image<'_>,
@@ -349,18 +353,28 @@ impl Rule {
             .filter_map(|prediction| {
                 let (message, help) = told(prediction)?;
                 let Prediction { unit, fails_on, .. } = prediction;
-                let when = match prediction.start {
-                    Start::AtBoot => "",
-                    Start::OnDemand => ", once it is started,",
+                let when = if prediction.doubts.contains(&Doubt::NotStarted) {
+                    ", once it is started,"
+                } else {
+                    ""
                 };
                 let status = prediction.reason.status();
                 let status = status.map_or(String::new(), |status| format!(" ({status})"));
-                let on = fails_on.text();
-                Some(self.finding(
-                    format!("{unit} fails{when} {on}{status}: {message}"),
+                let (on, unless) = (fails_on.text(), prediction.unless());
+                let finding = self.finding(
+                    format!("{unit} fails{when} {on}{status}: {message}{unless}"),
                     help,
                     vec![prediction.place.file.clone()],
-                ))
+                );
+                let severity = if prediction.is_fact() {
+                    self.severity
+                } else {
+                    self.severity.min(Severity::Warning)
+                };
+                Some(Finding {
+                    severity,
+                    ..finding
+                })
             })
             .collect()
     }
@@ -413,11 +427,14 @@ pub fn merged(findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 fn merged_one(findings: Vec<Finding>) -> Option<Finding> {
-    let mut quoted: Vec<String> = (findings.iter().take(MAX_QUOTED))
-        .map(|finding| finding.message.clone())
-        .collect();
-    if findings.len() > MAX_QUOTED {
-        quoted.push(format!("and {} more", findings.len() - MAX_QUOTED));
+    // An account and its group may have the same to say.
+    let mut told = BTreeSet::new();
+    let messages = findings.iter().map(|finding| finding.message.as_str());
+    let messages: Vec<&str> = messages.filter(|message| told.insert(*message)).collect();
+    let quoted = messages.iter().take(MAX_QUOTED);
+    let mut quoted: Vec<String> = quoted.map(|message| (*message).to_owned()).collect();
+    if messages.len() > MAX_QUOTED {
+        quoted.push(format!("and {} more", messages.len() - MAX_QUOTED));
     }
     let paths: BTreeSet<String> = (findings.iter())
         .flat_map(|finding| finding.paths.iter().cloned())
@@ -457,6 +474,16 @@ mod tests {
         assert_eq!(merged[0].paths.len(), names.len());
         assert!(merged[0].message.starts_with("a and b have"), "{merged:?}");
         assert!(merged[0].message.ends_with("; and 2 more"), "{merged:?}");
+    }
+
+    #[test]
+    fn what_a_user_and_its_group_have_in_common_is_told_once() {
+        let of = |path| account_not_declarable::finding("web.app", "its name", path);
+        let merged = merged(vec![of("/etc/passwd"), of("/etc/group")]);
+        assert_eq!(merged.len(), 1);
+        let message = "web.app: its name cannot be declared in sysusers.d";
+        assert_eq!(merged[0].message, message);
+        assert_eq!(merged[0].paths, ["/etc/group", "/etc/passwd"]);
     }
 
     #[test]

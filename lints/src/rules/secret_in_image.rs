@@ -1,6 +1,8 @@
 //! # What it does
 //! Looks for private keys, passwords and tokens where programs look for them, after a step and in an image:
-//! ssh and TLS keys, registry and cloud credentials, network connections with a password.
+//! ssh and TLS keys, registry and cloud credentials, network connections with a password, keys that sign kernel
+//! modules and boot loaders (dkms, akmods, shim-signed, sbctl). What is kept of /var in /usr/share/factory is
+//! looked through as well.
 //!
 //! # Why it breaks
 //! Whoever can pull the image can read them, also when a later step removes them: they stay in the
@@ -17,7 +19,7 @@
 
 use super::{Check, MAX_NAMED, Rule, counted};
 use crate::model::secrets::{self, Mark};
-use crate::tree::Kind;
+use crate::tree::{Kind, Meta};
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.
@@ -32,31 +34,50 @@ pub const RULE: Rule = Rule {
 /// What identity-host-keys speaks of.
 const MACHINES_OWN: [&str; 2] = ["etc/ssh/ssh_host_", "etc/ssl/private/ssl-cert-snakeoil.key"];
 
+/// Entries of one place of private keys that are looked at, at most.
+const MAX_ENTRIES: usize = 2000;
+
 fn check(image: &Image<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (place, mark) in places(image) {
         let names = image.names(&place).into_iter();
         let inside = names.map(|name| format!("{place}/{name}"));
         let files = std::iter::once(place.clone()).chain(inside);
-        let own = |path: &String| MACHINES_OWN.iter().any(|own| path.starts_with(own));
-        let secret = files.filter(|path| !own(path) && holds_secret(image, path, mark));
-        found.extend(secret.map(|path| format!("/{}", crate::escape_path(path.as_bytes()))));
+        found.extend(files.filter(|path| holds_secret(image, path, mark, secrets::MAX_BYTES)));
     }
+    for place in secrets::PRIVATE_KEYS {
+        for place in [place.to_owned(), kept(place)] {
+            let files = files_below(image, place).into_iter();
+            let is_key =
+                |path: &String| holds_secret(image, path, Mark::PrivateKey, secrets::MAX_KEY_BYTES);
+            found.extend(files.filter(is_key));
+        }
+    }
+    found.retain(|path| !MACHINES_OWN.iter().any(|own| path.starts_with(own)));
     found.sort();
     found.dedup();
+    let found: Vec<String> = (found.iter())
+        .map(|path| format!("/{}", crate::escape_path(path.as_bytes())))
+        .collect();
     finding(&found).into_iter().collect()
+}
+
+/// Where what is at a path is kept for a machine's /var.
+fn kept(path: &str) -> String {
+    format!("{}/{path}", secrets::FACTORY)
 }
 
 /// The files, and the directories of files, that may hold secrets.
 fn places(image: &Image<'_>) -> Vec<(String, Mark)> {
-    let others = secrets::HOMES.into_iter().flat_map(|top| {
-        let names = image.names(top).into_iter();
+    let and_kept = |paths: [&'static str; 2]| {
+        let paths = paths.into_iter();
+        paths.flat_map(|path| [path.to_owned(), kept(path)])
+    };
+    let others = and_kept(secrets::HOMES).flat_map(|top| {
+        let names = image.names(&top).into_iter();
         names.map(move |name| format!("{top}/{name}"))
     });
-    let homes = secrets::ROOT_HOMES
-        .map(str::to_owned)
-        .into_iter()
-        .chain(others);
+    let homes = and_kept(secrets::ROOT_HOMES).chain(others);
     // A link leads to a home that is in the list too.
     let homes = homes.filter(|home| {
         let top = home.split('/').next().unwrap_or_default();
@@ -70,12 +91,36 @@ fn places(image: &Image<'_>) -> Vec<(String, Mark)> {
     in_etc.into_iter().chain(in_homes).collect()
 }
 
-fn holds_secret(image: &Image<'_>, path: &str, mark: Mark) -> bool {
-    if image.kind(path) != Some(Kind::File) {
+/// A file, or those in a directory and below it; links are not followed.
+fn files_below(image: &Image<'_>, place: String) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut todo = vec![place];
+    let mut looked_at = 0;
+    while let Some(path) = todo.pop() {
+        looked_at += 1;
+        if looked_at > MAX_ENTRIES {
+            break;
+        }
+        match image.kind(&path) {
+            Some(Kind::File) => files.push(path),
+            Some(Kind::Directory) => {
+                let names = image.names(&path).into_iter();
+                todo.extend(names.map(|name| format!("{path}/{name}")));
+            }
+            _ => {}
+        }
+    }
+    files
+}
+
+fn holds_secret(image: &Image<'_>, path: &str, mark: Mark, limit: u64) -> bool {
+    let meta = image.tree.look(path.as_bytes()).ok().flatten();
+    // What is larger is no key.
+    let fits = |meta: &Meta| meta.kind == Kind::File && meta.size > 0 && meta.size <= limit;
+    if !meta.as_ref().is_some_and(fits) {
         return false;
     }
-    // What is larger is no key.
-    let content = image.tree.read(path.as_bytes(), secrets::MAX_BYTES);
+    let content = image.tree.read(path.as_bytes(), limit);
     content.is_ok_and(|content| content.is_some_and(|content| mark.is_in(&content)))
 }
 
@@ -114,6 +159,29 @@ mod tests {
             "/var/roothome/.ssh/id_rsa",
         ];
         assert_eq!(tree.paths_of(&RULE), found);
+    }
+
+    #[test]
+    fn keys_that_packages_make_when_they_are_installed_are_told() {
+        let key = "-----BEGIN PRIVATE KEY-----\n";
+        let places = [
+            "etc/pki/akmods/private/acme.priv",
+            "usr/share/factory/var/lib/dkms/mok.key",
+            "var/lib/dkms/mok.key",
+            "var/lib/sbctl/keys/db/db.key",
+            "var/lib/shim-signed/mok/MOK.priv",
+        ];
+        let mut tree = Fixture::new().file("var/lib/dkms/mok.pub", "-----BEGIN CERTIFICATE-----\n");
+        for place in places {
+            tree = tree.file(place, key);
+        }
+        let tree = tree.file("usr/share/factory/var/home/u/.ssh/id_rsa", key);
+        let found = tree.paths_of(&RULE);
+        let home = "/usr/share/factory/var/home/u/.ssh/id_rsa".to_owned();
+        let mut expected: Vec<String> = places.iter().map(|place| format!("/{place}")).collect();
+        expected.push(home);
+        expected.sort();
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -43,6 +43,8 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         }
         let place = |line: &Line| format!("{}:{}", path_of(image, &line.file), line.number);
         let path = absolute(&line.path[1..]);
+        // The files first: boot makes the path itself, so no instruction brings it.
+        let files = [line, known].map(|line| path_of(image, &line.file));
         findings.push(RULE.finding(
             format!(
                 "{} is ignored: {} declares {path} as something else",
@@ -50,7 +52,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
                 place(known)
             ),
             format!("remove one of the two lines for {path}"),
-            vec![path],
+            files.into_iter().chain([path]).collect(),
         ));
     }
     findings
@@ -102,7 +104,9 @@ mod tests {
             "/etc/tmpfiles.d/b.conf:1 is ignored: /usr/lib/tmpfiles.d/a.conf:1 declares /var/a as \
              something else"
         );
-        assert_eq!(tree.paths_of(&RULE), ["/var/a", "/var/b"]);
+        let files = ["/etc/tmpfiles.d/b.conf", "/usr/lib/tmpfiles.d/a.conf"];
+        assert_eq!(found[0].paths, [files[0], files[1], "/var/a"]);
+        assert_eq!(found[1].paths, [files[0], files[1], "/var/b"]);
     }
 
     #[test]

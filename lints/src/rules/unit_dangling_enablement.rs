@@ -1,6 +1,10 @@
 //! # What it does
 //! Looks for links that enable a unit which does not exist: in `.wants` and `.requires` directories,
-//! and aliases that lead nowhere.
+//! and aliases that lead nowhere. What generators make of the image's files is there (Quadlet's services,
+//! for one).
+//!
+//! That a unit which boot starts requires one that is missing is what `unit-requires-missing` tells. Of others
+//! this is a warning, because nothing is broken unless something starts them.
 //!
 //! # Why it breaks
 //! The unit is not started, without a word. If a target *requires* it, the target fails: with
@@ -15,10 +19,8 @@
 //! # Fix
 //! Remove the link, before the unit's file goes: `systemctl disable acme.service`.
 
-use std::collections::BTreeSet;
-
 use super::{Check, Rule};
-use crate::units::{Dependency, State};
+use crate::units::{Dependency, Link, State};
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.
@@ -34,27 +36,25 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
     let units = image.units();
     // Only what stands in /etc did somebody enable: packages ship links to units of other packages.
     let in_etc = |path: &str| path.starts_with("etc/");
+    let is_told_elsewhere =
+        |link: &Link| link.dependency == Dependency::Requires && units.is_started(&link.from);
     let links = units.links().iter().filter(|link| {
         (in_etc(&link.path) || link.dependency == Dependency::Requires)
-            && units.state(&link.to) == State::Missing
+            && matches!(units.state(&link.to), State::Missing | State::Uncertain)
+            && !is_told_elsewhere(link)
     });
-    let mut told = BTreeSet::new();
     let mut findings: Vec<Finding> = links
         .map(|link| {
             let (from, to) = (link.from.as_str(), link.to.as_str());
-            told.insert(link.path.as_str());
             let path = format!("/{}", link.path);
-            let (verb, severity) = match link.dependency {
-                Dependency::Wants => ("wants", Severity::Warning),
-                Dependency::Requires => ("requires", Severity::Error),
+            let verb = match link.dependency {
+                Dependency::Wants => "wants",
+                Dependency::Requires => "requires",
             };
-            let message = format!("{from} {verb} {to}, which does not exist");
-            let finding =
-                RULE.finding(message, format!("remove the link: `rm {path}`"), vec![path]);
-            Finding {
-                severity,
-                ..finding
-            }
+            let unless = units.may_be_made_by(&link.to);
+            let unless = unless.map_or(String::new(), |path| format!(" unless /{path} makes it"));
+            let message = format!("{from} {verb} {to}, which does not exist{unless}");
+            RULE.finding(message, format!("remove the link: `rm {path}`"), vec![path])
         })
         .collect();
     findings.extend(units.dangling().filter(|path| in_etc(path)).map(|path| {
@@ -89,7 +89,7 @@ mod tests {
             told,
             [
                 (
-                    Severity::Error,
+                    Severity::Warning,
                     "boot-complete.target requires gone@x.service, which does not exist"
                 ),
                 (
@@ -101,6 +101,36 @@ mod tests {
                     "/etc/systemd/system/alias.service leads nowhere: there is no unit of that name"
                 ),
             ]
+        );
+    }
+
+    #[test]
+    fn what_boot_starts_is_told_of_by_another_rule() {
+        let link = format!("{ETC}/acme.service.requires/gone.service");
+        let started = Fixture::new()
+            .service("acme", "[Service]\nExecStart=/x\n")
+            .link(&link, "../gone.service");
+        assert_eq!(started.findings_of(&RULE), []);
+        let of_requires = started.findings_of(&super::super::unit_requires_missing::RULE);
+        assert_eq!(of_requires.len(), 1);
+    }
+
+    #[test]
+    fn the_services_of_quadlet_files_are_there() {
+        let link = format!("{ETC}/multi-user.target.wants/web.service");
+        let fixture = || Fixture::new().link(&link, "/run/systemd/generator/web.service");
+        let quadlet = "etc/containers/systemd/web.container";
+        let generator = "usr/lib/systemd/system-generators/podman-system-generator";
+        let made = fixture()
+            .file(quadlet, "[Container]\nImage=x\n")
+            .program(generator);
+        assert_eq!(made.findings_of(&RULE), []);
+        assert_eq!(fixture().program(generator).findings_of(&RULE).len(), 1);
+        let unknown = "usr/lib/systemd/system-generators/acme-generator";
+        let message = &fixture().program(unknown).findings_of(&RULE)[0].message;
+        assert!(
+            message.ends_with("unless /usr/lib/systemd/system-generators/acme-generator makes it"),
+            "{message}"
         );
     }
 

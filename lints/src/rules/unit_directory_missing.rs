@@ -1,7 +1,11 @@
 //! # What it does
 //! Looks for services that name a directory which nothing makes by the time they start: to run in
 //! (`WorkingDirectory=`, `RootDirectory=`), to see (`ReadWritePaths=`, `BindPaths=` and the like
-//! without `-`), to write their output to (`StandardOutput=append:…`).
+//! without `-`), to write their output to (`StandardOutput=append:…`). A path that stands below one of
+//! the same setting, or of `ProtectSystem=`, adds nothing; systemd does not look for it.
+//!
+//! It is an error only where the path leads into /usr, which nothing changes on a machine. In /var, /etc
+//! and elsewhere a program of the boot may make what is missing, and an upgraded machine has what it had.
 //!
 //! # Why it breaks
 //! systemd does not start the service: 200/CHDIR, 226/NAMESPACE or 209/STDOUT. /var is empty on a
@@ -63,7 +67,11 @@ mod tests {
     use crate::rules::fixture::Fixture;
 
     fn messages(text: &str) -> Vec<String> {
-        let fixture = Fixture::new()
+        fixture(text).messages_of(&RULE)
+    }
+
+    fn fixture(text: &str) -> Fixture {
+        Fixture::new()
             .program("usr/bin/true")
             .program("bin/sh")
             .directory("usr/share/acme")
@@ -80,8 +88,7 @@ mod tests {
             .service(
                 "acme",
                 &format!("[Service]\nExecStart=/usr/bin/true\n{text}"),
-            );
-        fixture.messages_of(&RULE)
+            )
     }
 
     #[test]
@@ -89,23 +96,75 @@ mod tests {
         let found = |text: &str, message: &str| assert_eq!(messages(text), [message], "{text}");
         found(
             "WorkingDirectory=/var/lib/acme",
-            "acme.service fails on every machine (200/CHDIR): there is no directory /var/lib/acme",
+            "acme.service fails on every machine (200/CHDIR): there is no directory /var/lib/acme, \
+             unless something makes it first",
         );
         found(
             "ReadWritePaths=/srv/made -/srv/a /srv/b",
             "acme.service fails on every machine (226/NAMESPACE): there is no /srv/b, which \
-             ReadWritePaths= names",
+             ReadWritePaths= names, unless something makes it first",
         );
         found(
             "BindPaths=/var/lib/built:/x",
             "acme.service fails on machines upgraded to the image (226/NAMESPACE): there is no \
-             /var/lib/built, which BindPaths= names",
+             /var/lib/built, which BindPaths= names, unless something makes it first",
         );
         found(
             "StandardOutput=append:/var/log/acme/log",
             "acme.service fails on every machine (209/STDOUT): there is no directory for \
-             /var/log/acme/log",
+             /var/log/acme/log, unless something makes it first",
         );
+        found(
+            "ReadOnlyPaths=/usr/share/gone",
+            "acme.service fails on every machine (226/NAMESPACE): there is no /usr/share/gone, \
+             which ReadOnlyPaths= names",
+        );
+    }
+
+    #[test]
+    fn only_what_is_missing_in_usr_is_surely_missing() {
+        let severity = |text: &str| {
+            let found = fixture(text).findings_of(&RULE);
+            found.first().map(|finding| finding.severity)
+        };
+        let error = Some(Severity::Error);
+        assert_eq!(severity("WorkingDirectory=/usr/share/gone"), error);
+        let warning = Some(Severity::Warning);
+        for unknown in [
+            "WorkingDirectory=/var/lib/acme",
+            "WorkingDirectory=/etc/acme",
+            "WorkingDirectory=/usr/share/gone\nExecCondition=/usr/bin/true",
+            "WorkingDirectory=/usr/share/gone\n[Unit]\nConditionSecurity=selinux",
+        ] {
+            assert_eq!(severity(unknown), warning, "{unknown}");
+        }
+        let extended = fixture("WorkingDirectory=/usr/share/gone").file("etc/extensions/a.raw", "");
+        assert_eq!(extended.findings_of(&RULE)[0].severity, Severity::Warning);
+    }
+
+    /// accounts-daemon.service of Debian 13, on machines that have no wtmp.
+    #[test]
+    fn a_path_that_adds_nothing_to_what_stands_above_it_may_be_missing() {
+        for text in [
+            "ProtectSystem=strict\nReadWritePaths=-/var/log/lastlog /etc\nReadOnlyPaths=/var/log/wtmp",
+            "DynamicUser=yes\nReadOnlyPaths=/var/log/wtmp",
+            "ReadOnlyPaths=/var /var/log/wtmp",
+            "ProtectHome=yes\nReadWritePaths=/root/gone",
+            "InaccessiblePaths=/usr/share\nReadWritePaths=/usr/share/gone",
+            "ProtectSystem=strict\nStateDirectory=acme\nReadWritePaths=/var/lib/acme/gone",
+            "TemporaryFileSystem=/var\nReadWritePaths=/var/gone",
+        ] {
+            assert_eq!(messages(text), [""; 0], "{text}");
+        }
+        for text in [
+            "ProtectSystem=strict\nReadWritePaths=/var/log/wtmp",
+            "ProtectSystem=strict\nReadWritePaths=/var\nReadOnlyPaths=/var/log/wtmp",
+            "ProtectSystem=full\nReadOnlyPaths=/var/log/wtmp",
+            "ProtectSystem=strict\nInaccessiblePaths=/var/log/wtmp",
+            "ProtectSystem=strict\nBindReadOnlyPaths=/var/log/wtmp",
+        ] {
+            assert_eq!(messages(text).len(), 1, "{text}");
+        }
     }
 
     #[test]

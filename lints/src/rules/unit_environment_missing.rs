@@ -1,6 +1,9 @@
 //! # What it does
 //! Looks for services whose file of variables (`EnvironmentFile=` without `-`) is missing at boot.
 //!
+//! It is an error where the file would be in /usr, which nothing changes on a machine; elsewhere a program
+//! of the boot may make it.
+//!
 //! # Why it breaks
 //! systemd does not start the service: "Failed to load environment files".
 //!
@@ -61,8 +64,11 @@ mod tests {
     #[test]
     fn a_missing_file_is_found() {
         let message = "acme.service fails on every machine: there is no /etc/default/gone, which \
-                       EnvironmentFile= names";
+                       EnvironmentFile= names, unless something makes it first";
         assert_eq!(messages("EnvironmentFile=/etc/default/gone"), [message]);
+        let message = "acme.service fails on every machine: there is no /usr/lib/gone, which \
+                       EnvironmentFile= names";
+        assert_eq!(messages("EnvironmentFile=/usr/lib/gone"), [message]);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //! Looks for services whose program is missing at boot, may not be executed, or is a script of which
 //! the interpreter is missing.
 //!
+//! It is an error where it would be in /usr, which nothing changes on a machine, and the service surely
+//! starts. What is missing elsewhere a program of the boot may bring, and a machine that is upgraded may have.
+//!
 //! # Why it breaks
 //! systemd cannot start the service: 203/EXEC. What a package has put below /opt or /usr/local lies
 //! in /var on ostree systems, and machines that are upgraded to the image do not get what it has in
@@ -110,6 +113,108 @@ mod tests {
     }
 
     #[test]
+    fn only_a_program_of_usr_that_surely_starts_fails_a_build() {
+        let severities = |fixture: Fixture, text: &str| {
+            let found = fixture.service("acme", text).findings_of(&RULE);
+            found
+                .iter()
+                .map(|finding| finding.severity)
+                .collect::<Vec<_>>()
+        };
+        let gone = "[Service]\nExecStart=/usr/bin/gone\n";
+        assert_eq!(severities(base(), gone), [Severity::Error]);
+        let plain = || base().file("usr/bin/plain", "");
+        let not_executable = "[Service]\nExecStart=/usr/bin/plain\n";
+        assert_eq!(severities(plain(), not_executable), [Severity::Error]);
+        let local = "[Service]\nExecStart=/usr/local/bin/gone\n";
+        assert_eq!(
+            severities(base().directory("usr/local"), local),
+            [Severity::Error]
+        );
+        assert_eq!(
+            severities(base().link("usr/local", "../var/usrlocal"), local),
+            [Severity::Warning]
+        );
+        let overlaid = base().directory("usr/local").service(
+            "ostree-state-overlay@usr-local",
+            "[Service]\nExecStart=/usr/bin/there\n",
+        );
+        assert_eq!(severities(overlaid, local), [Severity::Warning]);
+        for condition in [
+            "ConditionACPower=true",
+            "ConditionArchitecture=arm64",
+            "ConditionCPUFeature=rdrand",
+            "ConditionCPUs=>2",
+            "ConditionCapability=CAP_SYS_ADMIN",
+            "ConditionControlGroupController=memory",
+            "ConditionCredential=acme",
+            "ConditionEnvironment=A=b",
+            "ConditionFirmware=uefi",
+            "ConditionFirstBoot=no",
+            "ConditionHost=acme",
+            "ConditionKernelCommandLine=!acme",
+            "ConditionKernelModuleLoaded=dummy",
+            "ConditionKernelVersion=>5",
+            "ConditionMemory=>1G",
+            "ConditionNeedsUpdate=|/var",
+            "ConditionOSRelease=ID=debian",
+            "ConditionPathExists=/sys/class/acme",
+            "ConditionPathExistsGlob=/etc/acme/*",
+            "ConditionPathIsMountPoint=/usr",
+            "ConditionPathIsReadWrite=/usr",
+            "ConditionSecurity=selinux",
+            "ConditionVirtualization=!container",
+            "AssertVirtualization=vm",
+        ] {
+            let text = format!("[Unit]\n{condition}\n{gone}");
+            assert_eq!(
+                severities(base(), &text),
+                [Severity::Warning],
+                "{condition}"
+            );
+        }
+        for holds in [
+            "ConditionPathExists=/usr/bin/there",
+            "ConditionPathExists=!/usr/bin/gone",
+            "ConditionUser=root",
+            "ConditionPathExists=|/usr/bin/there\nConditionSecurity=|selinux",
+            "ConditionSecurity=selinux\nConditionPathExists=",
+        ] {
+            let text = format!("[Unit]\n{holds}\n{gone}");
+            assert_eq!(severities(base(), &text), [Severity::Error], "{holds}");
+        }
+        for fails in [
+            "ConditionPathExists=/usr/bin/gone",
+            "ConditionSecurity=selinux\nConditionPathExists=!/usr/bin/there",
+            "AssertPathExists=/usr/bin/gone",
+        ] {
+            let text = format!("[Unit]\n{fails}\n{gone}");
+            assert_eq!(severities(base(), &text), [], "{fails}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_timer_socket_or_a_later_link_starts_is_no_fact() {
+        let unit = |name: &str| format!("usr/lib/systemd/system/{name}");
+        let by_timer = |timer: &str| {
+            let found = base()
+                .file(&unit("default.target"), "[Unit]\nWants=a.timer\n")
+                .file(&unit("a.timer"), timer)
+                .file(&unit("a.service"), "[Service]\nExecStart=/usr/bin/gone\n")
+                .findings_of(&RULE);
+            (
+                found[0].severity,
+                found[0].message.contains("once it is started"),
+            )
+        };
+        assert_eq!(by_timer("[Timer]\nOnBootSec=0\n"), (Severity::Error, false));
+        let later = "[Timer]\nOnBootSec=1h\n";
+        assert_eq!(by_timer(later), (Severity::Warning, true));
+        let somewhere = "[Unit]\nConditionVirtualization=vm\n[Timer]\nOnBootSec=0\n";
+        assert_eq!(by_timer(somewhere), (Severity::Warning, true));
+    }
+
+    #[test]
     fn what_may_fail_is_there_or_is_unknown_is_not_found() {
         for exec in [
             "ExecStart=/usr/bin/there",
@@ -135,7 +240,7 @@ mod tests {
         };
         let exec = "ExecStart=/opt/acme/acmed";
         let message = "acme.service fails on machines upgraded to the image (203/EXEC): there is \
-                       no /opt/acme/acmed";
+                       no /opt/acme/acmed, unless something makes it first";
         assert_eq!(messages(vendor(), exec), [message]);
         let line = "L+ /opt/acme - - - - ../../usr/lib/opt/acme\n";
         let linked = vendor().file("usr/lib/tmpfiles.d/acme.conf", line);

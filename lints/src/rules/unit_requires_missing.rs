@@ -2,7 +2,9 @@
 //! Looks for units that start at boot and cannot do without a unit (`Requires=`, `BindsTo=`,
 //! `Requisite=`, a link in a `.requires` directory) which does not exist or is masked.
 //!
-//! What a package's generator has the name of may be made at boot, and is not missed.
+//! What a generator makes of the image's files is there: the services of Quadlet files, of crypttab, fstab,
+//! scripts of /etc/init.d and so on. It is an error unless a generator may make the unit of what only a
+//! machine has, or there is one that nobody here knows.
 //!
 //! # Why it breaks
 //! systemd refuses to start the unit, "Unit … not found". If a target of the boot is the one that
@@ -95,19 +97,134 @@ mod tests {
         ] {
             assert_eq!(messages(&service(unit)), [""; 0], "{unit}");
         }
-        let generated = |generator: &str| {
-            let generator = format!("usr/lib/systemd/system-generators/{generator}");
-            messages(
-                &service("Requires=pipefs.target").file(&generator, "\x7fELF\0%s/pipefs.targ\0"),
-            )
-        };
-        assert_eq!(generated("rpc-generator"), [""; 0]);
-        assert_eq!(generated("systemd-rpc-generator").len(), 1);
         let alias = service("Requires=other.service");
         let alias = alias.link(
             "etc/systemd/system/other.service",
             "/usr/lib/systemd/system/acme.service",
         );
         assert_eq!(messages(&alias), [""; 0]);
+    }
+
+    const GENERATORS: &str = "usr/lib/systemd/system-generators";
+
+    #[test]
+    fn what_generators_make_of_the_images_files_is_there() {
+        let zram = "[zram0]\nzram-size = ram\n[zram1]\nmount-point = /var/fast\n";
+        let fstab = "# none\nLABEL=data /srv/my\\040data ext4 x-systemd.growfs 0 2\n\
+                     /dev/vdb none swap sw 0 0\n";
+        let script =
+            "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: other $network\n### END INIT INFO\n";
+        for (generator, path, content, units) in [
+            (
+                "systemd-cryptsetup-generator",
+                "etc/crypttab",
+                "# a\ndata-1 UUID=1 none luks\n",
+                &[r"systemd-cryptsetup@data\x2d1.service"][..],
+            ),
+            (
+                "systemd-veritysetup-generator",
+                "etc/veritytab",
+                "usr /dev/a /dev/b 00\n",
+                &["systemd-veritysetup@usr.service"],
+            ),
+            (
+                "systemd-integritysetup-generator",
+                "etc/integritytab",
+                "home PARTLABEL=home\n",
+                &["systemd-integritysetup@home.service"],
+            ),
+            (
+                "systemd-fstab-generator",
+                "etc/fstab",
+                fstab,
+                &[
+                    r"systemd-growfs@srv-my\x20data.service",
+                    r"systemd-fsck@dev-disk-by\x2dlabel-data.service",
+                ],
+            ),
+            (
+                "zram-generator",
+                "usr/lib/systemd/zram-generator.conf",
+                zram,
+                &[
+                    "systemd-zram-setup@zram0.service",
+                    "systemd-zram-setup@zram1.service",
+                ],
+            ),
+            (
+                "rpc-pipefs-generator",
+                "etc/nfs.conf",
+                "",
+                &["rpc_pipefs.target"],
+            ),
+            (
+                "podman-system-generator",
+                "etc/containers/systemd/web.container",
+                "[Container]\n",
+                &["web.service"],
+            ),
+            (
+                "systemd-sysv-generator",
+                "etc/init.d/legacy.sh",
+                script,
+                &["legacy.service", "other.service"],
+            ),
+        ] {
+            for unit in units {
+                let fixture = || {
+                    service(&format!("Requires={unit}"))
+                        .program(&format!("{GENERATORS}/{generator}"))
+                };
+                let with_input = fixture().file_with(path, content, 0o755);
+                assert_eq!(messages(&with_input), [""; 0], "{unit}");
+                let masked = service(&format!("Requires={unit}"))
+                    .file_with(path, content, 0o755)
+                    .link(
+                        &format!("etc/systemd/system-generators/{generator}"),
+                        "/dev/null",
+                    );
+                let found = masked.findings_of(&RULE);
+                assert_eq!(found.len(), 1, "{unit}");
+                assert_eq!(found[0].severity, Severity::Error, "{unit}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_generator_may_make_on_a_machine_fails_no_build() {
+        let found = |generator: &str, unit: &str| {
+            let fixture = service(&format!("Requires={unit}"));
+            let fixture = fixture.program(&format!("{GENERATORS}/{generator}"));
+            let finding = fixture.findings_of(&RULE).remove(0);
+            (finding.severity, finding.message)
+        };
+        let luks = "systemd-cryptsetup@root.service";
+        let (severity, message) = found("systemd-cryptsetup-generator", luks);
+        assert_eq!(severity, Severity::Warning);
+        let end = "unless /usr/lib/systemd/system-generators/systemd-cryptsetup-generator makes it";
+        assert!(message.ends_with(end), "{message}");
+        assert_eq!(found("acme-generator", "gone.service").0, Severity::Warning);
+        assert_eq!(
+            found("systemd-new-generator", "gone.service").0,
+            Severity::Warning
+        );
+        assert_eq!(
+            found("systemd-cryptsetup-generator", "gone.service").0,
+            Severity::Error
+        );
+        assert_eq!(
+            found("systemd-sysv-generator", "gone.service").0,
+            Severity::Error
+        );
+    }
+
+    #[test]
+    fn the_line_or_link_that_requires_is_named() {
+        let by_link = "etc/systemd/system/acme.service.requires/gone.service";
+        let fixture = service("").link(by_link, "../gone.service");
+        assert_eq!(fixture.paths_of(&RULE), [format!("/{by_link}")]);
+        let drop_in = "etc/systemd/system/acme.service.d/a.conf";
+        let fixture = service("").file(drop_in, "[Unit]\nRequires=gone.service\n");
+        assert_eq!(fixture.paths_of(&RULE), [format!("/{drop_in}")]);
     }
 }

@@ -1,7 +1,6 @@
 //! # What it does
 //! Looks for services that start at boot and whose package brings directories in /var which nothing
-//! makes at boot, as dpkg's lists of files tell, or that name such a directory in
-//! `RequiresMountsFor=` or in a script.
+//! makes at boot, as dpkg's lists of files tell, or that name such a directory in a script.
 //!
 //! # Why it breaks
 //! Most services fail without the directories that their package made for them (nginx without
@@ -45,7 +44,8 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             let missing = unit.or_default();
             missing.fails_on.fresh |= prediction.fails_on.fresh;
             missing.fails_on.upgraded |= prediction.fails_on.upgraded;
-            missing.is_likely |= prediction.reason.certainty() == Certainty::Likely;
+            missing.is_likely |= prediction.certainty() == Certainty::Likely;
+            missing.file = &prediction.place.file;
             if missing.package.is_empty() {
                 missing.package = package;
             }
@@ -62,6 +62,8 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
 struct Missing<'a> {
     fails_on: FailsOn,
     is_likely: bool,
+    /// The unit's file, which the instruction brought that is to blame.
+    file: &'a str,
     package: &'a str,
     paths: Vec<&'a str>,
 }
@@ -86,7 +88,8 @@ impl Missing<'_> {
         let finding = RULE.finding(
             format!("{unit} {fails} {on}: nothing makes {first}{of}{more}"),
             format!("add a line to tmpfiles.d: `d {first} MODE USER GROUP`"),
-            (self.paths.iter().take(MAX_NAMED))
+            std::iter::once(&self.file)
+                .chain(self.paths.iter().take(MAX_NAMED))
                 .map(|path| (*path).to_owned())
                 .collect(),
         );
@@ -123,7 +126,8 @@ mod tests {
             "nginx.service may fail on every machine: nothing makes /var/lib/nginx of \
              package nginx and 1 more"
         );
-        assert_eq!(found[0].paths, ["/var/lib/nginx", "/var/log/nginx"]);
+        let unit = "/usr/lib/systemd/system/nginx.service";
+        assert_eq!(found[0].paths, [unit, "/var/lib/nginx", "/var/log/nginx"]);
         let kept = packaged(LIST)
             .directory("var/lib/nginx")
             .directory("var/log/nginx");
@@ -167,6 +171,39 @@ mod tests {
     }
 
     #[test]
+    fn predictions_can_do_without_what_boots_have_shown() {
+        let list = "/var/spool/anacron\n/usr/lib/systemd/system/a.service\n";
+        let fixture = Fixture::new()
+            .program("bin/sh")
+            .program("usr/sbin/anacron")
+            .service("a", "[Service]\nExecStart=/usr/sbin/anacron\n")
+            .file("var/lib/dpkg/info/anacron.list", list)
+            .file(
+                "var/lib/dpkg/info/at.list",
+                "/usr/lib/systemd/system/none.service\n",
+            );
+        let certainties = |image: &Image<'_>| -> Vec<Certainty> {
+            let predictions = image.predictions().iter();
+            predictions
+                .map(crate::predict::Prediction::certainty)
+                .collect()
+        };
+        assert_eq!(fixture.on_image(certainties), [Certainty::Likely]);
+        let without = fixture.of_image(|image| certainties(&image.without_quirks()));
+        assert_eq!(without, [Certainty::Possible]);
+    }
+
+    #[test]
+    fn what_a_mount_is_wanted_for_may_be_missing() {
+        let text = "[Unit]\nRequiresMountsFor=/var/lib/gone\n[Service]\nExecStart=/usr/sbin/acme\n";
+        let fixture = Fixture::new()
+            .program("bin/sh")
+            .program("usr/sbin/acme")
+            .service("acme", text);
+        assert_eq!(fixture.findings_of(&RULE), []);
+    }
+
+    #[test]
     fn logs_are_opened_at_the_start() {
         let list = "/var/log/nginx\n/etc/nginx/nginx.conf\n/etc/logrotate.d/nginx\n\
                     /lib/systemd/system/nginx.service\n";
@@ -194,7 +231,7 @@ mod tests {
         fixture = fixture.directory("var/log/exim4");
         let found = fixture.findings_of(&RULE);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].paths, ["/var/lib/exim4"]);
+        assert_eq!(found[0].paths[1..], ["/var/lib/exim4"]);
         assert_eq!(found[0].severity, Severity::Warning);
     }
 
@@ -217,7 +254,8 @@ mod tests {
                     format!("[Service]\n{service}\n"),
                 );
             let found = fixture.findings_of(&RULE).into_iter();
-            found.flat_map(|finding| finding.paths).collect::<Vec<_>>()
+            let paths = found.flat_map(|finding| finding.paths.into_iter().skip(1));
+            paths.collect::<Vec<_>>()
         };
         let writes = "ExecStart=/bin/sh -o pipefail -c \"ps | sponge /var/lib/exporter/a.prom\"";
         assert_eq!(paths("OnBootSec=0", writes), ["/var/lib/exporter"]);

@@ -4,6 +4,10 @@
 //! (`SocketUser=`, `SocketGroup=`); and for services whose package made a user for them, as Debian's
 //! installation scripts tell, which the machine does not have.
 //!
+//! It is an error where no machine has the account: neither files of the image nor sysusers.d, and no other
+//! service of accounts is set up in nsswitch.conf. An account of /etc/passwd alone is missing only on machines
+//! whose own file was changed, so of that it warns.
+//!
 //! # Why it breaks
 //! systemd does not start the service: 217/USER, or 216/GROUP. On a machine whose /etc/passwd was
 //! ever changed, accounts of a newer image come from sysusers.d alone, so an account that only
@@ -22,7 +26,7 @@
 //! ```
 
 use super::{Check, Rule};
-use crate::predict::Reason;
+use crate::predict::{Certainty, Reason};
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.
@@ -55,16 +59,17 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             _ => return None,
         };
         let (unit, on) = (&prediction.unit, prediction.fails_on.text());
+        let (fails, severity) = match prediction.certainty() {
+            Certainty::Possible => ("may fail", Severity::Info),
+            _ => ("probably fails", Severity::Warning),
+        };
         let finding = RULE.finding(
-            format!(
-                "{unit} probably fails {on}: there is no {what} {name}, made by package {package}"
-            ),
+            format!("{unit} {fails} {on}: there is no {what} {name}, made by package {package}"),
             format!(
                 "declare it in sysusers.d, with the id that the image has: `{letter} {name} ID`"
             ),
             vec![prediction.place.file.clone()],
         );
-        let severity = Severity::Warning;
         Some(Finding {
             severity,
             ..finding
@@ -88,6 +93,7 @@ mod tests {
             )
             .program("usr/bin/true")
             .program("bin/sh")
+            .file_with("usr/sbin/daemon", "\x7fELF", 0o755)
             .service(
                 "acme",
                 &format!("[Service]\nExecStart=/usr/bin/true\n{text}"),
@@ -120,9 +126,36 @@ mod tests {
     }
 
     #[test]
+    fn only_a_user_that_no_machine_has_fails_a_build() {
+        let severity = |fixture: Fixture| fixture.findings_of(&RULE)[0].severity;
+        assert_eq!(severity(service("User=gone")), Severity::Error);
+        assert_eq!(
+            severity(service("SupplementaryGroups=gone")),
+            Severity::Error
+        );
+        assert_eq!(severity(service("User=local")), Severity::Warning);
+        let nsswitch = |line: &str| service("User=gone").file("etc/nsswitch.conf", line);
+        let of_files = "passwd: files altfiles [SUCCESS=merge] sss systemd # ldap\nhosts: dns\n";
+        assert_eq!(severity(nsswitch(of_files)), Severity::Error);
+        let directory = nsswitch(of_files).file("etc/sssd/sssd.conf", "[sssd]\n");
+        assert_eq!(severity(directory), Severity::Warning);
+        assert_eq!(
+            severity(nsswitch("group: files winbind\n")),
+            Severity::Warning
+        );
+        let dynamic = "[Service]\nExecStart=/usr/bin/true\nDynamicUser=yes\nUser=gone\n";
+        let shared = service("User=gone").service("other", dynamic);
+        assert_eq!(severity(shared), Severity::Warning);
+        let message = "acme.service fails on every machine (217/USER): there is no user gone, \
+                       unless `ldap` of nsswitch.conf knows it";
+        let found = nsswitch("passwd: files ldap\n").messages_of(&RULE);
+        assert_eq!(found, [message]);
+    }
+
+    #[test]
     fn a_user_that_the_package_has_made_is_missed_by_its_services() {
         let postinst = "#!/bin/sh\n# not declared\nadduser --system --group local\n";
-        let packaged = service("ExecStart=\nExecStart=/bin/sh")
+        let packaged = service("ExecStart=\nExecStart=/usr/sbin/daemon")
             .file(
                 "var/lib/dpkg/info/acme.list",
                 "/usr/lib/systemd/system/acme.service\n",
@@ -135,13 +168,30 @@ mod tests {
              local, made by package acme"
         );
         assert_eq!((found.len(), found[0].severity), (1, Severity::Warning));
+        let drop_in = |condition: &str| {
+            let packaged = service("ExecStart=\nExecStart=/usr/sbin/daemon")
+                .file(
+                    "var/lib/dpkg/info/acme.list",
+                    "/usr/lib/systemd/system/acme.service\n",
+                )
+                .file("var/lib/dpkg/info/acme.postinst", postinst)
+                .file(
+                    "etc/systemd/system/acme.service.d/a.conf",
+                    format!("[Unit]\n{condition}\n"),
+                );
+            packaged.findings_of(&RULE)[0].severity
+        };
+        let special = "ConditionKernelCommandLine=acme";
+        assert_eq!(drop_in(special), Severity::Info);
+        let ordinary = "ConditionVirtualization=!container";
+        assert_eq!(drop_in(ordinary), Severity::Warning);
     }
 
     #[test]
     fn a_user_that_a_plugin_of_the_package_has_made_is_missed_too() {
         let found = |plugin: &str, object: &str, setting: &str| {
             let info = |package: &str, kind| format!("var/lib/dpkg/info/{package}.{kind}");
-            service(&format!("{setting}ExecStart=\nExecStart=/bin/sh"))
+            service(&format!("{setting}ExecStart=\nExecStart=/usr/sbin/daemon"))
                 .file(
                     &info("acme", "list"),
                     "/usr/lib/systemd/system/acme.service\n",
@@ -160,10 +210,38 @@ mod tests {
     }
 
     #[test]
+    fn a_user_that_a_script_does_not_name_is_not_missed() {
+        let found = |script: &str, conf: &str| {
+            let list = "/etc/acme/acme.conf\n/usr/lib/systemd/system/acme.service\n";
+            service("ExecStart=\nExecStart=/usr/sbin/acmed -F")
+                .file_with("usr/sbin/acmed", script, 0o755)
+                .file("usr/lib/acme/common.sh", "ACME_USER=\"local\"\n")
+                .file("etc/acme/acme.conf", conf)
+                .file("var/lib/dpkg/info/acme.list", list)
+                .file(
+                    "var/lib/dpkg/info/acme.postinst",
+                    "adduser --system local\n",
+                )
+                .messages_of(&RULE)
+                .len()
+        };
+        let wrapper = "#!/bin/sh\n# for local\n. /etc/local/local.conf\nexec /lib/local/acmed\n";
+        assert_eq!(found(wrapper, ""), 0);
+        assert_eq!(found(wrapper, "# user local\n"), 0);
+        assert_eq!(found(wrapper, "user local\n"), 1);
+        assert_eq!(found("#!/bin/sh\nexec /lib/acmed -u local\n", ""), 1);
+        assert_eq!(
+            found("#!/bin/sh\n. \"/usr/lib/acme/common.sh\"\nstart\n", ""),
+            1
+        );
+        assert_eq!(found("\x7fELF", ""), 1);
+    }
+
+    #[test]
     fn a_user_that_a_service_starts_without_is_not_missed() {
         let found = |package: &str| {
             let info = |kind| format!("var/lib/dpkg/info/{package}.{kind}");
-            service("ExecStart=\nExecStart=/bin/sh")
+            service("ExecStart=\nExecStart=/usr/sbin/daemon")
                 .file("etc/passwd", "ftp:x:950:950::/:/bin/sh\n")
                 .file(&info("list"), "/usr/lib/systemd/system/acme.service\n")
                 .file(&info("postinst"), "adduser --system ftp\n")
@@ -176,7 +254,7 @@ mod tests {
     fn a_group_that_the_package_has_made_and_configured_is_missed_too() {
         let list = "/etc/acme.conf\n/usr/lib/systemd/system/acme.service\n";
         let found = |setting: &str, conf: &str| {
-            service(&format!("{setting}ExecStart=\nExecStart=/bin/sh"))
+            service(&format!("{setting}ExecStart=\nExecStart=/usr/sbin/daemon"))
                 .file("etc/group", "local:x:950:\nadmins:x:951:\n")
                 .file("etc/acme.conf", conf)
                 .file("var/lib/dpkg/info/acme.list", list)

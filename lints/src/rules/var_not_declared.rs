@@ -58,23 +58,6 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
     )]
 }
 
-/// The finding about a COPY or ADD to a place that nothing commits after it; none for other places, and
-/// for those whose files do not count.
-pub(crate) fn of_copy(path: &str) -> Option<Finding> {
-    let below = path.strip_prefix("/var/")?;
-    let top = below.split('/').next().unwrap_or_default();
-    let counts = !["", "cache", "log", "run", "tmp"].contains(&top);
-    counts.then(|| {
-        RULE.finding(
-            format!("what comes to {path} reaches no machine that is upgraded"),
-            "move the instruction above a RUN, which keeps its files and declares them, or copy to \
-             /usr/share/factory/var, with a line of tmpfiles.d (`C PATH - - - -`)"
-                .to_owned(),
-            vec![path.to_owned()],
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

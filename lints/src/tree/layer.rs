@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tar::EntryType;
 
 use super::{Kind, LARGE, MAX_SCRIPT, PROGRAM_START};
+use crate::model::secrets;
 use crate::oci::{Blob, Headers, Member};
 
 /// Bytes of a file that is kept at most.
@@ -32,7 +33,7 @@ const MAX_PATH: usize = 4095;
 const MAX_NAME: usize = 255;
 
 /// Places of small files that rules read.
-const KEPT: [&str; 20] = [
+const KEPT: [&str; 21] = [
     "etc",
     "home",
     "root",
@@ -48,6 +49,7 @@ const KEPT: [&str; 20] = [
     "usr/lib/sysusers.d",
     "usr/lib/tmpfiles.d",
     "usr/share/base-passwd",
+    "usr/share/containers/systemd",
     "usr/share/dbus-1",
     "usr/share/polkit-1",
     "var/home",
@@ -300,7 +302,15 @@ fn is_read_by_rules(path: &[u8], size: u64) -> bool {
         let name = path.strip_prefix(b"usr/lib/");
         name.is_some_and(|name| !name.contains(&b'/'))
     };
+    let may_be_key = || {
+        let kept = path.strip_prefix(secrets::FACTORY.as_bytes());
+        let path = kept
+            .and_then(|rest| rest.strip_prefix(b"/"))
+            .unwrap_or(path);
+        let of_place = |place: &&str| path.starts_with(place.as_bytes());
+        size <= secrets::MAX_KEY_BYTES && secrets::PRIVATE_KEYS.iter().any(of_place)
+    };
     size > 0
         && size <= MAX_KEPT_FILE
-        && (KEPT.iter().any(is_below) || is_of_usr_lib() && size <= 64 << 10)
+        && (KEPT.iter().any(is_below) || is_of_usr_lib() && size <= 64 << 10 || may_be_key())
 }

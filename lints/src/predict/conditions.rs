@@ -1,0 +1,146 @@
+//! Whether the conditions of a unit let it start (systemd.unit(5), "Conditions and Asserts"). Those of
+//! files are decided as far as an image decides them; all others only a machine knows.
+
+use super::trial::Trial;
+use crate::machine::Place;
+use crate::model::unit_name::expand;
+use crate::units::Setting;
+
+/// Whether the conditions of a unit hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// On every machine.
+    Yes,
+    /// On none.
+    No,
+    /// Only a machine knows.
+    Unknown {
+        /// Whether they hold on most: what is asked for is ordinary, or it is what shall not be.
+        usually: bool,
+    },
+}
+
+/// Kinds that ordinary machines fulfil, whatever is asked.
+const ORDINARY: [&str; 9] = [
+    "ACPower",
+    "Architecture",
+    "CPUs",
+    "Capability",
+    "ControlGroupController",
+    "KernelVersion",
+    "Memory",
+    "User",
+    "Version",
+];
+
+impl Trial<'_> {
+    /// Whether the conditions and assertions of the unit hold. Of each sort all have to, and of those with `|` one
+    /// is enough.
+    pub(super) fn conditions(&self) -> Holds {
+        let mut result = Holds::Yes;
+        for sort in ["Unit.Condition", "Unit.Assert"] {
+            let all = self.unit.conditions();
+            let of_sort =
+                all.filter_map(|setting| Some((setting, setting.key.strip_prefix(sort)?)));
+            let mut alternatives = Vec::new();
+            for (setting, kind) in of_sort {
+                let (is_alternative, holds) = self.holds(setting, kind);
+                if is_alternative {
+                    alternatives.push(holds);
+                } else {
+                    result = result.and(holds);
+                }
+            }
+            if let Some(one) = alternatives.into_iter().reduce(Holds::or) {
+                result = result.and(one);
+            }
+        }
+        // A command decides as well.
+        if !self.unit.list("Service.ExecCondition").is_empty() {
+            result = result.and(Holds::Unknown { usually: false });
+        }
+        result
+    }
+
+    /// Whether a condition is one of several alternatives, and whether it holds.
+    fn holds(&self, setting: &Setting, kind: &str) -> (bool, Holds) {
+        let mut value = &setting.value[..];
+        let (mut is_alternative, mut is_negated) = (false, false);
+        while let Some((sign @ (b'|' | b'!'), rest)) = value.split_first() {
+            is_alternative |= *sign == b'|';
+            is_negated |= *sign == b'!';
+            value = rest.trim_ascii_start();
+        }
+        let of_file = expand(value, &self.unit.name)
+            .filter(|path| path.starts_with(b"/"))
+            .and_then(|path| self.holds_of_path(&path, kind));
+        // The system's manager is root's.
+        let is_root = kind == "User" && [&b"root"[..], b"0", b"@system"].contains(&value);
+        let holds = match of_file.or(is_root.then_some(true)) {
+            Some(holds) if holds == is_negated => Holds::No,
+            Some(_) => Holds::Yes,
+            None => Holds::Unknown {
+                usually: is_negated != ORDINARY.contains(&kind),
+            },
+        };
+        (is_alternative, holds)
+    }
+
+    /// Whether a condition of a kind holds of a path, without its `!`; none if only a machine knows.
+    fn holds_of_path(&self, path: &[u8], kind: &str) -> Option<bool> {
+        const KINDS: [&str; 9] = [
+            "PathExists",
+            "PathIsDirectory",
+            "PathIsSymbolicLink",
+            "PathIsReadWrite",
+            "PathIsMountPoint",
+            "PathIsEncrypted",
+            "DirectoryNotEmpty",
+            "FileNotEmpty",
+            "FileIsExecutable",
+        ];
+        if !KINDS.contains(&kind) {
+            return None;
+        }
+        match (self.machine.place(path), kind) {
+            (Place::Unknown, _) => None,
+            (Place::Missing, _)
+            | (Place::Directory, "FileIsExecutable" | "FileNotEmpty")
+            | (Place::File(_), "PathIsDirectory" | "DirectoryNotEmpty") => Some(false),
+            (_, "PathExists") | (Place::Directory, "PathIsDirectory") => Some(true),
+            // What is in /etc is the image's, but for what people put there.
+            (Place::Directory, "DirectoryNotEmpty") if path.starts_with(b"/etc/") => {
+                let names = self
+                    .image
+                    .tree
+                    .names(path.strip_prefix(b"/").unwrap_or(path));
+                names.ok().map(|names| !names.is_empty())
+            }
+            (Place::File(Some((_, meta))), "FileIsExecutable") => Some(meta.is_executable()),
+            (Place::File(Some((_, meta))), "FileNotEmpty") => Some(meta.size > 0),
+            _ => None,
+        }
+    }
+}
+
+impl Holds {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Yes, holds) | (holds, Self::Yes) => holds,
+            (Self::Unknown { usually: one }, Self::Unknown { usually: other }) => Self::Unknown {
+                usually: one && other,
+            },
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::No, holds) | (holds, Self::No) => holds,
+            (Self::Unknown { usually: one }, Self::Unknown { usually: other }) => Self::Unknown {
+                usually: one || other,
+            },
+        }
+    }
+}
