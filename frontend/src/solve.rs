@@ -20,7 +20,7 @@ use crate::origins::Origins;
 use crate::reports::{self, Pending, Reported, Step, Suspects};
 use crate::tool;
 use crate::unfold::Unfolder;
-use crate::verdict::{Evidence, Found, Trace};
+use crate::verdict::{Evidence, Found, Trace, without};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
 const MAX_SUSPECTS: usize = 20;
@@ -177,7 +177,9 @@ impl Solved {
                     if let Some(all) = &mut self.of_base {
                         all.extend(of_base);
                     }
-                    own.extend(of_commit);
+                    let more = of_commit.into_iter();
+                    let more: Vec<_> = more.filter_map(|finding| without(finding, &own)).collect();
+                    own.extend(more);
                     Some(own)
                 }
                 Err(reason) => {

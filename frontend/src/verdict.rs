@@ -137,7 +137,7 @@ fn is_about_same(left: &Finding, right: &Finding) -> bool {
 }
 
 /// What a finding says that the known ones don't.
-fn without(mut finding: Finding, known: &[Finding]) -> Option<Finding> {
+pub(crate) fn without(mut finding: Finding, known: &[Finding]) -> Option<Finding> {
     let of_rule = known.iter().filter(|other| other.rule == finding.rule);
     let known: Vec<&Finding> = of_rule.collect();
     if finding.paths.is_empty() {

@@ -8,7 +8,10 @@ use std::{
 
 use osderive_lints::{
     EntryKind,
-    model::tmpfiles::{Config, FACTORY, Line, Snippet},
+    model::{
+        secrets::{MAX_BYTES, holds_private_key},
+        tmpfiles::{Config, FACTORY, Line, Snippet},
+    },
 };
 use rustix::{fs::FileType, io::Errno};
 
@@ -22,10 +25,14 @@ use crate::{
     base::Base,
     domain::{Phase, Work},
     error::Result,
+    files::shown,
     handle::Look,
     place::{Entries, Meta, Place, Told as _, moved},
     snippets::{Folder, TMPFILES_D, is_own},
 };
+
+/// The bit by which everybody may read a file.
+const FOR_ALL: u32 = 0o004;
 
 /// What kind of entry it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +90,9 @@ pub(super) struct Observed {
     pub(super) databases: Vec<Found>,
     /// What steps moved with the databases of package managers, at the end of a build: by where it is in the image.
     pub(super) carried: Entries,
+    /// Private keys that a step does not tell: those in files that come to be in the factory, or have, by where they
+    /// are then.
+    pub(super) keys: Vec<String>,
     pub(super) phase: Phase,
 }
 
@@ -127,6 +137,7 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
         entries: BTreeMap::new(),
         there: BTreeSet::new(),
         carried: Entries::new(),
+        keys: Vec::new(),
         own: Vec::new(),
         databases: Vec::new(),
     };
@@ -140,6 +151,9 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
     observed.there = now.into_keys().collect();
     if let Some(base) = work.base {
         observed.carried = carried(place, base)?;
+    }
+    if !is_step {
+        observed.keys = observed.private_keys(place, work.base)?;
     }
     Ok(Some(observed))
 }
@@ -324,6 +338,33 @@ impl Observed {
             (b'p', Kind::Fifo) => agrees,
             _ => false,
         })
+    }
+
+    /// What holds a private key of the files that are kept in the factory. Keys are not for everybody to read, so only
+    /// such files are read.
+    fn private_keys(&self, place: &Place<'_>, base: Option<&Base>) -> Result<Vec<String>> {
+        let new = self.entries.iter();
+        let new = new.map(|(path, entry)| (path.clone(), path, &entry.meta));
+        let kept = self.factory.iter();
+        let kept = kept.map(|(path, meta)| (factory_of(path), path, meta));
+        let mut keys = BTreeSet::new();
+        for (at, path, meta) in kept.chain(new) {
+            let may_be = meta.look.kind == EntryKind::File
+                && meta.look.mode & FOR_ALL == 0
+                && meta.look.bytes <= MAX_BYTES
+                && !base.is_some_and(|base| base.has(&at, meta));
+            if !may_be || leftover_reason(path).is_some() {
+                continue;
+            }
+            let content = match place.read(&at, MAX_BYTES) {
+                Err(Errno::NOENT | Errno::FBIG | Errno::XDEV | Errno::NOTDIR | Errno::LOOP) => None,
+                read => read.told("read", &at)?,
+            };
+            if content.is_some_and(|content| holds_private_key(&content)) {
+                keys.insert(shown(&factory_of(path)));
+            }
+        }
+        Ok(keys.into_iter().collect())
     }
 
     fn find_databases(&mut self, place: &Place<'_>, now: &Entries) -> Result<()> {

@@ -10,7 +10,7 @@ use std::{
 use osderive_lints::{
     Change, ChangedFile, EntryKind, Finding,
     model::tmpfiles::{Line, Mode, Owner},
-    rules::{name_not_utf8, var_large_factory, var_not_kept},
+    rules::{name_not_utf8, secret_in_image, var_large_factory, var_not_kept},
 };
 
 use super::{
@@ -525,6 +525,7 @@ impl<'a> Planner<'a> {
                 .into_iter()
                 .chain(var_not_kept::finding(&self.stuck))
                 .chain(name_not_utf8::finding(&odd_names))
+                .chain(secret_in_image::finding(&self.seen.keys))
                 .collect(),
             declared,
             kept: self.kept,

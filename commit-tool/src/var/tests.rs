@@ -322,9 +322,14 @@ fn step(root: &Path, command: &str) {
 
 /// Ends a build upon a base image; answers whether something changed.
 fn end(root: &Path, base: &Path) -> bool {
+    ended(root, base).is_changed()
+}
+
+/// The same; answers with what was done.
+fn ended(root: &Path, base: &Path) -> Settled {
     let rootfs = Rootfs::open(root).expect("opens");
     let before = upon(&rootfs, Base::open(base).expect("opens"));
-    settle_alone(&Var, &rootfs, Some(&before), &Settings::default()).is_changed()
+    settle_alone(&Var, &rootfs, Some(&before), &Settings::default())
 }
 
 /// The lines of our files.
@@ -414,6 +419,34 @@ fn emptying_what_many_share_is_no_wish_to_undo_what_earlier_runs_declared() {
             assert!(path("var/lib").join(made).exists(), "{command}: {made}");
         }
     }
+}
+
+#[test]
+fn a_private_key_is_not_kept_in_the_factory_silently() {
+    let root = root_with(b"");
+    let (base, _) = base_like(root.path());
+    let key = "-----BEGIN PRIVATE KEY-----";
+    step(
+        root.path(),
+        &format!(
+            "mkdir -p var/lib/app var/lib/other && umask 077
+             echo '{key}' >var/lib/app/a.key && echo text >var/lib/app/b && echo '{key}' >var/lib/other/c"
+        ),
+    );
+    let copied = root.path().join("var/lib/copied.key");
+    fs::create_dir_all(copied.parent().expect("a parent")).expect("directories");
+    fs::write(&copied, format!("{key}\n")).expect("a file");
+    fs::set_permissions(&copied, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let settled = ended(root.path(), base.path());
+    let [finding] = &settled.findings[..] else {
+        panic!("{settled:?}");
+    };
+    assert_eq!(finding.rule, "secret-in-image");
+    let factory = |path: &str| format!("/usr/share/factory/var/lib/{path}");
+    assert_eq!(
+        finding.paths,
+        ["app/a.key", "copied.key", "other/c"].map(factory)
+    );
 }
 
 #[test]
