@@ -1,5 +1,7 @@
 //! What a committed step leaves in its layer, and what it must not touch.
 
+use osderive_tests::engine::ImageStore;
+
 use crate::{Setup, below};
 
 crate::tests![
@@ -11,6 +13,8 @@ crate::tests![
     what_a_run_leaves_is_there_for_later_ones_and_gone_in_the_end,
     what_a_run_removed_does_not_come_back_and_emptying_all_undoes_nothing,
     what_lower_layers_keep_is_told_once_by_line,
+    a_link_of_the_base_that_copy_link_hides_comes_back,
+    a_stage_that_is_copied_whole_onto_nothing_is_committed,
     a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us,
     content_of_lower_layers_is_cleaned_when_a_step_touches_it,
     odd_names_are_removed_like_others,
@@ -228,6 +232,43 @@ fn what_lower_layers_keep_is_told_once_by_line(setup: &Setup) {
     let told = "size-deleted-later: 21.0 MiB of temporary files, caches, logs and package lists stay in lower \
                 layers: 20.0 MiB of line 3, 1.0 MiB of line 4";
     assert_eq!(log.matches(told).count(), 1, "{log}");
+}
+
+/// COPY --link knows nothing of the base: with containerd's store it puts a directory where the base has a link.
+fn a_link_of_the_base_that_copy_link_hides_comes_back(setup: &Setup) {
+    let scenario = setup.derive(
+        "copy-link-opt",
+        "COPY --link app/ /opt/app/\nCOPY --link app/ /home/me/\nRUN touch /etc/a",
+    );
+    let scenario = scenario.file("app/run", "run").unwrap();
+    let log = scenario.build(&[]).unwrap().expect_success();
+    let told = "layout-link-replaced: a directory replaced the base's link /opt -> var/opt";
+    if setup.engine.image_store() == ImageStore::Containerd {
+        assert!(log.contains(told) && log.contains("(line 3)"), "{log}");
+    }
+    let at_boot = "readlink /opt /home; rm -rf /var/opt /var/home; systemd-tmpfiles --create --prefix=/var; \
+                   cat /opt/app/run /home/me/run";
+    let seen = scenario.output_of(at_boot).unwrap();
+    assert_eq!(seen, "var/opt\nvar/home\nrunrun", "{log}");
+}
+
+fn a_stage_that_is_copied_whole_onto_nothing_is_committed(setup: &Setup) {
+    let scenario = setup.scenario(
+        "flattened",
+        &format!(
+            "{}\nFROM debian-ostree-base AS build\n\
+             RUN useradd --system acme && mkdir -p /opt/acme /var/lib/acme && touch /opt/acme/run /tmp/left\n\
+             FROM scratch\nCOPY --from=build / /\nCOPY file /var/lib/acme/file\nLABEL containers.bootc=1\n",
+            crate::SYNTAX
+        ),
+    );
+    let scenario = scenario.file("file", "copied").unwrap();
+    let log = scenario.build(&[]).unwrap().expect_success();
+    let at_boot = "rm -rf /var/*; systemd-tmpfiles --create --prefix=/var; cat /var/lib/acme/file; \
+                   ls /opt/acme; ls -A /tmp; grep -h acme /usr/lib/sysusers.d/00-osderive-*";
+    let seen = scenario.output_of(at_boot).unwrap();
+    assert!(seen.starts_with("copiedrun\n"), "{seen}: {log}");
+    assert!(seen.contains("u acme ") && !seen.contains("left"), "{seen}");
 }
 
 fn odd_names_are_removed_like_others(setup: &Setup) {

@@ -125,6 +125,25 @@ impl Database {
     }
 }
 
+/// Caches of package managers, which make them again whenever they run: no line is needed for their directories.
+const PACKAGE_MANAGERS: [&str; 8] = [
+    "var/cache/apt",
+    // What dpkg-preconfigure(8) unpacks; debconf's database is a matter of its own.
+    "var/cache/debconf",
+    "var/cache/dnf",
+    "var/cache/libdnf5",
+    "var/cache/pacman",
+    "var/cache/rpm-ostree",
+    "var/cache/yum",
+    "var/cache/zypp",
+];
+
+/// Whether a path is of the cache of a package manager.
+pub(super) fn is_package_cache(path: &Path) -> bool {
+    let mut caches = PACKAGE_MANAGERS.iter();
+    caches.any(|cache| path.starts_with(cache))
+}
+
 /// apt's package lists.
 pub(super) const APT_LISTS: &str = "var/lib/apt/lists";
 

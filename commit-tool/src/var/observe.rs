@@ -18,7 +18,7 @@ use rustix::{fs::FileType, io::Errno};
 use super::{
     VAR,
     boot::{Boot, copy_source, factory_of, link_target, mode_of},
-    known::{CACHE, DATABASES, Database, is_of_others, leftover_reason},
+    known::{CACHE, DATABASES, Database, is_of_others, is_package_cache, leftover_reason},
     unmade::{self, Unmade},
 };
 use crate::{
@@ -390,7 +390,9 @@ impl Observed {
         let home = Path::new(database.home);
         let is_changed = |(below, entry): (&PathBuf, &Entry)| {
             let is_kept = entry.made == Made::No && leftover_reason(below).is_none();
-            is_kept && below.starts_with(path)
+            // A cache that has nothing but directories holds no database.
+            let is_scratch = entry.kind == Kind::Directory && path.starts_with(CACHE);
+            is_kept && !is_scratch && below.starts_with(path)
         };
         let is_directory = now.get(path).is_some_and(Meta::is_open_directory);
         if !is_directory || self.fixed.contains(path) || !self.entries.iter().any(is_changed) {
@@ -418,7 +420,8 @@ impl Observed {
         };
         self.entries.retain(|path, entry| {
             let is_directory = entry.kind == Kind::Directory;
-            !path.starts_with(CACHE) || is_directory && is_of_service(path, &entry.meta.look)
+            let is_declared = || is_directory && is_of_service(path, &entry.meta.look);
+            !path.starts_with(CACHE) || !is_package_cache(path) && is_declared()
         });
     }
 }

@@ -386,6 +386,15 @@ fn what_is_known_to_go_stays_for_later_runs_and_goes_at_the_end() {
 }
 
 #[test]
+fn the_scratch_space_of_package_managers_is_not_declared_and_that_of_services_is() {
+    let root = root_with(b"");
+    let command = "mkdir -p var/cache/debconf/tmp.ci var/cache/libdnf5/repo-1 var/cache/app";
+    step(root.path(), command);
+    let lines = own_lines(root.path());
+    assert_eq!(lines, ["d /var/cache/app 0755 root root -"]);
+}
+
+#[test]
 fn emptying_what_many_share_is_no_wish_to_undo_what_earlier_runs_declared() {
     for command in ["rm -rf var/*", "rm -rf var/lib/*", "rm -rf var/lib"] {
         let root = root_with(b"d /var/lib/other\nd /var/log\n");
