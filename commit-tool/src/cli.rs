@@ -73,6 +73,13 @@ pub(crate) enum Verb {
         #[arg(required = true, value_name = "PATH")]
         below: Vec<PathBuf>,
     },
+    /// For build frontends: gathers reports of steps, STEPS/0/report.json and on, in DIR/steps.json
+    #[command(hide = true)]
+    Gather {
+        #[arg(long, value_name = "DIR")]
+        report: PathBuf,
+        steps: PathBuf,
+    },
     /// Looks for what would go wrong on a machine that runs the image
     Lint(Box<LintArgs>),
     /// What `ostree container …` calls
@@ -154,9 +161,6 @@ pub(crate) struct EndArgs {
     /// Writes report.json into this directory, and lint.json about the result
     #[arg(long, value_name = "DIR", requires = "base")]
     pub(crate) report: Option<PathBuf>,
-    /// Gathers reports of steps, DIR/0/report.json and on, in steps.json beside it
-    #[arg(long, value_name = "DIR", requires = "report")]
-    pub(crate) step_reports: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -420,14 +424,13 @@ mod tests {
 
         #[test]
         fn what_a_frontend_asks_at_the_end_is_what_the_tool_reads(
-            detect: bool, verbose: bool, has_steps: bool, paths in any_settings(),
+            detect: bool, verbose: bool, paths in any_settings(),
         ) {
             let request = EndRequest {
                 detect,
                 verbose,
                 base: "/base".to_owned(),
                 report: "/out".to_owned(),
-                step_reports: has_steps.then(|| "/steps".to_owned()),
                 paths,
             };
             let words = std::iter::once("ostree-container".to_owned()).chain(request.to_args());
@@ -438,7 +441,6 @@ mod tests {
                 verbose,
                 base: path(args.end.base.as_ref()).expect("a base"),
                 report: path(args.end.report.as_ref()).expect("a directory"),
-                step_reports: path(args.end.step_reports.as_ref()),
                 paths: settings(&args.opt),
             };
             prop_assert_eq!(read, request);

@@ -35,11 +35,6 @@ pub(crate) fn finish(
         .as_deref()
         .map(ReportDir::open)
         .transpose()?;
-    if let (Some(report), Some(steps)) = (&report, &args.end.step_reports) {
-        // Where they are too large together there is no such file, and the frontend reads them one by one.
-        let gathered = StepReports::to_json(gather(steps));
-        gathered.map_or(Ok(()), |json| report.write(STEPS_FILE, &json))?;
-    }
     if args.end.detect && !rootfs.is_bootable() {
         let outcome = empty_report(Outcome::NotBootable);
         report.map_or(Ok(()), |report| report.write_json(REPORT_FILE, &outcome))?;
@@ -54,16 +49,17 @@ pub(crate) fn finish(
     Ok(summary(&committed))
 }
 
-/// The reports of steps, each in a directory with its number.
-fn gather(steps: &Path) -> Vec<Gathered> {
+/// Gathers the reports of steps, each in a directory with its number.
+pub(crate) fn gather(steps: &Path, report: &Path) -> Result<()> {
     let directories = (0..).map(|number: usize| steps.join(number.to_string()));
-    directories
+    let gathered = directories
         .map_while(|path| Dir::open_ambient_dir(path, ambient_authority()).ok())
         .map(|directory| match step_report(&directory) {
             Ok(report) => Gathered::Report(report),
             Err(reason) => Gathered::Unread(reason),
-        })
-        .collect()
+        });
+    let json = StepReports::to_json(gathered.collect());
+    ReportDir::open(report)?.write(STEPS_FILE, &json)
 }
 
 fn step_report(directory: &Dir) -> Result<StepReport, String> {

@@ -59,12 +59,15 @@ fn main() -> ExitCode {
     let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };
     let code = match &cli.verb {
         Verb::Step(args) => or_on_panic(exit::STEP_FAILED, || run_step(args, listener)),
-        Verb::Unfold { below } => or_on_panic(exit::COMMIT_FAILED, || unfold(below)),
+        Verb::Unfold { below } => or_on_panic(exit::COMMIT_FAILED, || ended(unfold(below))),
+        Verb::Gather { steps, report } => {
+            or_on_panic(exit::COMMIT_FAILED, || ended(finish::gather(steps, report)))
+        }
         Verb::Lint(args) | Verb::Container(ContainerVerb::Lint(args)) => {
             or_on_panic(exit::LINT_FAILED, || lint::run(args))
         }
         Verb::Commit(args) | Verb::Container(ContainerVerb::Commit(args)) => {
-            or_on_panic(exit::COMMIT_FAILED, || run_commit(args, listener))
+            or_on_panic(exit::COMMIT_FAILED, || ended(commit_rootfs(args, listener)))
         }
     };
     ExitCode::from(code)
@@ -91,8 +94,9 @@ fn run_step(args: &StepArgs, listener: Option<Listener<'_>>) -> u8 {
     }
 }
 
-fn run_commit(args: &CommitArgs, listener: Option<Listener<'_>>) -> u8 {
-    match commit_rootfs(args, listener) {
+/// The exit code of what is no step and no lint.
+fn ended(outcome: Result<()>) -> u8 {
+    match outcome {
         Ok(()) => 0,
         Err(error) => {
             complain(&error);
@@ -102,18 +106,10 @@ fn run_commit(args: &CommitArgs, listener: Option<Listener<'_>>) -> u8 {
 }
 
 /// Has COPY go on in software of earlier steps.
-fn unfold(below: &[PathBuf]) -> u8 {
-    let unfolded = Rootfs::open(Path::new("/")).and_then(|rootfs| {
-        rootfs.refuse_booted()?;
-        opt::unfold(&rootfs, below)
-    });
-    match unfolded {
-        Ok(()) => 0,
-        Err(error) => {
-            complain(&error);
-            exit::COMMIT_FAILED
-        }
-    }
+fn unfold(below: &[PathBuf]) -> Result<()> {
+    let rootfs = Rootfs::open(Path::new("/"))?;
+    rootfs.refuse_booted()?;
+    opt::unfold(&rootfs, below)
 }
 
 fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()> {

@@ -1,14 +1,10 @@
 //! Is this image meant to boot? The image config's labels say so, its own or inherited from the
 //! base; where there is no base image, only the rootfs can tell, inside the exec.
 
+use osderive_lints::ImageConfig;
 use osderive_proto::llb::{Base, Lineage};
-use serde::Deserialize;
 
 use crate::options::Bootable;
-
-/// The labels whose presence makes clients deploy an image as an operating system
-/// (`ostree-rs-ext` `container/store.rs`, `require_bootable`: it looks at the keys only).
-const BOOTABLE_LABELS: [&str; 2] = ["containers.bootc", "ostree.bootable"];
 
 /// What begins the name of a source that is an image in a folder (BuildKit `source/types/types.go`).
 const OCI_LAYOUT: &str = "oci-layout://";
@@ -53,11 +49,8 @@ pub(crate) fn decide(
         Bootable::On => return Ok(Decision::Commit),
         Bootable::Auto => {}
     }
-    if config
-        .map(is_labelled_bootable)
-        .transpose()?
-        .unwrap_or(false)
-    {
+    let config: Option<ImageConfig> = config.map(serde_json::from_slice).transpose()?;
+    if config.is_some_and(|config| config.is_bootable()) {
         return Ok(Decision::Commit);
     }
     Ok(match &lineage.base {
@@ -67,26 +60,6 @@ pub(crate) fn decide(
         Base::Other { identifier } if identifier.starts_with(OCI_LAYOUT) => Decision::LeaveAlone,
         _ => Decision::Detect,
     })
-}
-
-fn is_labelled_bootable(config: &[u8]) -> Result<bool, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Image {
-        config: Option<Config>,
-    }
-    #[derive(Deserialize)]
-    struct Config {
-        #[serde(rename = "Labels")]
-        labels: Option<serde_json::Map<String, serde_json::Value>>,
-    }
-    let image: Image = serde_json::from_slice(config)?;
-    let labels = image
-        .config
-        .and_then(|config| config.labels)
-        .unwrap_or_default();
-    Ok(BOOTABLE_LABELS
-        .iter()
-        .any(|label| labels.contains_key(*label)))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! base's. It comes from the cache in all builds on that base.
 
 use osderive_lints::{CHECK_FILE, CheckReport, Finding, MAX_REPORT_BYTES};
-use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, SolveRequest};
-use osderive_proto::llb::{Base, Definition, Edge, Lineage, Probe, RootAccess, Wanted};
+use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
+use osderive_proto::llb::{Base, Edge, Lineage, Probe, RootAccess};
 
 use crate::build::{broken, single_ref};
 use crate::{tool, wrap};
@@ -28,46 +28,35 @@ pub(crate) fn has_end(lineage: &Lineage) -> bool {
     base(lineage).is_some_and(|base| lineage.steps.last() != Some(&base))
 }
 
-/// What the root of a base image has, as `image` knows it.
+/// What a look at the root of a base image finds.
 ///
 /// # Errors
-/// When our image has no tool for the engine's own platform, the exec fails, or its report cannot be read.
+/// When the exec fails, or its report cannot be read.
 pub(crate) async fn look(
     gateway: &Gateway,
-    request: Result<SolveRequest, BuildError>,
+    request: SolveRequest,
 ) -> Result<Vec<Finding>, BuildError> {
-    let reference = gateway.solve(request?).await.and_then(single_ref)?;
+    let reference = gateway.solve(request).await.and_then(single_ref)?;
     let limit = MAX_REPORT_BYTES + 1;
     let json = gateway.read_file(&reference.id, CHECK_FILE, limit).await?;
     Ok(CheckReport::from_json(&json).map_err(broken)?.findings)
 }
 
-/// The request for that look.
-///
-/// # Errors
-/// As [`look`].
-pub(crate) fn request(
-    image: &Definition,
-    base: &Edge,
-    tool: &Definition,
-    caches: &[CacheOptionsEntry],
-    platform: Option<&str>,
-) -> Result<SolveRequest, BuildError> {
-    let probe = Probe {
-        args: wrap::CHECK.map(str::to_owned).to_vec(),
+/// An exec of ours on a root.
+pub(crate) fn probe(
+    args: Vec<String>,
+    root: RootAccess,
+    title: String,
+) -> Result<Probe, BuildError> {
+    Ok(Probe {
+        args,
         reads: Vec::new(),
-        root: RootAccess::Read,
+        root,
         tool_dest: wrap::TOOL_MOUNT.to_owned(),
-        // The engine's own platform: it only looks, so the root may be for any.
+        // The engine's own platform, whatever the root is for: programs of the image run only to make an initramfs.
         tool_selector: tool::folder(None)?,
         output_dest: wrap::REPORT_MOUNT.to_owned(),
-        title: title("check the base image", platform),
-    };
-    let definition = image.probe(base, tool, &probe, Wanted::Report);
-    Ok(SolveRequest {
-        definition: Some(definition.map_err(broken)?.to_bytes()),
-        cache_imports: caches.to_vec(),
-        ..SolveRequest::default()
+        title,
     })
 }
 

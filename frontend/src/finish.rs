@@ -14,7 +14,7 @@ use crate::bootable::Decision;
 use crate::build::{broken, single_ref};
 use crate::check;
 use crate::options::Options;
-use crate::{tool, wrap};
+use crate::wrap;
 
 /// Ends images.
 pub(crate) struct Finisher<'a> {
@@ -42,8 +42,8 @@ pub(crate) struct Finished {
     pub(crate) root: Option<(Ref, Definition)>,
     /// What the commit did and could not settle.
     pub(crate) commit: StepReport,
-    /// The reports that it was given to read; none if they could not be gathered.
-    pub(crate) steps: Option<Vec<Gathered>>,
+    /// The reports that it was given to read.
+    pub(crate) steps: Vec<Gathered>,
     /// What the result has, with what its base has too apart; why not, if that is not known.
     pub(crate) check: Result<Check, String>,
 }
@@ -100,31 +100,42 @@ impl Finisher<'_> {
         if *last == base {
             return Ok(false);
         }
-        let has_steps = !reports.is_empty();
-        let probe = Probe {
-            args: wrap::end(decision, self.options, has_steps),
-            reads: mounts(base, reports),
-            root: RootAccess::Write,
-            tool_dest: wrap::TOOL_MOUNT.to_owned(),
-            // The engine's own platform: programs of the image run only to make an initramfs.
-            tool_selector: tool::folder(None)?,
-            output_dest: wrap::REPORT_MOUNT.to_owned(),
-            title: check::title("commit the image", platform),
-        };
-        let definition = |wanted| {
-            let definition = image.probe(last, self.tool, &probe, wanted);
+        let probe = |args, root, what| check::probe(args, root, check::title(what, platform));
+        let mut commit = probe(
+            wrap::end(decision, self.options),
+            RootAccess::Write,
+            "commit the image",
+        )?;
+        commit.reads = vec![(base, wrap::BASE_MOUNT.to_owned())];
+        let definition = |root: &Edge, probe: &Probe, wanted| {
+            let definition = image.probe(root, self.tool, probe, wanted);
             definition.map_err(broken)
         };
-        let (root, report) = (definition(Wanted::Root)?, definition(Wanted::Report)?);
-        let look = check::request(image, &base, self.tool, self.caches, platform);
+        let root = definition(last, &commit, Wanted::Root)?;
+        let report_request = self.request(&definition(last, &commit, Wanted::Report)?);
+        // Apart from the commit: an imported cache has no reports, and what the commit is made from must not differ
+        // by that.
+        let gather_request = if reports.is_empty() {
+            None
+        } else {
+            let args = wrap::GATHER.map(str::to_owned).to_vec();
+            let mut gather = probe(args, RootAccess::Read, "gather the reports of steps")?;
+            gather.reads = (reports.into_iter().enumerate())
+                .map(|(number, report)| (report, format!("{}/{number}", wrap::STEPS_MOUNT)))
+                .collect();
+            Some(self.request(&definition(last, &gather, Wanted::Report)?))
+        };
+        let args = wrap::CHECK.map(str::to_owned).to_vec();
+        let look = probe(args, RootAccess::Read, "check the base image")?;
+        let look = self.request(&definition(&base, &look, Wanted::Report)?);
         let gateway = self.gateway.clone();
-        let (root_request, report_request) = (self.request(&root), self.request(&report));
+        let root_request = self.request(&root);
         let is_imported = !self.caches.is_empty();
         ends.0.spawn(async move {
             let root_ref = gateway.solve(root_request);
             let others = async {
                 tokio::join!(
-                    Reports::read(&gateway, report_request, has_steps),
+                    Reports::read(&gateway, report_request, gather_request),
                     check::look(&gateway, look),
                 )
             };
@@ -154,39 +165,31 @@ impl Finisher<'_> {
     }
 }
 
-/// What is read beside the root, each with where it is mounted.
-fn mounts(base: Edge, reports: Vec<Edge>) -> Vec<(Edge, String)> {
-    let numbered = reports.into_iter().enumerate();
-    let reports =
-        numbered.map(|(number, report)| (report, format!("{}/{number}", wrap::STEPS_MOUNT)));
-    let base = (base, wrap::BASE_MOUNT.to_owned());
-    std::iter::once(base).chain(reports).collect()
-}
-
 /// What the exec left.
 struct Reports {
     commit: StepReport,
     check: Result<Vec<Finding>, String>,
-    steps: Option<Vec<Gathered>>,
+    steps: Vec<Gathered>,
 }
 
 impl Reports {
     async fn read(
         gateway: &Gateway,
         request: SolveRequest,
-        has_steps: bool,
+        gather: Option<SolveRequest>,
     ) -> Result<Self, BuildError> {
-        let reference = gateway.solve(request).await.and_then(single_ref)?;
-        let file = |name| gateway.read_file(&reference.id, name, MAX_REPORT_BYTES + 1);
         let steps = async {
-            let json = if has_steps {
-                file(STEPS_FILE).await.ok()
-            } else {
-                None
-            };
-            Some(StepReports::from_json(&json?).ok()?.steps)
+            let reference = gateway.solve(gather?).await.and_then(single_ref).ok()?;
+            let json = gateway.read_file(&reference.id, STEPS_FILE, MAX_REPORT_BYTES + 1);
+            Some(StepReports::from_json(&json.await.ok()?).ok()?.steps)
         };
-        let (commit, check, steps) = tokio::join!(file(REPORT_FILE), file(CHECK_FILE), steps);
+        let of_commit = async {
+            let reference = gateway.solve(request).await.and_then(single_ref)?;
+            let file = |name| gateway.read_file(&reference.id, name, MAX_REPORT_BYTES + 1);
+            Ok::<_, BuildError>(tokio::join!(file(REPORT_FILE), file(CHECK_FILE)))
+        };
+        let (steps, of_commit) = tokio::join!(steps, of_commit);
+        let (commit, check) = of_commit?;
         let commit = StepReport::from_json(&commit?).map_err(broken)?;
         let check = match (commit.outcome, check) {
             (Outcome::NotBootable, _) => Ok(Vec::new()),
@@ -198,7 +201,7 @@ impl Reports {
         Ok(Self {
             commit,
             check,
-            steps,
+            steps: steps.unwrap_or_default(),
         })
     }
 

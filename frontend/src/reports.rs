@@ -1,5 +1,5 @@
 //! The reports of steps: each committed RUN left one in an output of its own, also when it came from
-//! the cache. The check of the image gathers them; where there is none, they are read one by one.
+//! the cache. The commit at the end gathers them.
 
 use osderive_lints::model::ledger::Entry;
 use osderive_lints::{
@@ -7,7 +7,6 @@ use osderive_lints::{
 };
 use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Digest, Edge, SourceLocation};
-use tokio::task::JoinSet;
 
 use crate::build::single_ref;
 use crate::verdict::Found;
@@ -85,38 +84,6 @@ pub(crate) fn pending(image: &Definition) -> Vec<Pending> {
     pending.collect()
 }
 
-/// Reads the reports one by one, once the steps have run.
-///
-/// # Errors
-/// When the image has no such step, which would be a defect.
-async fn read(
-    gateway: &Gateway,
-    image: &Definition,
-    pending: &[Pending],
-) -> Result<Vec<Gathered>, BuildError> {
-    let mut reads = JoinSet::new();
-    for (number, Pending { report, .. }) in pending.iter().enumerate() {
-        let report = image
-            .subgraph(report)
-            .map_err(|error| BuildError::new(format!("osderive: {error}")))?;
-        let request = SolveRequest {
-            definition: Some(report.to_bytes()),
-            ..SolveRequest::default()
-        };
-        let gateway = gateway.clone();
-        reads.spawn(async move {
-            let report = match read_solved(&gateway, request).await {
-                Ok(report) => report,
-                Err(error) => Gathered::Unread(error.to_string()),
-            };
-            (number, report)
-        });
-    }
-    let mut read = reads.join_all().await;
-    read.sort_by_key(|(number, _)| *number);
-    Ok(read.into_iter().map(|(_, report)| report).collect())
-}
-
 /// The report of one step, which runs for it if it has not.
 ///
 /// # Errors
@@ -134,10 +101,6 @@ pub(crate) async fn read_one(
         evaluate: true,
         ..SolveRequest::default()
     };
-    read_solved(gateway, request).await
-}
-
-async fn read_solved(gateway: &Gateway, request: SolveRequest) -> Result<Gathered, BuildError> {
     let reference = gateway.solve(request).await.and_then(single_ref)?;
     let limit = MAX_REPORT_BYTES + 1;
     let json = gateway.read_file(&reference.id, REPORT_FILE, limit).await;
@@ -149,25 +112,10 @@ async fn read_solved(gateway: &Gateway, request: SolveRequest) -> Result<Gathere
 }
 
 impl Reported {
-    /// What the steps have reported: what was gathered, if that is all, or what is read now.
-    ///
-    /// # Errors
-    /// When the image has no such step, which would be a defect.
-    pub(crate) async fn read(
-        gateway: &Gateway,
-        image: &Definition,
-        pending: Vec<Pending>,
-        gathered: Option<Vec<Gathered>>,
-    ) -> Result<Self, BuildError> {
-        let reports = match gathered.filter(|reports| reports.len() == pending.len()) {
-            Some(reports) => reports,
-            None => read(gateway, image, &pending).await?,
-        };
-        Ok(Self::of(pending, reports))
-    }
-
-    /// A report that cannot be read is a finding.
-    fn of(pending: Vec<Pending>, reports: Vec<Gathered>) -> Self {
+    /// What the steps have reported. A report that cannot be read is a finding.
+    pub(crate) fn of(pending: Vec<Pending>, reports: Vec<Gathered>) -> Self {
+        let unread = Gathered::Unread("it was not gathered".to_owned());
+        let reports = reports.into_iter().chain(std::iter::repeat(unread));
         let mut reported = Self::default();
         for (Pending { mut step, .. }, report) in pending.into_iter().zip(reports) {
             let findings = match report {
@@ -182,7 +130,7 @@ impl Reported {
                     }
                     report.findings
                 }
-                Gathered::Unread(reason) => vec![unread(&reason)],
+                Gathered::Unread(reason) => vec![not_read(&reason)],
             };
             let found = findings.into_iter().map(|finding| step.found(finding));
             reported.found.extend(found);
@@ -193,7 +141,7 @@ impl Reported {
 }
 
 /// What a step's command has made of the report, as root beside it, is no reason to fail.
-fn unread(reason: &str) -> Finding {
+fn not_read(reason: &str) -> Finding {
     Finding {
         rule: "osderive".to_owned(),
         severity: Severity::Warning,

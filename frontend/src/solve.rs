@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use osderive_lints::rules::{directory_metadata, size_deleted_later};
-use osderive_lints::{Change, Finding, Gathered, Outcome};
+use osderive_lints::{Change, Finding, Gathered, Outcome, history};
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest, SolveResult, Warning,
 };
 use osderive_proto::llb::{Definition, Digest, Edge};
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::bootable::Decision;
@@ -24,12 +23,6 @@ use crate::verdict::{Evidence, Found, Trace, without};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
 const MAX_SUSPECTS: usize = 20;
-
-/// What the history of an image says of the commit at its end.
-const CREATED_BY: &str = "osderive: commit of the finished image";
-
-/// What it says of an exec of ours before a COPY.
-const UNFOLDED_BY: &str = "osderive: directories for COPY to go on in";
 
 /// What was found in images that are built.
 pub(crate) struct Solved {
@@ -87,7 +80,7 @@ pub(crate) async fn solve(
         if let Some(config) = result.metadata.get_mut(&key)
             && (root.is_some() || !followed_by.is_empty())
         {
-            *config = with_history(config, followed_by, root.is_some()).map_err(broken)?;
+            *config = history::with_layers(config, followed_by, root.is_some()).map_err(broken)?;
         }
     }
     let became = images.iter().filter_map(|(place, image)| {
@@ -111,40 +104,6 @@ pub(crate) async fn solve(
     Ok(all)
 }
 
-/// An image's configuration with our layers in its history, each of the time of the layer before: one before as
-/// many layers as it is `followed_by`, and one at the end if the commit `ended` it with one.
-fn with_history(
-    config: &[u8],
-    followed_by: &[usize],
-    ended: bool,
-) -> Result<Vec<u8>, serde_json::Error> {
-    let mut config: Value = serde_json::from_slice(config)?;
-    if let Some(history) = config.get_mut("history").and_then(Value::as_array_mut) {
-        for count in followed_by {
-            let layers = history.iter().enumerate();
-            let mut layers = layers
-                .filter(|(_, entry)| entry["empty_layer"] != true)
-                .rev();
-            let at = layers.nth(count.saturating_sub(1)).map_or(0, |(at, _)| at);
-            history.insert(at, entry(history, at, UNFOLDED_BY));
-        }
-        if ended {
-            history.push(entry(history, history.len(), CREATED_BY));
-        }
-    }
-    serde_json::to_vec(&config)
-}
-
-/// An entry of a history for the place `at`.
-fn entry(history: &[Value], at: usize, created_by: &str) -> Value {
-    let mut entry = json!({"created_by": created_by, "comment": "osderive"});
-    let before = history[..at].last().or_else(|| history.first());
-    if let Some(created) = before.and_then(|before| before.get("created")) {
-        entry["created"] = created.clone();
-    }
-    entry
-}
-
 impl Solved {
     /// Adds what was found in one image.
     async fn add(
@@ -156,8 +115,11 @@ impl Solved {
         mut end: Option<Finished>,
         trace: Trace,
     ) -> Result<(), BuildError> {
-        let gathered = end.as_mut().and_then(|end| end.steps.take());
-        let reported = Reported::read(gateway, image, pending, gathered).await?;
+        // Without an end nothing was committed, or another one of us has told it.
+        let reported = match &mut end {
+            Some(end) => Reported::of(pending, std::mem::take(&mut end.steps)),
+            None => Reported::default(),
+        };
         let is_committed = |end: &Finished| end.commit.outcome == Outcome::Committed;
         let is_bootable = end.as_ref().is_some_and(is_committed);
         if let Some(subject) = plan.subjects.get(&place)
@@ -188,9 +150,17 @@ impl Solved {
                     None
                 }
             };
-            let left = left_behind(&reported.steps, end_of(image));
-            if let Some(left) = left.filter(|left| plan.weigh(left.found.clone()).is_some()) {
-                gateway.warn(left.warning).await?;
+            let left = reported
+                .steps
+                .iter()
+                .map(|step| (step.line(), step.left_bytes));
+            let left = size_deleted_later::of_build(&left.collect::<Vec<_>>());
+            // It is worth knowing and no reason to fail.
+            if let Some(finding) = left.and_then(|left| plan.weigh_alone(left)) {
+                let short = format!("{}: {}", finding.rule, finding.message);
+                gateway
+                    .warn(of_whole(image, short, vec![finding.help]))
+                    .await?;
             }
         } else {
             self.of_base = None;
@@ -218,53 +188,6 @@ impl Solved {
     }
 }
 
-/// What goes at the end of a build and stays in lower layers.
-struct Left {
-    found: Found,
-    warning: Warning,
-}
-
-/// Tells once what steps left for later ones, by instruction, if it is worth a word.
-fn left_behind(steps: &[Step], digest: Digest) -> Option<Left> {
-    let total: u64 = steps.iter().map(|step| step.left_bytes).sum();
-    if total < size_deleted_later::WORTH {
-        return None;
-    }
-    let is_told = |step: &&Step| step.left_bytes >= size_deleted_later::WORTH / 8;
-    let mut largest: Vec<&Step> = steps.iter().filter(is_told).collect();
-    largest.sort_by_key(|step| std::cmp::Reverse(step.left_bytes));
-    let by_line = largest.iter().filter_map(|step| {
-        let line = step.line()?;
-        Some(format!("{} of line {line}", mebibytes(step.left_bytes)))
-    });
-    let by_line: Vec<String> = by_line.take(5).collect();
-    let finding = size_deleted_later::of_build(&mebibytes(total), &by_line);
-    let short = format!("{}: {}", finding.rule, finding.message);
-    let detail = vec![finding.help.clone()];
-    let found = Found {
-        finding,
-        digest,
-        location: None,
-    };
-    let warning = Warning {
-        digest,
-        short,
-        detail,
-        location: None,
-    };
-    Some(Left { found, warning })
-}
-
-fn mebibytes(bytes: u64) -> String {
-    let tenths = bytes.saturating_mul(10) >> 20;
-    format!("{}.{} MiB", tenths / 10, tenths % 10)
-}
-
-fn end_of(image: &Definition) -> Digest {
-    let output = image.output();
-    output.map_or_else(|| Digest::of(&[]), |edge| edge.digest)
-}
-
 /// The directories of /usr whose new mode or owner is lost. Without an answer of the engine there are none.
 async fn lost_metadata(gateway: &Gateway, image: &Definition, suspects: &[Suspects]) -> Vec<Found> {
     let mut origins = Origins::of(gateway, image);
@@ -280,10 +203,16 @@ async fn lost_metadata(gateway: &Gateway, image: &Definition, suspects: &[Suspec
 
 /// A check that could not be made is no reason to fail what was built.
 fn unchecked(image: &Definition, reason: &str) -> Warning {
+    let short = format!("osderive: the image could not be checked: {reason}");
+    of_whole(image, short, Vec::new())
+}
+
+fn of_whole(image: &Definition, short: String, detail: Vec<String>) -> Warning {
+    let output = image.output();
     Warning {
-        digest: end_of(image),
-        short: format!("osderive: the image could not be checked: {reason}"),
-        detail: Vec::new(),
+        digest: output.map_or_else(|| Digest::of(&[]), |edge| edge.digest),
+        short,
+        detail,
         location: None,
     }
 }
@@ -445,43 +374,5 @@ impl Engine<'_> {
             *refs[place] = single_ref(result?)?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_history_gets_one_more_layer_and_all_else_stays() {
-        let config = br#"{"config":{"Healthcheck":{}},"history":[{"created":"2026-01-01T00:00:00Z","created_by":"RUN x"}]}"#;
-        let new = with_history(config, &[], true).expect("JSON");
-        let new: Value = serde_json::from_slice(&new).expect("JSON");
-        assert_eq!(new["history"][0]["created_by"], "RUN x");
-        assert_eq!(new["history"][1]["created_by"], CREATED_BY);
-        assert_eq!(new["history"][1]["created"], "2026-01-01T00:00:00Z");
-        assert_eq!(new["config"], json!({"Healthcheck": {}}));
-    }
-
-    #[test]
-    fn a_layer_of_ours_before_a_copy_stands_before_it_in_the_history() {
-        let config = br#"{"history":[{"created_by":"base"},{"created_by":"RUN"},{"created_by":"ENV","empty_layer":true},{"created_by":"COPY"},{"created_by":"USER","empty_layer":true},{"created_by":"RUN 2"}]}"#;
-        let new = with_history(config, &[2], false).expect("JSON");
-        let new: Value = serde_json::from_slice(&new).expect("JSON");
-        assert_eq!(new["history"][3]["created_by"], UNFOLDED_BY);
-        assert_eq!(new["history"][4]["created_by"], "COPY");
-        assert_eq!(new["history"].as_array().map(Vec::len), Some(7));
-    }
-
-    #[test]
-    fn what_stays_in_lower_layers_is_told_once_by_line_and_only_if_it_is_worth_it() {
-        let step = |left_bytes| Step {
-            left_bytes,
-            ..Step::new(Digest::of(b""), None)
-        };
-        assert!(left_behind(&[step(1 << 20)], Digest::of(b"")).is_none());
-        let left = left_behind(&[step(30 << 20), step(0)], Digest::of(b""));
-        let short = left.expect("a warning").warning.short;
-        assert!(short.starts_with("size-deleted-later: 30.0 MiB"), "{short}");
     }
 }

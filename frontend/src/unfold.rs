@@ -4,10 +4,10 @@
 
 use osderive_lints::{Gathered, StepReport};
 use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, SolveRequest};
-use osderive_proto::llb::{Definition, Edge, Probe, RootAccess, Wanted};
+use osderive_proto::llb::{Definition, Edge, RootAccess, Wanted};
 
 use crate::build::broken;
-use crate::{check, reports, tool, wrap};
+use crate::{check, reports, wrap};
 
 /// Where links may be, and what may lead there.
 const AREAS: [&str; 4] = ["/opt", "/usr/local", "/var/opt", "/var/usrlocal"];
@@ -57,15 +57,8 @@ impl Unfolder<'_> {
             if tops.is_empty() {
                 continue;
             }
-            let probe = Probe {
-                args: wrap::unfold(&tops),
-                reads: Vec::new(),
-                root: RootAccess::Write,
-                tool_dest: wrap::TOOL_MOUNT.to_owned(),
-                tool_selector: tool::folder(None)?,
-                output_dest: wrap::REPORT_MOUNT.to_owned(),
-                title: check::title("have COPY go on in /opt", platform),
-            };
+            let title = check::title("have COPY go on in /opt", platform);
+            let probe = check::probe(wrap::unfold(&tops), RootAccess::Write, title)?;
             let (before, user) = (steps[at - 1], steps[at].digest);
             let root = result
                 .image

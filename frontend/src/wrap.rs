@@ -27,6 +27,9 @@ const STEP: [&str; 2] = [TOOL, "step"];
 /// The command that looks at a whole root.
 pub(crate) const CHECK: [&str; 4] = [TOOL, "lint", "--report", REPORT_MOUNT];
 
+/// The command that gathers the reports of steps.
+pub(crate) const GATHER: [&str; 5] = [TOOL, "gather", "--report", REPORT_MOUNT, STEPS_MOUNT];
+
 /// Where the base image is mounted at the end of a build.
 pub(crate) const BASE_MOUNT: &str = "/dev/.osderive-base";
 
@@ -113,14 +116,13 @@ fn step(run: &Run, decision: Decision) -> StepRequest {
     }
 }
 
-/// The command at the end of a build, with the reports of steps where there are some.
-pub(crate) fn end(decision: Decision, options: &Options, has_steps: bool) -> Vec<String> {
+/// The command at the end of a build.
+pub(crate) fn end(decision: Decision, options: &Options) -> Vec<String> {
     let request = EndRequest {
         detect: decision == Decision::Detect,
         verbose: options.verbose,
         base: BASE_MOUNT.to_owned(),
         report: REPORT_MOUNT.to_owned(),
-        step_reports: has_steps.then(|| STEPS_MOUNT.to_owned()),
         paths: options.paths.clone(),
     };
     let mut args = vec![TOOL.to_owned()];

@@ -15,6 +15,9 @@ pub const CHECK_FILE: &str = "lint.json";
 /// The file name of [`StepReports`] beside it.
 pub const STEPS_FILE: &str = "steps.json";
 
+/// More bytes than stand around the reports in [`StepReports`], and than one has that says it was left out.
+const ENVELOPE: usize = 100;
+
 /// Paths that one finding lists in a report at most, those that sort first, so that a report stays
 /// below [`MAX_REPORT_BYTES`].
 pub const MAX_CHECKED_PATHS: usize = 1_000;
@@ -71,11 +74,22 @@ pub enum Gathered {
 }
 
 impl StepReports {
-    /// The JSON of reports; none when it is larger than a reader takes.
-    pub fn to_json(steps: Vec<Gathered>) -> Option<Vec<u8>> {
+    /// The JSON of reports. Where they are larger together than a reader takes, the largest are left out.
+    pub fn to_json(mut steps: Vec<Gathered>) -> Vec<u8> {
         let version = CHECK_VERSION;
-        let json = serde_json::to_vec(&Self { version, steps }).ok()?;
-        (json.len() <= MAX_REPORT_BYTES).then_some(json)
+        let size = |step: &Gathered| serde_json::to_vec(step).map_or(0, |json| json.len());
+        let mut sizes: Vec<usize> = steps.iter().map(size).collect();
+        let mut total = sizes.iter().sum::<usize>() + steps.len() + ENVELOPE;
+        while total > MAX_REPORT_BYTES
+            && let Some((largest, bytes)) = sizes.iter().copied().enumerate().max_by_key(|it| it.1)
+            && bytes > ENVELOPE
+        {
+            let left_out = Gathered::Unread("it is too large".to_owned());
+            sizes[largest] = size(&left_out);
+            total -= bytes - sizes[largest];
+            steps[largest] = left_out;
+        }
+        serde_json::to_vec(&Self { version, steps }).unwrap_or_default()
     }
 
     /// Reads reports from their JSON.
@@ -116,12 +130,22 @@ mod tests {
     }
 
     #[test]
-    fn gathered_reports_survive_their_own_json_unless_they_are_too_large() {
+    fn gathered_reports_survive_their_own_json_and_the_largest_are_left_out_where_all_are_too_large()
+     {
         let steps = vec![Gathered::Unread("no such file".to_owned())];
-        let json = StepReports::to_json(steps.clone()).expect("small");
+        let json = StepReports::to_json(steps.clone());
         assert_eq!(StepReports::from_json(&json).expect("reads").steps, steps);
-        let large = Gathered::Unread(" ".repeat(MAX_REPORT_BYTES));
-        assert_eq!(StepReports::to_json(vec![large]), None);
+        let large = |bytes| Gathered::Unread(" ".repeat(bytes));
+        let small = steps[0].clone();
+        let steps = vec![
+            large(MAX_REPORT_BYTES),
+            small.clone(),
+            large(MAX_REPORT_BYTES - 1000),
+        ];
+        let json = StepReports::to_json(steps.clone());
+        let read = StepReports::from_json(&json).expect("reads").steps;
+        let left_out = Gathered::Unread("it is too large".to_owned());
+        assert_eq!(read, [left_out, small, steps[2].clone()]);
     }
 
     #[test]

@@ -23,6 +23,18 @@ pub struct ImageConfig {
     pub rootfs: Layers,
 }
 
+/// The labels whose presence makes clients deploy an image as an operating system
+/// (`ostree-rs-ext` `container/store.rs`, `require_bootable`: it looks at the keys only).
+const BOOTABLE_LABELS: [&str; 2] = ["containers.bootc", "ostree.bootable"];
+
+impl ImageConfig {
+    /// Whether clients take the image for an operating system.
+    pub fn is_bootable(&self) -> bool {
+        let mut labels = BOOTABLE_LABELS.iter();
+        labels.any(|label| self.config.labels.contains_key(*label))
+    }
+}
+
 /// What a container of an image runs with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]

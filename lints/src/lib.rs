@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod escape;
 mod finding;
+pub mod history;
 mod image;
 mod input;
 mod lint;

@@ -55,8 +55,6 @@ pub struct EndRequest {
     pub base: String,
     /// The directory for the reports.
     pub report: String,
-    /// The directory of the steps' reports, each in a directory with its number.
-    pub step_reports: Option<String>,
     /// What people say of paths.
     pub paths: PathSettings,
 }
@@ -89,7 +87,6 @@ impl EndRequest {
         args.paths(&self.paths);
         args.value("--base", Some(self.base.clone()));
         args.value("--report", Some(self.report.clone()));
-        args.value("--step-reports", self.step_reports.clone());
         args.0
     }
 }

@@ -35,8 +35,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
 
 /// What there is to say of a configuration.
 pub(crate) fn finding(config: &ImageConfig) -> Option<Finding> {
-    let has = |label: &&str| config.config.labels.contains_key(*label);
-    if ["containers.bootc", "ostree.bootable"].iter().any(has) {
+    if config.is_bootable() {
         return None;
     }
     Some(RULE.finding(

@@ -31,7 +31,7 @@ pub const RULE: Rule = Rule {
 };
 
 /// Bytes from which on they are worth a word.
-pub const WORTH: u64 = 8 << 20;
+const WORTH: u64 = 8 << 20;
 
 /// Databases that every installation of a package writes anew; nobody can change that.
 const DATABASES: [&[u8]; 4] = [
@@ -41,21 +41,40 @@ const DATABASES: [&[u8]; 4] = [
     b"var/lib/rpm/",
 ];
 
-/// The finding about all that steps left for later ones and that goes at the end of a build: how much, and how much of
-/// it is of which line.
-pub fn of_build(size: &str, by_line: &[String]) -> Finding {
-    let by_line = match by_line {
-        [] => String::new(),
-        lines => format!(": {}", lines.join(", ")),
+/// The finding about all that steps left for later ones and that goes at the end of a build, if it is worth a word:
+/// for each step its line, if that is known, and how many bytes it left.
+pub fn of_build(steps: &[(Option<i32>, u64)]) -> Option<Finding> {
+    let total: u64 = steps.iter().map(|(_, bytes)| bytes).sum();
+    if total < WORTH {
+        return None;
+    }
+    let mut largest: Vec<_> = steps
+        .iter()
+        .filter(|(_, bytes)| *bytes >= WORTH / 8)
+        .collect();
+    largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let by_line = largest.iter().filter_map(|(line, bytes)| {
+        let line = line.as_ref()?;
+        Some(format!("{} of line {line}", mebibytes(*bytes)))
+    });
+    let by_line: Vec<String> = by_line.take(MAX_NAMED).collect();
+    let by_line = if by_line.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", by_line.join(", "))
     };
-    RULE.finding(
-        format!(
-            "{size} of temporary files, caches, logs and package lists stay in lower layers{by_line}"
-        ),
+    let size = mebibytes(total);
+    Some(RULE.finding(
+        format!("{size} of temporary files, caches, logs and package lists stay in lower layers{by_line}"),
         "delete them in the RUN that makes them, or keep them out of the layer: RUN --mount=type=cache or tmpfs"
             .to_owned(),
         Vec::new(),
-    )
+    ))
+}
+
+fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) >> 20;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
@@ -100,6 +119,23 @@ mod tests {
     use super::*;
     use crate::tree::testing::{LayerTar, TestImage};
     use crate::{Selection, lint};
+
+    #[test]
+    fn what_a_build_leaves_behind_is_told_by_line_and_only_if_it_is_worth_it() {
+        assert_eq!(of_build(&[(Some(3), 1 << 20)]), None);
+        let steps = [
+            (Some(3), 1 << 20),
+            (Some(4), 30 << 20),
+            (None, 9 << 20),
+            (Some(9), 5),
+        ];
+        let message = of_build(&steps).expect("a finding").message;
+        assert!(message.starts_with("40.0 MiB of "), "{message}");
+        assert!(
+            message.ends_with(": 30.0 MiB of line 4, 1.0 MiB of line 3"),
+            "{message}"
+        );
+    }
 
     fn found(image: &TestImage) -> Vec<Finding> {
         let tree = image.read().expect("an image");
