@@ -14,6 +14,7 @@ use super::base;
 use super::disk::Disk;
 use super::forecast::{self, Forecast};
 use super::layout::Layout;
+use super::nspawn;
 use super::pins::Pin;
 use super::probe::LocalChange;
 use super::qemu::{Accelerator, Boot};
@@ -59,6 +60,16 @@ impl fmt::Display for Way {
     }
 }
 
+/// What runs a machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Runner {
+    /// QEMU: the image's own kernel and initramfs, in a minute or two.
+    #[default]
+    Qemu,
+    /// systemd-nspawn: the image's systemd on the kernel that runs here, in seconds.
+    Nspawn,
+}
+
 /// The boots of a machine by one way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boots {
@@ -76,6 +87,7 @@ pub struct Harness<'a> {
     engine: &'a Engine,
     folder: PathBuf,
     processors: u8,
+    runner: Runner,
     common: Arc<Common>,
 }
 
@@ -146,8 +158,16 @@ impl<'a> Harness<'a> {
             engine,
             folder,
             processors: 2,
+            runner: Runner::default(),
             common: Arc::new(common),
         })
+    }
+
+    /// Machines that are run by this, and not by QEMU.
+    #[must_use]
+    pub fn in_runner(mut self, runner: Runner) -> Self {
+        self.runner = runner;
+        self
     }
 
     /// Machines of which `count` may run side by side: more than one have one processor each, for two that wait
@@ -171,6 +191,7 @@ impl<'a> Harness<'a> {
             engine: self.engine,
             folder,
             processors: self.processors,
+            runner: self.runner,
             common: Arc::clone(&self.common),
         })
     }
@@ -266,7 +287,7 @@ impl<'a> Harness<'a> {
         let tree = Archive::of_tree(self.engine, image, &self.folder.join("tree.tar"))?;
         disk.install(&self.common.workshop, &tree)?;
         drop(tree);
-        self.run(&disk, LocalChange::None, "mutable")
+        self.run(&disk, self.runner, LocalChange::None, "mutable")
     }
 
     fn base(&self, name: &str) -> Result<Arc<Taken>> {
@@ -302,13 +323,22 @@ impl<'a> Harness<'a> {
         console: &str,
     ) -> Result<Report> {
         disk.deploy(&self.common.workshop, &base.layout)?;
-        self.run(disk, change, console)
+        self.run(disk, self.runner, change, console)
     }
 
-    fn run(&self, disk: &Disk, change: LocalChange, console: &str) -> Result<Report> {
+    fn run(
+        &self,
+        disk: &Disk,
+        runner: Runner,
+        change: LocalChange,
+        console: &str,
+    ) -> Result<Report> {
         let common = &self.common;
-        let accelerator = *common.accelerator.get_or_init(|| self.choose(disk));
         let console = self.folder.join(format!("{console}.console"));
+        if runner == Runner::Nspawn {
+            return nspawn::boot(&common.workshop, disk, change, &console);
+        }
+        let accelerator = *common.accelerator.get_or_init(|| self.choose(disk));
         let boot = Boot::new(&self.common.workshop, disk, accelerator);
         boot.changed(change)
             .with_processors(self.processors)
@@ -350,8 +380,17 @@ impl Machine<'_> {
     /// # Errors
     /// When it does not report.
     pub fn boot(&mut self) -> Result<Report> {
+        self.boot_in(self.harness.runner)
+    }
+
+    /// As [`boot`](Self::boot), in another runner than the harness's.
+    ///
+    /// # Errors
+    /// As [`boot`](Self::boot).
+    pub fn boot_in(&mut self, runner: Runner) -> Result<Report> {
         self.boots += 1;
         let console = format!("{}-{}", self.way, self.boots);
-        self.harness.run(&self.disk, LocalChange::None, &console)
+        self.harness
+            .run(&self.disk, runner, LocalChange::None, &console)
     }
 }

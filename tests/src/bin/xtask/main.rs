@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use osderive_tests::base::Base;
+use osderive_tests::boot::Runner;
 use osderive_tests::engine::{Engine, Kind};
 use osderive_tests::{Places, bench};
 use serde_json::{Map, Value};
@@ -89,6 +90,14 @@ struct EngineChoice {
 impl EngineChoice {
     fn start(&self, places: &Places) -> Result<Engine> {
         Ok(Engine::select(self.kind, places)?)
+    }
+}
+
+fn runner(is_fast: bool) -> Runner {
+    if is_fast {
+        Runner::Nspawn
+    } else {
+        Runner::Qemu
     }
 }
 
