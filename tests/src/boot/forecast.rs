@@ -227,6 +227,20 @@ impl Hits {
         }
     }
 
+    /// Takes in what is not there yet.
+    pub fn unite(&mut self, other: &Self) {
+        let unite = |all: &mut Vec<Told>, more: &[Told]| {
+            for told in more {
+                if !all.contains(told) {
+                    all.push(told.clone());
+                }
+            }
+        };
+        unite(&mut self.true_positives, &other.true_positives);
+        unite(&mut self.false_positives, &other.false_positives);
+        unite(&mut self.false_negatives, &other.false_negatives);
+    }
+
     /// Takes in others.
     pub fn add(&mut self, other: Self) {
         self.true_positives.extend(other.true_positives);
@@ -418,6 +432,22 @@ mod tests {
         );
         let none = Hits::default();
         assert_eq!((none.recall(), none.false_alarm_rate()), (None, None));
+    }
+
+    #[test]
+    fn what_two_packages_of_an_image_share_counts_once() {
+        let told = |unit: &str| Told {
+            way: Way::Fresh,
+            unit: unit.to_owned(),
+            why: String::new(),
+        };
+        let hits = |units: &[&str]| Hits {
+            false_negatives: units.iter().map(|unit| told(unit)).collect(),
+            ..Hits::default()
+        };
+        let mut all = hits(&["shared.service", "a.service"]);
+        all.unite(&hits(&["b.service", "shared.service"]));
+        assert_eq!(all.counts(), [0, 0, 3]);
     }
 
     #[test]

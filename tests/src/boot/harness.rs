@@ -21,7 +21,7 @@ use super::qemu::{Accelerator, Boot};
 use super::report::Report;
 use super::workshop::Workshop;
 use crate::engine::Engine;
-use crate::error::{Result, io_error};
+use crate::error::{Error, Result, io_error};
 use crate::places::Places;
 use crate::roots::remove;
 
@@ -180,6 +180,11 @@ impl<'a> Harness<'a> {
         self
     }
 
+    /// What runs its machines.
+    pub(super) fn runner(&self) -> Runner {
+        self.runner
+    }
+
     /// Another harness for work beside this one's, with a folder `NAME` in this one's.
     ///
     /// # Errors
@@ -212,11 +217,12 @@ impl<'a> Harness<'a> {
     /// Takes an image and the one that it is built on out of the engine. `name` is the harness's own for it.
     ///
     /// # Errors
-    /// When the engine does not give them.
+    /// When the engine does not give them, or the importer takes no images of their kind.
     pub fn save(&self, image: &str, base: &str, name: &str) -> Result<Saved> {
         let base = self.base(base)?;
         let folder = self.folder.join(name);
         let layout = Layout::save(self.engine, image, &folder, Some(&base.layout))?;
+        require_importable(image, &layout)?;
         Ok(Saved {
             image: image.to_owned(),
             base,
@@ -298,6 +304,7 @@ impl<'a> Harness<'a> {
         }
         let folder = &self.common.folder;
         let layout = Layout::save(self.engine, name, &folder.join("base-image"), None)?;
+        require_importable(name, &layout)?;
         let disk = Disk::prepared(&folder.join("base-disk"), &self.common.workshop, &layout)?;
         let base = Taken {
             name: name.to_owned(),
@@ -359,6 +366,17 @@ impl<'a> Harness<'a> {
             Err(_) => Accelerator::Tcg,
         }
     }
+}
+
+/// The published importer refuses images that are not made of an ostree commit, with a backtrace.
+fn require_importable(image: &str, layout: &Layout) -> Result<()> {
+    if layout.has_label("ostree.final-diffid")? {
+        return Ok(());
+    }
+    Err(Error::Unimportable {
+        image: image.to_owned(),
+        base: base::BASE,
+    })
 }
 
 /// A machine with an image on its disk, which goes with the value.

@@ -15,4 +15,4 @@ for kernel in /mnt/usr/lib/modules/*; do :; done
 cp "$kernel/vmlinuz" "$boot/vmlinuz"
 cp "$kernel/initramfs.img" "$boot/initrd"
 echo "$*" >"$boot/options"
-umount /mnt
+release /mnt

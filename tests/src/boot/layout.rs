@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::engine::Engine;
 use crate::error::{Error, Result, io_error};
 use crate::roots::remove;
@@ -85,6 +87,32 @@ impl Layout {
                 Ok((entry.file_name(), entry.path()))
             })
             .collect()
+    }
+
+    /// Whether the image has a label.
+    ///
+    /// # Errors
+    /// When its description cannot be read.
+    pub(super) fn has_label(&self, label: &str) -> Result<bool> {
+        let mut manifest = self.json(&self.folder.join("index.json"))?;
+        // With the containerd store an image may be an index as well.
+        while manifest["manifests"].is_array() {
+            manifest = self.blob(&manifest["manifests"][0]["digest"])?;
+        }
+        let config = self.blob(&manifest["config"]["digest"])?;
+        Ok(!config["config"]["Labels"][label].is_null())
+    }
+
+    fn blob(&self, digest: &Value) -> Result<Value> {
+        let digest = digest.as_str().unwrap_or_default();
+        let name = digest.trim_start_matches("sha256:");
+        self.json(&self.folder.join(BLOBS).join(name))
+    }
+
+    fn json(&self, path: &Path) -> Result<Value> {
+        let text = fs::read(path).map_err(io_error("read", path))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| refused(&self.folder.display().to_string(), &error.to_string()))
     }
 
     /// Where it is.
