@@ -230,10 +230,20 @@ impl<'a> Harness<'a> {
         })
     }
 
+    /// Whether there is an id that somebody else may have taken: without one no machine comes to the image by
+    /// [`Way::TakenId`].
+    ///
+    /// # Errors
+    /// When the engine does not tell.
+    pub fn pins_an_id(&self, image: &str) -> Result<bool> {
+        Ok(Pin::of(self.engine, image)?.is_some())
+    }
+
     /// A machine that has come to an image by a way, from the base where that is an update; not booted yet.
     ///
     /// # Errors
-    /// When the importer refuses an image, or the machine does not report before its update.
+    /// When the importer refuses an image, the machine does not report before its update, or the image pins no id for
+    /// one to be taken.
     pub fn machine(&self, saved: &Saved, way: Way) -> Result<Machine<'_>> {
         let folder = self.folder.join(format!("{way}-disk"));
         let base = &*saved.base;
@@ -250,6 +260,10 @@ impl<'a> Harness<'a> {
             }
             Way::TakenId => {
                 let pin = Pin::of(self.engine, &saved.image)?;
+                let pin = pin.ok_or_else(|| Error::Engine {
+                    action: format!("tell an id that {} pins", saved.image),
+                    message: "it pins no user with a group of its own".to_owned(),
+                })?;
                 let disk = base.disk.copy(&folder)?;
                 let change = LocalChange::User(Some((pin.uid, pin.gid)));
                 let before = self.use_base(&disk, base, change, "taken-id-before")?;

@@ -116,6 +116,8 @@ pub struct OfReference {
     pub active: usize,
     /// Those that fail there too.
     pub failed: Vec<String>,
+    /// Enabled services that a condition keeps from starting, with it.
+    pub left_out: Vec<String>,
 }
 
 /// How long the parts of a build's trial took, in seconds.
@@ -187,7 +189,13 @@ impl Reference {
         OfReference {
             active: its().filter(|(_, state)| state.active == "active").count(),
             failed: failed.map(|(unit, _)| unit.clone()).collect(),
+            left_out: its().filter_map(|(unit, _)| self.left_out(unit)).collect(),
         }
+    }
+
+    fn left_out(&self, unit: &str) -> Option<String> {
+        let condition = self.report.unmet_condition(unit)?;
+        Some(format!("{unit} ({condition})"))
     }
 }
 
@@ -268,7 +276,11 @@ impl<'a> Rate<'a> {
         jobs: usize,
         runner: Runner,
     ) -> Result<Self> {
-        let harness = Harness::new(engine, places, "rate")?
+        let name = match runner {
+            Runner::Qemu => "rate",
+            Runner::Nspawn => "rate-fast",
+        };
+        let harness = Harness::new(engine, places, name)?
             .for_boots_beside(jobs)
             .in_runner(runner);
         harness.load_base(places)?;
@@ -498,7 +510,7 @@ impl<'a> Rate<'a> {
         trial.seconds.build = *seconds;
         trial.seconds.save = image.saved()?.1;
         // Upgraded machines first: what loses its state loses it there, and that saves a boot of the fresh one.
-        for way in [Way::Upgraded, Way::Fresh] {
+        for way in self.ways(image)? {
             match trial.boot(image, way, reference) {
                 Ok(()) => {}
                 // That a machine does not come up, or an image is refused, is a result.
@@ -513,6 +525,19 @@ impl<'a> Rate<'a> {
         }
         Store::keep(&file, &trial)?;
         Ok(trial)
+    }
+
+    /// The ways to boot an image. Only osderive pins ids; a machine on which one is taken costs three boots more, which is
+    /// too much for QEMU.
+    fn ways(&self, image: &Image<'_>) -> Result<Vec<Way>> {
+        let mut ways = vec![Way::Upgraded, Way::Fresh];
+        if image.build == Build::Ours
+            && self.harness.runner() == Runner::Nspawn
+            && self.harness.pins_an_id(&image.built()?.0)?
+        {
+            ways.push(Way::TakenId);
+        }
+        Ok(ways)
     }
 
     /// What the lints say of an image and not of its base.
@@ -533,11 +558,20 @@ impl<'a> Rate<'a> {
         Ok(forecast)
     }
 
+    /// The name of a job's image, which no run beside this one has unless its runner is the same.
+    fn image_name(&self, job: usize, build: Build) -> String {
+        let runner = match self.harness.runner() {
+            Runner::Qemu => "",
+            Runner::Nspawn => "-fast",
+        };
+        format!("boot-rate{runner}-{job}-{}", build.name())
+    }
+
     /// Removes the images; the cache of the user's own engine is not ours to empty.
     fn tidy(&self, packages: &str, job: usize) {
         let mut rm = self.engine.docker();
         rm.args(["image", "rm", "--force"]);
-        rm.args(Build::ALL.map(|build| format!("e2e-boot-rate-{job}-{}", build.name())));
+        rm.args(Build::ALL.map(|build| format!("e2e-{}", self.image_name(job, build))));
         let mut tidied = vec![capture("remove images", &mut rm).map(drop)];
         if self.engine.kind() != Kind::Reachable {
             let mut prune = self.engine.docker();
@@ -581,12 +615,13 @@ impl Image<'_> {
             if let Some(tail) = Store::known(&file) {
                 return Err(failed(tail));
             }
-            let name = format!("boot-rate-{job}-{}", build.name());
+            let name = rate.image_name(*job, *build);
             let scenario = Scenario::new(rate.engine, rate.places, &name)?
                 .file("Containerfile", &build.containerfile(packages))?;
             let mut log = String::new();
-            // Once more, since a mirror may have failed instead.
-            for _ in 0..2 {
+            // A mirror may have failed instead. What is told by smaller images needs no second attempt.
+            let is_told = *build == Build::Plain && packages.contains(' ');
+            for _ in 0..if is_told { 1 } else { 2 } {
                 let outcome = scenario.build(&[])?;
                 if outcome.success {
                     return Ok(scenario.tag().to_owned());

@@ -44,9 +44,14 @@ pub(crate) fn run(arguments: &Arguments, places: &Places) -> Result<ExitCode> {
         Some(image) => Some(harness.boot_mutable(image)?),
         None => None,
     };
-    let ways = arguments
-        .way
-        .map_or_else(|| Way::ALL.to_vec(), |way| vec![way]);
+    let ways = match arguments.way {
+        Some(way) => vec![way],
+        None if harness.pins_an_id(&arguments.image)? => Way::ALL.to_vec(),
+        None => {
+            println!("not booted with a taken id: the image pins no user with a group of its own");
+            vec![Way::Fresh, Way::Upgraded]
+        }
+    };
     let mut boots = true;
     for way in ways {
         let machine = harness.boot(&arguments.image, &arguments.from, way)?;

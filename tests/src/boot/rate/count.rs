@@ -21,6 +21,8 @@ pub struct Counts {
     pub running_in_reference: usize,
     /// Of the latter: start nothing there by themselves, so only their build and the rest of the machine are tried.
     pub starting_nothing: usize,
+    /// Of the latter: those with a service that a condition keeps from starting there.
+    pub left_out: usize,
     /// Of those that run on an ordinary system: boot, by the way of building.
     pub booting: BTreeMap<Build, usize>,
     /// Builds with osderive that failed though the same packages install without it.
@@ -59,6 +61,9 @@ impl Counts {
             failing_in_reference: packages - lost.len() - running_in_reference,
             running_in_reference,
             starting_nothing: running().filter(|row| starts_nothing(row)).count(),
+            left_out: running()
+                .filter(|row| starts_nothing(row) && is_left_out(row))
+                .count(),
             booting: builds.iter().map(booting).collect(),
             builds_failed_that_build_plain: failed.count(),
         }
@@ -82,6 +87,11 @@ fn starts_nothing(row: &Row) -> bool {
     reference.is_some_and(|reference| reference.active == 0)
 }
 
+fn is_left_out(row: &Row) -> bool {
+    let reference = row.reference.as_ref();
+    reference.is_some_and(|reference| !reference.left_out.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::OfReference;
@@ -99,7 +109,11 @@ mod tests {
 
     fn reference(active: usize, failed: &[&str]) -> OfReference {
         let failed = failed.iter().map(ToString::to_string).collect();
-        OfReference { active, failed }
+        OfReference {
+            active,
+            failed,
+            ..OfReference::default()
+        }
     }
 
     fn line(rows: Vec<Row>, failures: &[Build]) -> Line {
@@ -149,10 +163,17 @@ mod tests {
 
     #[test]
     fn what_starts_nothing_runs_and_is_told() {
-        let counts = counts(&[line(vec![row(Some(reference(0, &[])), &[])], &[])]);
-        assert_eq!(
-            (counts.running_in_reference, counts.starting_nothing),
-            (1, 1)
-        );
+        let kept = OfReference {
+            left_out: vec!["a.service (ConditionVirtualization=!container)".to_owned()],
+            ..OfReference::default()
+        };
+        let rows = vec![
+            row(Some(reference(0, &[])), &[]),
+            row(Some(kept), &[]),
+            row(Some(reference(1, &[])), &[]),
+        ];
+        let counts = counts(&[line(rows, &[])]);
+        assert_eq!(counts.running_in_reference, 3);
+        assert_eq!((counts.starting_nothing, counts.left_out), (2, 1));
     }
 }

@@ -30,12 +30,13 @@ pub(super) fn figures(lines: &[Line], builds: &[Build]) -> Vec<String> {
         failing_in_reference,
         running_in_reference,
         starting_nothing,
+        left_out,
         builds_failed_that_build_plain,
         ..
     } = counts;
     let mut figures = vec![format!(
         "{packages} packages: {running_in_reference} run on an ordinary system ({starting_nothing} of them start \
-         nothing there), {failing_in_reference} have a unit that fails there as well, {without_reference} have no \
+         nothing there, {left_out} of these for a condition that does not hold there), {failing_in_reference} have a unit that fails there as well, {without_reference} have no \
          reference, {not_installed} do not install, with or without osderive."
     )];
     for build in builds {
@@ -74,6 +75,9 @@ fn table_row(row: &Row, builds: &[Build]) -> String {
     if let Some(reference) = &row.reference {
         if reference.active == 0 {
             wrong.push("starts nothing".to_owned());
+        }
+        for unit in &reference.left_out {
+            wrong.push(format!("not started: {unit}"));
         }
         for unit in &reference.failed {
             wrong.push(format!("{unit} fails in the reference"));
