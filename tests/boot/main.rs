@@ -1,16 +1,21 @@
 //! The proof: an image built with osderive boots, with everything that it was built for, on a machine that is
-//! installed from it and on one that is updated to it. Needs root on Debian or Ubuntu; elsewhere it says so and
+//! installed from it and on one that is updated to it; and nothing is left of a boot. Needs root on Debian or Ubuntu; elsewhere it says so and
 //! passes.
 
 use std::error::Error;
-use std::thread;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
 
 use Runner::{Nspawn, Qemu};
 
 use osderive_tests::Places;
 use osderive_tests::base::Base;
 use osderive_tests::boot::{BASE, Harness, Report, Runner, Saved, Way, kept};
-use osderive_tests::engine::{Engine, can_be_private};
+use osderive_tests::engine::{Engine, Kind, can_be_private, group_name};
 use osderive_tests::scenario::{Scenario, findings};
 
 /// Each is a RUN of its own, as in many a user's Containerfile. Without postfix, cron would bring another mail
@@ -158,4 +163,76 @@ fn wrong(report: &Report, before: Option<&Report>, runner: Runner) -> Vec<String
     wrong.extend(missing.map(|line| format!("there is no {line}")));
     wrong.extend(before.into_iter().flat_map(|before| kept(before, report)));
     wrong
+}
+
+#[test]
+#[ignore = "boots a machine: cargo xtask test runs it beside the others"]
+fn nothing_is_left_of_a_container_whose_harness_is_killed()
+-> Result<(), Box<dyn Error + Send + Sync>> {
+    if !can_be_private() {
+        return Ok(());
+    }
+    let folder = Places::of_workspace()?.state().join("boot/by-hand");
+    // What an earlier run left would be taken for this one's.
+    fs::remove_dir_all(&folder).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })?;
+    let mut harness = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["boot", "--fast", "--way=fresh", BASE])
+        .args(["--engine", Kind::DEFAULT.name()])
+        .stdout(Stdio::null())
+        .spawn()?;
+    let console = folder.join("fresh-1.console");
+    let boots = || fs::read_to_string(&console).is_ok_and(|text| text.contains("Welcome to"));
+    let has_booted = wait_for(Duration::from_secs(300), boots);
+    let disk = folder.join("fresh-disk");
+    let during = traces(&disk);
+    harness.kill()?;
+    harness.wait()?;
+    assert!(has_booted, "no machine booted");
+    assert!(!during.is_empty());
+    wait_for(Duration::from_secs(30), || traces(&disk).is_empty());
+    assert_eq!(traces(&disk), [""; 0]);
+    Ok(())
+}
+
+fn wait_for(patience: Duration, is_so: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < patience {
+        if is_so() {
+            return true;
+        }
+        sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+/// What of the machine on a disk can be seen from outside: its processes, its loop device, its control group.
+fn traces(disk: &Path) -> Vec<String> {
+    let path = disk.to_string_lossy();
+    let read = |pattern: &str, name: &str| {
+        let entries = fs::read_dir(pattern).into_iter().flatten().flatten();
+        let files = entries.map(|entry| entry.path().join(name));
+        files
+            .filter(|file| {
+                fs::read(file).is_ok_and(|text| String::from_utf8_lossy(&text).contains(&*path))
+            })
+            .map(|file| file.display().to_string())
+            .collect::<Vec<_>>()
+    };
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let hierarchy = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let hierarchy = hierarchy.and_then(|line| line.split(' ').nth(4));
+    let groups = hierarchy.map(|hierarchy| Path::new(hierarchy).join(group_name(disk)));
+    let group = groups.filter(|group| group.exists());
+    [
+        read("/proc", "cmdline"),
+        read("/sys/block", "loop/backing_file"),
+        group
+            .iter()
+            .map(|group| group.display().to_string())
+            .collect(),
+    ]
+    .concat()
 }

@@ -12,20 +12,21 @@ use super::guest::Guest;
 use super::probe::{self, LocalChange};
 use super::report::Report;
 use super::workshop::Workshop;
-use crate::engine::private::{LAUNCHER, PATH, group_name};
+use crate::engine::group_name;
+use crate::engine::private::{LAUNCHER, PATH};
 use crate::error::{Result, io_error};
 
 const SUPERVISOR: &str = include_str!("container.sh");
 const INSIDE: &str = include_str!("nspawn.sh");
 
-/// systemd gives a start 90 s; what begins again is ended after ten times as long.
+/// How long a boot may take on a busy machine: systemd gives a start 90 s, and one may wait for another.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where the machine has the file that the probe writes to.
 const OUTPUT: &str = "/run/boot-probe";
 
-/// Nothing registers it, nothing of this machine's is put into the image, and it reaches no network. Without the right to make
-/// device nodes it has no disk of this machine, whatever its packages look for.
+/// Nothing registers it, nothing of this machine is put into the image, and it reaches no network. Without the right to
+/// make device nodes it has no disk of this machine, whatever its packages look for.
 const MACHINE: &[&str] = &[
     "--boot",
     "--machine=machine",

@@ -63,8 +63,9 @@ impl Build {
 
     fn containerfile(self, packages: &str) -> String {
         let install = format!("apt-get update && apt-get install -y {packages}");
-        // The base image's /var is empty, as those of ostree have it; apt does not make what it misses there.
-        let var = "systemd-tmpfiles --create --prefix=/var; ";
+        // The base image's /var and /run are empty, as those of ostree have it; apt does not make what it misses there,
+        // and dpkg takes a link to nothing (/var/lock) for no directory. Ordinary images have both.
+        let var = "systemd-tmpfiles --create --prefix=/var --prefix=/run/lock; ";
         let (head, before, tail) = match self {
             Self::Ours => ("# syntax=osderive\n", "", ""),
             Self::Plain => ("", var, ""),

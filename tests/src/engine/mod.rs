@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
 
+pub use private::group_name;
 pub use version::Version;
 
 use crate::error::{Error, Result};

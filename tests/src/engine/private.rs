@@ -142,7 +142,7 @@ impl Slot {
 }
 
 /// A name for the control group of what runs in a directory, which no other directory's has.
-pub(crate) fn group_name(directory: &Path) -> String {
+pub fn group_name(directory: &Path) -> String {
     let path = directory.to_string_lossy();
     format!("osderive{}", path.replace(['/', '.'], "-"))
 }
