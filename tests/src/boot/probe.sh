@@ -48,5 +48,6 @@ enabled=$(systemctl list-unit-files --plain --no-legend --type=service --state=e
     systemctl status --full --lines=15 "$unit"
 done
 section end
-sync
+# A container writes to the machine's own page cache, and would flush all of that.
+systemd-detect-virt --quiet --container || sync
 systemctl poweroff
