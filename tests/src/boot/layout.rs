@@ -135,3 +135,43 @@ impl Drop for Layout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A layout whose image has a label, below so many indexes.
+    fn layout(indexes: usize) -> (tempfile::TempDir, Layout) {
+        let kept = tempfile::tempdir().unwrap();
+        let folder = kept.path().join("layout");
+        fs::create_dir_all(folder.join(BLOBS)).unwrap();
+        let blob = |name: &str, text: &str| {
+            fs::write(folder.join(BLOBS).join(name), text).unwrap();
+        };
+        blob(
+            "config",
+            r#"{"config":{"Labels":{"ostree.final-diffid":"sha256:1"}}}"#,
+        );
+        blob("manifest", r#"{"config":{"digest":"sha256:config"}}"#);
+        let mut digest = "manifest".to_owned();
+        for number in 0..indexes {
+            let name = format!("index-{number}");
+            blob(
+                &name,
+                &format!(r#"{{"manifests":[{{"digest":"sha256:{digest}"}}]}}"#),
+            );
+            digest = name;
+        }
+        fs::copy(folder.join(BLOBS).join(&digest), folder.join("index.json")).unwrap();
+        (kept, Layout { folder })
+    }
+
+    #[test]
+    fn an_images_labels_are_found_in_the_layouts_of_both_stores() {
+        for indexes in [1, 2] {
+            let (_kept, layout) = layout(indexes);
+            assert!(layout.has_label("ostree.final-diffid").unwrap());
+            assert!(!layout.has_label("containers.bootc").unwrap());
+        }
+    }
+}

@@ -101,7 +101,15 @@ fn runner(is_fast: bool) -> Runner {
     }
 }
 
-fn main() -> Result<ExitCode> {
+/// An error is told in its own words: whoever runs these commands looks for the cause in what was tried, not in them.
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
     let places = Places::of_workspace()?;
     match Arguments::parse().task {
         Task::Demo { engine } => demo::run(&engine.start(&places)?, &places)?,
