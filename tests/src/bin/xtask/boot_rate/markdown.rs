@@ -37,7 +37,7 @@ pub(super) fn figures(lines: &[Line], builds: &[Build]) -> Vec<String> {
     let mut figures = vec![format!(
         "{packages} packages: {running_in_reference} run on an ordinary system ({starting_nothing} of them start \
          nothing there, {left_out} of these for a condition that does not hold there), {failing_in_reference} have a unit that fails there as well, {without_reference} have no \
-         reference, {not_installed} do not install, with or without osderive."
+         reference, {not_installed} do not install without osderive."
     )];
     for build in builds {
         figures.push(format!(
@@ -93,5 +93,6 @@ fn table_row(row: &Row, builds: &[Build]) -> String {
 }
 
 fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_end_matches("; the log ends with:")
 }
