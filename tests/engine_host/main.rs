@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use osderive_tests::base::Base;
-use osderive_tests::engine::{Engine, Kind, can_be_private};
+use osderive_tests::engine::{Engine, Kind, can_be_private, group_name};
 use osderive_tests::{Places, engine_output};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -297,12 +297,8 @@ fn wait_for_end(slot: &Path) -> Outcome {
 }
 
 fn control_groups_of(slot: &Path) -> Vec<String> {
-    let name = format!(
-        "osderive{}",
-        slot.to_string_lossy().replace(['/', '.'], "-")
-    );
     let output = Command::new("find")
-        .args(["/sys/fs/cgroup", "-name", &name])
+        .args(["/sys/fs/cgroup", "-name", &group_name(slot)])
         .output()
         .map(|output| output.stdout)
         .unwrap_or_default();

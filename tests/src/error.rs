@@ -74,6 +74,26 @@ pub enum Error {
         /// What the client printed.
         message: String,
     },
+    /// An image of a boot test does not build.
+    #[error("{image} does not build; the log ends with:\n{tail}")]
+    Build {
+        /// What was to be built.
+        image: String,
+        /// The end of the build's log.
+        tail: String,
+    },
+    /// The published importer takes no image of this kind.
+    #[error(
+        "{image} has no label ostree.final-diffid, so the published importer (ostree-ext 0.15) takes it for no ostree \
+         container; build it on a base image that is one, such as {base} (`FROM {base}`), or make one of its base with \
+         `ostree-ext-cli container encapsulate`"
+    )]
+    Unimportable {
+        /// The image's name.
+        image: String,
+        /// The harness's own base image that is such a container.
+        base: &'static str,
+    },
     /// A booted machine did not report.
     #[error("the machine did not report: {reason}; its console {console} ends with:\n{tail}", console = console.display())]
     NoReport {

@@ -17,4 +17,4 @@ value() { sed -n "s/^$1 *//p" "$entry"; }
 cp "/mnt/boot$(value linux)" "$boot/vmlinuz"
 cp "/mnt/boot$(value initrd)" "$boot/initrd"
 value options >"$boot/options"
-umount /mnt
+release /mnt

@@ -12,9 +12,9 @@ use crate::error::{Result, io_error};
 use crate::process::run_logged;
 use crate::roots::remove;
 
-const PREPARE: &str = include_str!("prepare.sh");
-const DEPLOY: &str = include_str!("deploy.sh");
-const INSTALL: &str = include_str!("install.sh");
+const PREPARE: &str = concat!(include_str!("release.sh"), include_str!("prepare.sh"));
+const DEPLOY: &str = concat!(include_str!("release.sh"), include_str!("deploy.sh"));
+const INSTALL: &str = concat!(include_str!("release.sh"), include_str!("install.sh"));
 
 /// What the machine's kernel is told; the last three end a boot that cannot go on.
 const KERNEL_ARGUMENTS: &[&str] = &[
@@ -126,6 +126,37 @@ impl Drop for Disk {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.folder) {
             eprintln!("warning: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::can_be_private;
+    use crate::process::capture;
+
+    use super::*;
+
+    const RELEASE: &str = include_str!("release.sh");
+
+    /// Unmounts a file system that is in use for so many seconds after its unmounting has begun.
+    fn release(seconds: u32) -> Result<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!(
+            "{RELEASE}\nset -eu; mount -t tmpfs tmpfs \"$1\"; : >\"$1/file\"; sleep {seconds} <\"$1/file\" &\n\
+             release \"$1\"; findmnt \"$1\" || echo released"
+        );
+        let mut sh = Command::new("unshare");
+        sh.args(["--mount", "--pid", "--fork", "--kill-child"])
+            .args(["sh", "-c", &script, "sh"])
+            .arg(folder.path());
+        capture("unmount", &mut sh)
+    }
+
+    #[test]
+    fn a_disk_that_is_in_use_for_a_moment_is_unmounted_after_that() {
+        if can_be_private() {
+            assert_eq!(release(1).unwrap(), "released");
         }
     }
 }

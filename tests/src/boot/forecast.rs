@@ -94,6 +94,10 @@ impl Forecast {
 
         // A timer that is active in neither had a condition that does not hold on such machines (`/sys/class/ipmi`).
         let is_left_out = |unit: &str| {
+            let condition = reference.unmet_condition(unit);
+            if condition.is_some_and(is_about_the_machine) {
+                return true;
+            }
             let name = unit.strip_suffix(".service");
             let timer = name.map(|name| format!("{name}.timer"));
             timer.is_some_and(|timer| {
@@ -153,6 +157,26 @@ impl Forecast {
         }
         found
     }
+}
+
+/// Whether a condition asks for what a container or a virtual machine has not, whatever its image has: rights, devices, a
+/// kernel of its own.
+fn is_about_the_machine(condition: &str) -> bool {
+    const ABOUT: [&str; 4] = [
+        "ConditionCapability=",
+        "ConditionKernelCommandLine=",
+        "ConditionSecurity=",
+        "ConditionVirtualization=",
+    ];
+    const BELOW: [&str; 3] = ["/dev/", "/proc/", "/sys/"];
+    let Some((kind, value)) = condition.split_once('=') else {
+        return false;
+    };
+    ABOUT.iter().any(|about| condition.starts_with(about))
+        || (kind.starts_with("ConditionPath") || kind.starts_with("ConditionDirectory"))
+            && BELOW
+                .iter()
+                .any(|below| value.trim_start_matches(['|', '!']).starts_with(below))
 }
 
 /// The service that a socket or a path starts, as far as their names tell.
@@ -225,6 +249,20 @@ impl Hits {
             false_positives: some(&self.false_positives),
             false_negatives: some(&self.false_negatives),
         }
+    }
+
+    /// Takes in what is not there yet.
+    pub fn unite(&mut self, other: &Self) {
+        let unite = |all: &mut Vec<Told>, more: &[Told]| {
+            for told in more {
+                if !all.contains(told) {
+                    all.push(told.clone());
+                }
+            }
+        };
+        unite(&mut self.true_positives, &other.true_positives);
+        unite(&mut self.false_positives, &other.false_positives);
+        unite(&mut self.false_negatives, &other.false_negatives);
     }
 
     /// Takes in others.
@@ -387,6 +425,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_container_may_not_start_says_nothing_and_what_the_image_decides_does() {
+        let forecast = Forecast {
+            expected: BTreeSet::from([expected("a.service", true)]),
+            ..Forecast::default()
+        };
+        let alarms = |condition| {
+            let states = || units(&[("a.service", "inactive")]);
+            let lines = [
+                "* a.service - A".to_owned(),
+                "  Condition: start condition unmet at noon".to_owned(),
+                format!("             `- {condition} was not met"),
+            ];
+            let reference = Report {
+                units: states(),
+                failures: lines.to_vec(),
+                ..Report::default()
+            };
+            let hits = forecast.compare(Way::Fresh, &reference, &states());
+            hits.false_positives.len()
+        };
+        assert_eq!(alarms("ConditionCapability=CAP_SYS_TIME"), 0);
+        assert_eq!(alarms("ConditionVirtualization=!container"), 0);
+        assert_eq!(alarms("ConditionPathExists=|/dev/kvm"), 0);
+        assert_eq!(alarms("ConditionPathExists=/etc/a.conf"), 1);
+    }
+
+    #[test]
     fn a_prediction_of_what_fails_in_the_reference_too_is_true() {
         let reference = Report {
             units: units(&[("a.service", "failed")]),
@@ -418,6 +483,22 @@ mod tests {
         );
         let none = Hits::default();
         assert_eq!((none.recall(), none.false_alarm_rate()), (None, None));
+    }
+
+    #[test]
+    fn what_two_packages_of_an_image_share_counts_once() {
+        let told = |unit: &str| Told {
+            way: Way::Fresh,
+            unit: unit.to_owned(),
+            why: String::new(),
+        };
+        let hits = |units: &[&str]| Hits {
+            false_negatives: units.iter().map(|unit| told(unit)).collect(),
+            ..Hits::default()
+        };
+        let mut all = hits(&["shared.service", "a.service"]);
+        all.unite(&hits(&["b.service", "shared.service"]));
+        assert_eq!(all.counts(), [0, 0, 3]);
     }
 
     #[test]

@@ -14,13 +14,14 @@ use super::base;
 use super::disk::Disk;
 use super::forecast::{self, Forecast};
 use super::layout::Layout;
+use super::nspawn;
 use super::pins::Pin;
 use super::probe::LocalChange;
 use super::qemu::{Accelerator, Boot};
 use super::report::Report;
 use super::workshop::Workshop;
 use crate::engine::Engine;
-use crate::error::{Result, io_error};
+use crate::error::{Error, Result, io_error};
 use crate::places::Places;
 use crate::roots::remove;
 
@@ -59,6 +60,16 @@ impl fmt::Display for Way {
     }
 }
 
+/// What runs a machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Runner {
+    /// QEMU: the image's own kernel and initramfs, in a minute or two.
+    #[default]
+    Qemu,
+    /// systemd-nspawn: the image's systemd on the kernel that runs here, in seconds.
+    Nspawn,
+}
+
 /// The boots of a machine by one way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boots {
@@ -76,6 +87,7 @@ pub struct Harness<'a> {
     engine: &'a Engine,
     folder: PathBuf,
     processors: u8,
+    runner: Runner,
     common: Arc<Common>,
 }
 
@@ -146,8 +158,16 @@ impl<'a> Harness<'a> {
             engine,
             folder,
             processors: 2,
+            runner: Runner::default(),
             common: Arc::new(common),
         })
+    }
+
+    /// Machines that are run by this, and not by QEMU.
+    #[must_use]
+    pub fn in_runner(mut self, runner: Runner) -> Self {
+        self.runner = runner;
+        self
     }
 
     /// Machines of which `count` may run side by side: more than one have one processor each, for two that wait
@@ -158,6 +178,11 @@ impl<'a> Harness<'a> {
             self.processors = 1;
         }
         self
+    }
+
+    /// What runs its machines.
+    pub(super) fn runner(&self) -> Runner {
+        self.runner
     }
 
     /// Another harness for work beside this one's, with a folder `NAME` in this one's.
@@ -171,6 +196,7 @@ impl<'a> Harness<'a> {
             engine: self.engine,
             folder,
             processors: self.processors,
+            runner: self.runner,
             common: Arc::clone(&self.common),
         })
     }
@@ -191,11 +217,12 @@ impl<'a> Harness<'a> {
     /// Takes an image and the one that it is built on out of the engine. `name` is the harness's own for it.
     ///
     /// # Errors
-    /// When the engine does not give them.
+    /// When the engine does not give them, or the importer takes no images of their kind.
     pub fn save(&self, image: &str, base: &str, name: &str) -> Result<Saved> {
         let base = self.base(base)?;
         let folder = self.folder.join(name);
         let layout = Layout::save(self.engine, image, &folder, Some(&base.layout))?;
+        require_importable(image, &layout)?;
         Ok(Saved {
             image: image.to_owned(),
             base,
@@ -203,10 +230,20 @@ impl<'a> Harness<'a> {
         })
     }
 
+    /// Whether there is an id that somebody else may have taken: without one no machine comes to the image by
+    /// [`Way::TakenId`].
+    ///
+    /// # Errors
+    /// When the engine does not tell.
+    pub fn pins_an_id(&self, image: &str) -> Result<bool> {
+        Ok(Pin::of(self.engine, image)?.is_some())
+    }
+
     /// A machine that has come to an image by a way, from the base where that is an update; not booted yet.
     ///
     /// # Errors
-    /// When the importer refuses an image, or the machine does not report before its update.
+    /// When the importer refuses an image, the machine does not report before its update, or the image pins no id for
+    /// one to be taken.
     pub fn machine(&self, saved: &Saved, way: Way) -> Result<Machine<'_>> {
         let folder = self.folder.join(format!("{way}-disk"));
         let base = &*saved.base;
@@ -223,6 +260,10 @@ impl<'a> Harness<'a> {
             }
             Way::TakenId => {
                 let pin = Pin::of(self.engine, &saved.image)?;
+                let pin = pin.ok_or_else(|| Error::Engine {
+                    action: format!("tell an id that {} pins", saved.image),
+                    message: "it pins no user with a group of its own".to_owned(),
+                })?;
                 let disk = base.disk.copy(&folder)?;
                 let change = LocalChange::User(Some((pin.uid, pin.gid)));
                 let before = self.use_base(&disk, base, change, "taken-id-before")?;
@@ -266,7 +307,7 @@ impl<'a> Harness<'a> {
         let tree = Archive::of_tree(self.engine, image, &self.folder.join("tree.tar"))?;
         disk.install(&self.common.workshop, &tree)?;
         drop(tree);
-        self.run(&disk, LocalChange::None, "mutable")
+        self.run(&disk, self.runner, LocalChange::None, "mutable")
     }
 
     fn base(&self, name: &str) -> Result<Arc<Taken>> {
@@ -277,6 +318,7 @@ impl<'a> Harness<'a> {
         }
         let folder = &self.common.folder;
         let layout = Layout::save(self.engine, name, &folder.join("base-image"), None)?;
+        require_importable(name, &layout)?;
         let disk = Disk::prepared(&folder.join("base-disk"), &self.common.workshop, &layout)?;
         let base = Taken {
             name: name.to_owned(),
@@ -302,13 +344,22 @@ impl<'a> Harness<'a> {
         console: &str,
     ) -> Result<Report> {
         disk.deploy(&self.common.workshop, &base.layout)?;
-        self.run(disk, change, console)
+        self.run(disk, self.runner, change, console)
     }
 
-    fn run(&self, disk: &Disk, change: LocalChange, console: &str) -> Result<Report> {
+    fn run(
+        &self,
+        disk: &Disk,
+        runner: Runner,
+        change: LocalChange,
+        console: &str,
+    ) -> Result<Report> {
         let common = &self.common;
-        let accelerator = *common.accelerator.get_or_init(|| self.choose(disk));
         let console = self.folder.join(format!("{console}.console"));
+        if runner == Runner::Nspawn {
+            return nspawn::boot(&common.workshop, disk, change, &console);
+        }
+        let accelerator = *common.accelerator.get_or_init(|| self.choose(disk));
         let boot = Boot::new(&self.common.workshop, disk, accelerator);
         boot.changed(change)
             .with_processors(self.processors)
@@ -331,6 +382,17 @@ impl<'a> Harness<'a> {
     }
 }
 
+/// The published importer refuses images that are not made of an ostree commit, with a backtrace.
+fn require_importable(image: &str, layout: &Layout) -> Result<()> {
+    if layout.has_label("ostree.final-diffid")? {
+        return Ok(());
+    }
+    Err(Error::Unimportable {
+        image: image.to_owned(),
+        base: base::BASE,
+    })
+}
+
 /// A machine with an image on its disk, which goes with the value.
 #[derive(Debug)]
 pub struct Machine<'a> {
@@ -350,8 +412,17 @@ impl Machine<'_> {
     /// # Errors
     /// When it does not report.
     pub fn boot(&mut self) -> Result<Report> {
+        self.boot_in(self.harness.runner)
+    }
+
+    /// As [`boot`](Self::boot), in another runner than the harness's.
+    ///
+    /// # Errors
+    /// As [`boot`](Self::boot).
+    pub fn boot_in(&mut self, runner: Runner) -> Result<Report> {
         self.boots += 1;
         let console = format!("{}-{}", self.way, self.boots);
-        self.harness.run(&self.disk, LocalChange::None, &console)
+        self.harness
+            .run(&self.disk, runner, LocalChange::None, &console)
     }
 }

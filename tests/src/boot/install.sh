@@ -5,7 +5,7 @@ disk=$1 boot=$2 archive=$3
 shift 3
 truncate -s 4G "$disk"
 mkfs.ext4 -q -m 0 -E lazy_itable_init=1,lazy_journal_init=1 "$disk"
-mount -o loop "$disk" /mnt
+mount -o loop,barrier=0 "$disk" /mnt
 # systemd takes a machine with .dockerenv for a container.
 tar --extract --file="$archive" --directory=/mnt --numeric-owner --same-permissions \
     --xattrs --xattrs-include='*' --exclude=.dockerenv
@@ -15,4 +15,4 @@ for kernel in /mnt/usr/lib/modules/*; do :; done
 cp "$kernel/vmlinuz" "$boot/vmlinuz"
 cp "$kernel/initramfs.img" "$boot/initrd"
 echo "$*" >"$boot/options"
-umount /mnt
+release /mnt

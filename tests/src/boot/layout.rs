@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::engine::Engine;
 use crate::error::{Error, Result, io_error};
 use crate::roots::remove;
@@ -87,6 +89,32 @@ impl Layout {
             .collect()
     }
 
+    /// Whether the image has a label.
+    ///
+    /// # Errors
+    /// When its description cannot be read.
+    pub(super) fn has_label(&self, label: &str) -> Result<bool> {
+        let mut manifest = self.json(&self.folder.join("index.json"))?;
+        // With the containerd store an image may be an index as well.
+        while manifest["manifests"].is_array() {
+            manifest = self.blob(&manifest["manifests"][0]["digest"])?;
+        }
+        let config = self.blob(&manifest["config"]["digest"])?;
+        Ok(!config["config"]["Labels"][label].is_null())
+    }
+
+    fn blob(&self, digest: &Value) -> Result<Value> {
+        let digest = digest.as_str().unwrap_or_default();
+        let name = digest.trim_start_matches("sha256:");
+        self.json(&self.folder.join(BLOBS).join(name))
+    }
+
+    fn json(&self, path: &Path) -> Result<Value> {
+        let text = fs::read(path).map_err(io_error("read", path))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| refused(&self.folder.display().to_string(), &error.to_string()))
+    }
+
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.folder
@@ -104,6 +132,46 @@ impl Drop for Layout {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.folder) {
             eprintln!("warning: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A layout whose image has a label, below so many indexes.
+    fn layout(indexes: usize) -> (tempfile::TempDir, Layout) {
+        let kept = tempfile::tempdir().unwrap();
+        let folder = kept.path().join("layout");
+        fs::create_dir_all(folder.join(BLOBS)).unwrap();
+        let blob = |name: &str, text: &str| {
+            fs::write(folder.join(BLOBS).join(name), text).unwrap();
+        };
+        blob(
+            "config",
+            r#"{"config":{"Labels":{"ostree.final-diffid":"sha256:1"}}}"#,
+        );
+        blob("manifest", r#"{"config":{"digest":"sha256:config"}}"#);
+        let mut digest = "manifest".to_owned();
+        for number in 0..indexes {
+            let name = format!("index-{number}");
+            blob(
+                &name,
+                &format!(r#"{{"manifests":[{{"digest":"sha256:{digest}"}}]}}"#),
+            );
+            digest = name;
+        }
+        fs::copy(folder.join(BLOBS).join(&digest), folder.join("index.json")).unwrap();
+        (kept, Layout { folder })
+    }
+
+    #[test]
+    fn an_images_labels_are_found_in_the_layouts_of_both_stores() {
+        for indexes in [1, 2] {
+            let (_kept, layout) = layout(indexes);
+            assert!(layout.has_label("ostree.final-diffid").unwrap());
+            assert!(!layout.has_label("containers.bootc").unwrap());
         }
     }
 }

@@ -90,12 +90,22 @@ impl Owners {
 
     /// Whether a unit is a package's. One that nobody brought, or only the base, is everybody's.
     pub(super) fn is_of(&self, unit: &str, package: &str) -> bool {
-        let owners = self.by_unit.get(unit).or_else(|| {
+        let owners = self.packages(unit);
+        owners.is_none_or(|owners| owners.is_empty() || owners.contains(package))
+    }
+
+    /// Whether a package brought a unit.
+    pub(super) fn is_brought_by(&self, unit: &str, package: &str) -> bool {
+        self.packages(unit)
+            .is_some_and(|owners| owners.contains(package))
+    }
+
+    fn packages(&self, unit: &str) -> Option<&BTreeSet<String>> {
+        self.by_unit.get(unit).or_else(|| {
             let (name, instance) = unit.split_once('@')?;
             let (_, kind) = instance.rsplit_once('.')?;
             self.by_unit.get(&format!("{name}@.{kind}"))
-        });
-        owners.is_none_or(|owners| owners.is_empty() || owners.contains(package))
+        })
     }
 }
 
@@ -148,6 +158,9 @@ sql-common:amd64.list:/usr/lib/systemd/system/sql@.service\n";
     fn what_nobody_brought_is_everybodys() {
         assert_eq!(owners("base.service"), ["web", "sql", "time"]);
         assert_eq!(owners("unknown.service"), ["web", "sql", "time"]);
+        let owners = Owners::read(KNOWN, BASE, "web");
+        assert!(owners.is_brought_by("web.service", "web"));
+        assert!(!owners.is_brought_by("base.service", "web"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The ids that an image's commits pinned, for machines on which somebody else has them.
 
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::process::capture;
 
 /// A user whose uid and gid an image pins.
@@ -13,8 +13,8 @@ pub(super) struct Pin {
 }
 
 impl Pin {
-    /// The first user that a step's commit declared with a group of the same name.
-    pub(super) fn of(engine: &Engine, image: &str) -> Result<Self> {
+    /// The first user that a step's commit declared with a group of the same name; `None` where there is no such user.
+    pub(super) fn of(engine: &Engine, image: &str) -> Result<Option<Self>> {
         let mut docker = engine.docker();
         docker
             .args([
@@ -24,12 +24,12 @@ impl Pin {
                 "--entrypoint=/bin/sh",
                 image,
             ])
-            .args(["-c", "cat /usr/lib/sysusers.d/00-osderive-*.conf"]);
+            .args([
+                "-c",
+                "find /usr/lib/sysusers.d -name '00-osderive-*.conf' -exec cat {} +",
+            ]);
         let lines = capture(&format!("read the accounts of {image}"), &mut docker)?;
-        Self::first(&lines).ok_or_else(|| Error::Engine {
-            action: format!("tell an id that {image} pins"),
-            message: format!("no user with a group of its own in:\n{lines}"),
-        })
+        Ok(Self::first(&lines))
     }
 
     fn first(lines: &str) -> Option<Self> {

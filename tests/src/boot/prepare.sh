@@ -13,4 +13,4 @@ ostree config --repo=$repo set sysroot.readonly true
 # The disk is a file that goes after the test.
 ostree config --repo=$repo set core.fsync false
 "$importer" container image pull $repo "ostree-unverified-image:oci:$layout"
-umount /mnt
+release /mnt

@@ -1,6 +1,7 @@
-//! The probe: a service that reports from inside a booted machine. It comes as systemd credentials in the
-//! machine's SMBIOS tables, so nothing of it is in the image.
+//! The probe: a service that reports from inside a booted machine. It comes as systemd credentials, in the SMBIOS
+//! tables of a virtual machine or as options of systemd-nspawn, so nothing of it is in the image.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ const UNIT: &str = "\
 Description=Boot probe
 [Service]
 ImportCredential=boot.probe
-ExecStart=/bin/sh %d/boot.probe
+ExecStart=/bin/sh %d/boot.probe OUTPUT
 TimeoutStopSec=5
 ";
 
@@ -51,22 +52,48 @@ impl LocalChange {
     }
 }
 
-/// Writes the probe's credentials below `folder`; the files are strings of QEMU's `-smbios type=11,path=`.
-pub(super) fn write(folder: &Path, change: LocalChange) -> Result<Vec<PathBuf>> {
-    let script = format!("{}{SCRIPT}", change.script());
-    let credentials = [
-        ("boot.probe", script.as_str()),
-        ("systemd.extra-unit.boot-probe.service", UNIT),
-        ("systemd.unit-dropin.multi-user.target", WANT),
-    ];
-    let write = |(name, content): (&str, &str)| {
-        let path = folder.join(name);
+/// A system credential (systemd.system-credentials(7)).
+#[derive(Debug)]
+pub(super) struct Credential {
+    name: &'static str,
+    content: String,
+}
+
+impl Credential {
+    /// Writes it below `folder` as a string of QEMU's `-smbios type=11,path=`, and returns the file.
+    pub(super) fn smbios(&self, folder: &Path) -> Result<PathBuf> {
         let text = format!(
-            "io.systemd.credential.binary:{name}={}",
-            STANDARD.encode(content)
+            "io.systemd.credential.binary:{}={}",
+            self.name,
+            STANDARD.encode(&self.content)
         );
+        self.write(folder, &text)
+    }
+
+    /// Writes it below `folder`; returns the value of systemd-nspawn's option `--load-credential`.
+    pub(super) fn for_nspawn(&self, folder: &Path) -> Result<OsString> {
+        let path = self.write(folder, &self.content)?;
+        let mut value = OsString::from(format!("{}:", self.name));
+        value.push(path);
+        Ok(value)
+    }
+
+    fn write(&self, folder: &Path, text: &str) -> Result<PathBuf> {
+        let path = folder.join(self.name);
         fs::write(&path, text).map_err(io_error("write", &path))?;
         Ok(path)
-    };
-    credentials.into_iter().map(write).collect()
+    }
+}
+
+/// The probe's credentials; it reports to a file or device of the machine.
+pub(super) fn credentials(change: LocalChange, output: &str) -> [Credential; 3] {
+    let credential = |name, content| Credential { name, content };
+    [
+        credential("boot.probe", format!("{}{SCRIPT}", change.script())),
+        credential(
+            "systemd.extra-unit.boot-probe.service",
+            UNIT.replace("OUTPUT", output),
+        ),
+        credential("systemd.unit-dropin.multi-user.target", WANT.to_owned()),
+    ]
 }

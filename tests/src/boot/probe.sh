@@ -1,8 +1,8 @@
-# Runs inside the booted machine and writes what became of the image to the second serial port, in sections that
-# begin with a line `@@NAME`. systemd-tmpfiles, getent, find and journalctl are all that it needs.
+# Runs inside the booted machine and writes what became of the image to its first argument, a serial port or a file, in
+# sections that begin with a line `@@NAME`. systemd-tmpfiles, getent, find and journalctl are all that it needs.
 set -u
 export LC_ALL=C SYSTEMD_COLORS=0 SYSTEMD_PAGER=
-exec >/dev/ttyS1 2>&1
+exec >"$1" 2>&1
 stty raw -echo <&1 2>/dev/null || :
 
 # It returns before units that restart again and again have ended.
@@ -48,5 +48,6 @@ enabled=$(systemctl list-unit-files --plain --no-legend --type=service --state=e
     systemctl status --full --lines=15 "$unit"
 done
 section end
-sync
+# A container writes to the machine's own page cache, and would flush all of that.
+systemd-detect-virt --quiet --container || sync
 systemctl poweroff

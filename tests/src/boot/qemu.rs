@@ -1,25 +1,21 @@
 //! One boot of a disk in QEMU, until the probe has reported and the machine has shut down.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::disk::Disk;
+use super::guest::Guest;
 use super::probe::{self, LocalChange};
 use super::report::Report;
 use super::workshop::Workshop;
-use crate::error::{Error, Result, io_error};
-use crate::process::tail;
+use crate::error::Result;
 
 /// How long a boot in emulation may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long services may take to stop; the probe has synchronised the disk before.
-const PATIENCE_AT_END: Duration = Duration::from_secs(100);
-const POLL: Duration = Duration::from_millis(100);
+/// The machine's second serial port, which the probe writes to.
+const OUTPUT: &str = "/dev/ttyS1";
 
 const MACHINE: &[&str] = &[
     "-machine",
@@ -110,28 +106,18 @@ impl<'a> Boot<'a> {
     /// Boots the machine and returns what its probe reported, when it has shut down. All that it writes to its
     /// console is kept in the file `console`.
     pub(super) fn run(self, console: &Path) -> Result<Report> {
-        let output = self.disk.folder().join("probe.txt");
-        // QEMU makes them; what an earlier boot left must not be taken for this one's.
-        for file in [output.as_path(), console] {
-            fs::write(file, "").map_err(io_error("write", file))?;
-        }
-        let mut child = self
-            .command(console, &output)?
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| Error::Program {
-                program: "setpriv",
-                package: "util-linux",
-                source,
-            })?;
-        let reason = await_end(&mut child, &output, self.patience)?;
-        read(&output).ok_or_else(|| Error::NoReport {
-            reason,
-            console: console.to_owned(),
-            tail: tail(console),
-        })
+        let guest = Guest {
+            runner: "QEMU",
+            patience: self.patience,
+            output: self.disk.folder().join("probe.txt"),
+            console,
+        };
+        guest.clear()?;
+        guest.run(
+            self.command(console, &guest.output)?
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped()),
+        )
     }
 
     fn command(&self, console: &Path, output: &Path) -> Result<Command> {
@@ -153,46 +139,12 @@ impl<'a> Boot<'a> {
             .args(["-drive", &drive])
             .args(["-serial", &format!("file:{}", console.display())])
             .args(["-serial", &format!("file:{}", output.display())]);
-        for credential in probe::write(self.disk.folder(), self.change)? {
-            let table = format!("type=11,path={}", credential.display());
-            command.args(["-smbios", &table]);
+        for credential in probe::credentials(self.change, OUTPUT) {
+            let table = credential.smbios(self.disk.folder())?;
+            command
+                .arg("-smbios")
+                .arg(format!("type=11,path={}", table.display()));
         }
         Ok(command)
     }
-}
-
-/// Waits for the machine's end, or ends it; returns how its end came.
-fn await_end(child: &mut Child, output: &Path, patience: Duration) -> Result<String> {
-    let start = Instant::now();
-    let mut reported: Option<Instant> = None;
-    loop {
-        if let Some(status) = child.try_wait().map_err(io_error("wait for", "QEMU"))? {
-            let mut said = String::new();
-            if let Some(errors) = &mut child.stderr {
-                errors
-                    .read_to_string(&mut said)
-                    .map_err(io_error("read the output of", "QEMU"))?;
-            }
-            return Ok(format!("QEMU ended ({status}) {}", said.trim_end()));
-        }
-        if reported.is_none() && read(output).is_some() {
-            reported = Some(Instant::now());
-        }
-        let late = reported.map_or(start.elapsed() > patience, |at| {
-            at.elapsed() > PATIENCE_AT_END
-        });
-        if late {
-            child.kill().map_err(io_error("end", "QEMU"))?;
-            child.wait().map_err(io_error("wait for", "QEMU"))?;
-            return Ok(format!(
-                "it was ended after {} s",
-                start.elapsed().as_secs()
-            ));
-        }
-        sleep(POLL);
-    }
-}
-
-fn read(output: &Path) -> Option<Report> {
-    Report::read(&String::from_utf8_lossy(&fs::read(output).ok()?))
 }

@@ -1,11 +1,14 @@
 //! The boot rate: packages installed on the bootable base, built in three ways, and whether each boots. Those of a line
-//! share an image; what becomes of a unit is its package's ([`owners`](super::owners)). What was found out is kept, so
-//! that a run that was ended goes on where it was.
+//! share an image; what becomes of a unit is its package's ([`owners`](super::owners)). Where an image does not build,
+//! its packages are tried in smaller ones. What was found out is kept, so that a run that was ended goes on where it was.
 
+mod count;
+mod sample;
 mod store;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
@@ -16,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::base::BASE;
 use super::compare::{kept, losses};
 use super::forecast::{Forecast, Hits};
-use super::harness::{Harness, Saved, Way};
+use super::harness::{Harness, Runner, Saved, Way};
 use super::owners::Owners;
 use super::report::{Report, UnitState};
 use crate::base::Base;
@@ -26,6 +29,12 @@ use crate::places::Places;
 use crate::process::capture;
 use crate::scenario::Scenario;
 use store::{Store, sources_hash};
+
+pub use count::Counts;
+pub use sample::Sample;
+
+/// What is kept of the log of a build that failed.
+const TAIL_LINES: usize = 40;
 
 /// How an image is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,8 +63,9 @@ impl Build {
 
     fn containerfile(self, packages: &str) -> String {
         let install = format!("apt-get update && apt-get install -y {packages}");
-        // The base image's /var is empty, as those of ostree have it; apt does not make what it misses there.
-        let var = "systemd-tmpfiles --create --prefix=/var; ";
+        // The base image's /var and /run are empty, as those of ostree have it; apt does not make what it misses there,
+        // and dpkg takes a link to nothing (/var/lock) for no directory. Ordinary images have both.
+        let var = "systemd-tmpfiles --create --prefix=/var --prefix=/run/lock; ";
         let (head, before, tail) = match self {
             Self::Ours => ("# syntax=osderive\n", "", ""),
             Self::Plain => ("", var, ""),
@@ -73,10 +83,12 @@ impl Build {
 /// What became of the packages of a line, which share an image.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Line {
-    /// The packages, as the list has them.
+    /// The packages of the image.
     pub packages: String,
-    /// One for each package.
+    /// One for each package; none of those that were tried in smaller images instead.
     pub rows: Vec<Row>,
+    /// The builds that failed, and why.
+    pub failures: BTreeMap<Build, String>,
     /// Whether the first boots came as the lints say of the image.
     pub predictions: BTreeMap<Build, Hits>,
     /// How long things took when they were done.
@@ -90,10 +102,23 @@ pub struct Row {
     pub package: String,
     /// Why there is no reference to compare with, where there is none.
     pub without_reference: Option<String>,
+    /// What its own units are in the reference, where there is one.
+    pub reference: Option<OfReference>,
     /// What is worse than in the reference, by the way of building. Nothing is: it boots.
     pub builds: BTreeMap<Build, Vec<String>>,
     /// Whether its units came up at the first boots as the lints say of the image.
     pub predictions: BTreeMap<Build, Hits>,
+}
+
+/// What a package's own units are on an ordinary mutable system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OfReference {
+    /// How many are active.
+    pub active: usize,
+    /// Those that fail there too.
+    pub failed: Vec<String>,
+    /// Enabled services that a condition keeps from starting, with it.
+    pub left_out: Vec<String>,
 }
 
 /// How long the parts of a build's trial took, in seconds.
@@ -133,11 +158,67 @@ struct Trial {
     seconds: Seconds,
 }
 
+impl Line {
+    /// Takes down that a build failed, if that is what an error says.
+    fn failed(&mut self, build: Build, error: &Error) {
+        if matches!(error, Error::Build { .. }) {
+            self.failures.insert(build, error.to_string());
+        }
+    }
+
+    /// Whether a build failed though the packages install without us.
+    fn fails_alone(&self) -> bool {
+        !self.failures.is_empty() && !self.failures.contains_key(&Build::Plain)
+    }
+
+    /// What came as said of the rows that are there; what packages share counts once.
+    fn sum_up(&mut self) {
+        self.predictions.clear();
+        for (build, hits) in self.rows.iter().flat_map(|row| &row.predictions) {
+            self.predictions.entry(*build).or_default().unite(hits);
+        }
+    }
+}
+
+impl Reference {
+    fn of(&self, package: &str) -> OfReference {
+        let its = || {
+            let units = self.report.units.iter();
+            units.filter(|(unit, _)| self.owners.is_brought_by(unit, package))
+        };
+        let failed = its().filter(|(_, state)| state.has_failed());
+        OfReference {
+            active: its().filter(|(_, state)| state.active == "active").count(),
+            failed: failed.map(|(unit, _)| unit.clone()).collect(),
+            left_out: its().filter_map(|(unit, _)| self.left_out(unit)).collect(),
+        }
+    }
+
+    fn left_out(&self, unit: &str) -> Option<String> {
+        let condition = self.report.unmet_condition(unit)?;
+        Some(format!("{unit} ({condition})"))
+    }
+}
+
 impl Row {
     /// Whether the packages, built so, boot; `None` where there is nothing to compare with or nobody asked.
     pub fn boots(&self, build: Build) -> Option<bool> {
         let wrong = self.builds.get(&build)?;
         self.without_reference.is_none().then_some(wrong.is_empty())
+    }
+
+    /// Whether nothing is left to be found out by trying the package alone: it and the reference run, and came as said.
+    fn is_clear(&self) -> bool {
+        let is_right = |build| self.builds.get(&build).is_none_or(Vec::is_empty);
+        let came = |hits: &Hits| {
+            let [_, alarms, missed] = hits.counts();
+            alarms + missed == 0
+        };
+        self.reference
+            .as_ref()
+            .is_some_and(|reference| reference.failed.is_empty())
+            && is_right(Build::Ours)
+            && self.predictions.values().all(came)
     }
 }
 
@@ -185,7 +266,7 @@ pub struct Rate<'a> {
 
 impl<'a> Rate<'a> {
     /// What is known from former runs stays known. The engine gets the base and the product. `jobs` machines may
-    /// run side by side.
+    /// run side by side, in this runner.
     ///
     /// # Errors
     /// When one of these cannot be made.
@@ -194,8 +275,15 @@ impl<'a> Rate<'a> {
         places: &'a Places,
         builds: &[Build],
         jobs: usize,
+        runner: Runner,
     ) -> Result<Self> {
-        let harness = Harness::new(engine, places, "rate")?.for_boots_beside(jobs);
+        let name = match runner {
+            Runner::Qemu => "rate",
+            Runner::Nspawn => "rate-fast",
+        };
+        let harness = Harness::new(engine, places, name)?
+            .for_boots_beside(jobs)
+            .in_runner(runner);
         harness.load_base(places)?;
         engine.load_frontend(places)?;
         let id = |image: &str| {
@@ -212,11 +300,20 @@ impl<'a> Rate<'a> {
                 base: Base::Ostree.build(places)?.hash,
                 product: id("osderive")?,
                 lints: sources_hash(&places.workspace().join("lints/src"))?,
+                runner,
             },
             builds: builds.to_vec(),
             jobs: jobs.max(1),
             forecast_of_base: OnceLock::new(),
         })
+    }
+
+    /// The lines of a sample, drawn now unless it was before.
+    ///
+    /// # Errors
+    /// When the base image's archive cannot be reached.
+    pub fn draw(&self, sample: Sample) -> Result<Vec<String>> {
+        sample.lines(self.engine, &self.store.folder)
     }
 
     /// What becomes of each line of `lists`. What fails is told in its rows and stops nothing. `each` gets all that is
@@ -226,20 +323,20 @@ impl<'a> Rate<'a> {
     /// When a job cannot begin.
     pub fn run(&self, lists: &[String], each: impl Fn(&[Line]) + Sync) -> Result<Vec<Line>> {
         let next = AtomicUsize::new(0);
-        let lines: Mutex<BTreeMap<usize, Line>> = Mutex::default();
+        let lines: Mutex<BTreeMap<usize, Vec<Line>>> = Mutex::default();
         let work = |job: usize| -> Result<()> {
             let harness = self.harness.beside(&format!("job-{job}"))?;
             while let Some((index, packages)) = {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 lists.get(index).map(|packages| (index, packages))
             } {
-                let line = self.line(&harness, packages, job);
-                for row in &line.rows {
+                let found = self.lines(&harness, packages, job);
+                for row in found.iter().flat_map(|line| &line.rows) {
                     eprintln!("» {}: {}", row.package, summary(row));
                 }
                 if let Ok(mut lines) = lines.lock() {
-                    lines.insert(index, line);
-                    each(&lines.values().cloned().collect::<Vec<_>>());
+                    lines.insert(index, found);
+                    each(&lines.values().flatten().cloned().collect::<Vec<_>>());
                 }
             }
             Ok(())
@@ -259,7 +356,45 @@ impl<'a> Rate<'a> {
             .into_inner()
             .unwrap_or_default()
             .into_values()
+            .flatten()
             .collect())
+    }
+
+    /// What becomes of packages, in one image as far as that tells: where it does not build, in two of half as many; and
+    /// those that something is wrong with alone, if that takes no more than seconds, since what they share an image with may
+    /// be what is wrong (a port that both want).
+    fn lines(&self, harness: &Harness<'_>, packages: &str, job: usize) -> Vec<Line> {
+        let mut line = self.line(harness, packages, job);
+        let names: Vec<&str> = packages.split_whitespace().collect();
+        if names.len() < 2 {
+            return vec![line];
+        }
+        if !line.failures.is_empty() {
+            let (some, others) = names.split_at(names.len() / 2);
+            let mut lines = self.lines(harness, &some.join(" "), job);
+            lines.extend(self.lines(harness, &others.join(" "), job));
+            // Where a half fails as well, that tells it.
+            line.failures
+                .retain(|build, _| !lines.iter().any(|line| line.failures.contains_key(build)));
+            if line.fails_alone() {
+                line.rows.clear();
+                line.predictions.clear();
+                lines.push(line);
+            }
+            return lines;
+        }
+        if self.harness.runner() == Runner::Qemu {
+            return vec![line];
+        }
+        let (clear, unclear) = line.rows.into_iter().partition(Row::is_clear);
+        line.rows = clear;
+        line.sum_up();
+        let unclear: Vec<Row> = unclear;
+        let alone = unclear
+            .iter()
+            .map(|row| self.line(harness, &row.package, job));
+        let alone: Vec<Line> = alone.collect();
+        iter::once(line).chain(alone).collect()
     }
 
     fn line(&self, harness: &Harness<'_>, packages: &str, job: usize) -> Line {
@@ -291,8 +426,12 @@ impl<'a> Rate<'a> {
                 for row in &mut line.rows {
                     row.without_reference = Some(error.to_string());
                 }
+                line.failed(Build::Plain, &error);
             }
             Ok(reference) => {
+                for row in &mut line.rows {
+                    row.reference = Some(reference.of(&row.package));
+                }
                 for build in &self.builds {
                     self.build(&images[build], &reference, &mut line);
                 }
@@ -329,6 +468,7 @@ impl<'a> Rate<'a> {
                 for row in &mut line.rows {
                     row.builds.insert(build, vec![error.to_string()]);
                 }
+                line.failed(build, &error);
                 return;
             }
         };
@@ -353,7 +493,7 @@ impl<'a> Rate<'a> {
                         let its = hits.about(|unit| owners.is_of(unit, &row.package));
                         row.predictions.insert(build, its);
                     }
-                    line.predictions.insert(build, hits);
+                    line.sum_up();
                 }
                 Err(error) => eprintln!("warning: {} ({}): {error}", line.packages, build.name()),
             }
@@ -371,7 +511,7 @@ impl<'a> Rate<'a> {
         trial.seconds.build = *seconds;
         trial.seconds.save = image.saved()?.1;
         // Upgraded machines first: what loses its state loses it there, and that saves a boot of the fresh one.
-        for way in [Way::Upgraded, Way::Fresh] {
+        for way in self.ways(image)? {
             match trial.boot(image, way, reference) {
                 Ok(()) => {}
                 // That a machine does not come up, or an image is refused, is a result.
@@ -386,6 +526,19 @@ impl<'a> Rate<'a> {
         }
         Store::keep(&file, &trial)?;
         Ok(trial)
+    }
+
+    /// The ways to boot an image. Only osderive pins ids; a machine on which one is taken costs three boots more, which is
+    /// too much for QEMU.
+    fn ways(&self, image: &Image<'_>) -> Result<Vec<Way>> {
+        let mut ways = vec![Way::Upgraded, Way::Fresh];
+        if image.build == Build::Ours
+            && self.harness.runner() == Runner::Nspawn
+            && self.harness.pins_an_id(&image.built()?.0)?
+        {
+            ways.push(Way::TakenId);
+        }
+        Ok(ways)
     }
 
     /// What the lints say of an image and not of its base.
@@ -406,11 +559,20 @@ impl<'a> Rate<'a> {
         Ok(forecast)
     }
 
+    /// The name of a job's image, which no run beside this one has unless its runner is the same.
+    fn image_name(&self, job: usize, build: Build) -> String {
+        let runner = match self.harness.runner() {
+            Runner::Qemu => "",
+            Runner::Nspawn => "-fast",
+        };
+        format!("boot-rate{runner}-{job}-{}", build.name())
+    }
+
     /// Removes the images; the cache of the user's own engine is not ours to empty.
     fn tidy(&self, packages: &str, job: usize) {
         let mut rm = self.engine.docker();
         rm.args(["image", "rm", "--force"]);
-        rm.args(Build::ALL.map(|build| format!("e2e-boot-rate-{job}-{}", build.name())));
+        rm.args(Build::ALL.map(|build| format!("e2e-{}", self.image_name(job, build))));
         let mut tidied = vec![capture("remove images", &mut rm).map(drop)];
         if self.engine.kind() != Kind::Reachable {
             let mut prune = self.engine.docker();
@@ -446,18 +608,31 @@ impl Image<'_> {
                 build,
                 ..
             } = self;
-            let name = format!("boot-rate-{job}-{}", build.name());
+            let failed = |tail| Error::Build {
+                image: format!("an image of {packages} ({})", build.name()),
+                tail,
+            };
+            let file = rate.store.failure(packages, *build);
+            if let Some(tail) = Store::known(&file) {
+                return Err(failed(tail));
+            }
+            let name = rate.image_name(*job, *build);
             let scenario = Scenario::new(rate.engine, rate.places, &name)?
                 .file("Containerfile", &build.containerfile(packages))?;
-            let outcome = scenario.build(&[])?;
-            if outcome.success {
-                return Ok(scenario.tag().to_owned());
+            let mut log = String::new();
+            // A mirror may have failed instead. What is told by smaller images needs no second attempt.
+            let is_told = *build == Build::Plain && packages.contains(' ');
+            for _ in 0..if is_told { 1 } else { 2 } {
+                let outcome = scenario.build(&[])?;
+                if outcome.success {
+                    return Ok(scenario.tag().to_owned());
+                }
+                log = outcome.log;
             }
-            let lines: Vec<&str> = outcome.log.lines().collect();
-            Err(Error::Engine {
-                action: format!("build {packages} ({})", build.name()),
-                message: lines[lines.len().saturating_sub(20)..].join("\n"),
-            })
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
+            Store::keep(&file, &tail)?;
+            Err(failed(tail))
         })
     }
 

@@ -86,6 +86,16 @@ impl Report {
         &rest[..=end.count()]
     }
 
+    /// The condition that kept an enabled service from starting, as its status names it.
+    pub fn unmet_condition(&self, unit: &str) -> Option<&str> {
+        let lines = self.status(unit).iter();
+        let mut conditions = lines.filter_map(|line| {
+            let named = line.trim_start().strip_prefix("`- ")?;
+            named.strip_suffix(" was not met")
+        });
+        conditions.next_back()
+    }
+
     /// The names of units that failed, in order.
     pub fn failed(&self) -> impl Iterator<Item = &str> {
         let failed = self.units.iter().filter(|(_, state)| state.has_failed());
@@ -134,6 +144,17 @@ mod tests {
         assert_eq!(report.status("a.service").len(), 4);
         assert_eq!(report.status("b.service").len(), 2);
         assert!(report.status("c.service").is_empty());
+    }
+
+    #[test]
+    fn a_condition_that_keeps_a_service_from_starting_is_named() {
+        let text = "@@failures\n\
+            * a.service - A\n     Active: inactive (dead)\n  Condition: start condition unmet at noon; 2s ago\n             \
+            `- ConditionVirtualization=!container was not met\n\n* b.service - B\n     Active: inactive (dead)\n@@end\n";
+        let report = Report::read(text).unwrap();
+        let condition = "ConditionVirtualization=!container";
+        assert_eq!(report.unmet_condition("a.service"), Some(condition));
+        assert_eq!(report.unmet_condition("b.service"), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The workshop: a private Debian root with QEMU, libostree and what makes disks, for nothing of it may be
+//! The workshop: a private Debian root with QEMU, systemd-nspawn, libostree and what makes disks, for nothing of it may be
 //! installed on the machine. Programs run in it with the state directory at its own path.
 
 use std::path::{Path, PathBuf};
@@ -25,6 +25,7 @@ const PACKAGES: &[&str] = &[
     "pkgconf",
     "qemu-system-x86",
     "skopeo",
+    "systemd-container",
     "zlib1g-dev",
 ];
 
@@ -59,6 +60,16 @@ impl Workshop {
     /// The reference importer, a program of this root.
     pub(super) fn importer(&self) -> &Path {
         &self.importer
+    }
+
+    /// Where the root is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root.path
+    }
+
+    /// The state directory, which has all that programs of the root read and write.
+    pub(super) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// Twelve hexadecimal digits that change with the root's contents.

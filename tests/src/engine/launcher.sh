@@ -1,11 +1,11 @@
-# The launcher stands between the harness and an engine's namespaces: it gives the engine a control group
-# of its own and takes it away again, whatever ended the engine.
+# The launcher stands between the harness and the namespaces of an engine or of a booted container: it gives them a
+# control group of their own and takes it away again, whatever ended them.
 # Arguments: ALIVE_LOCK GROUP_NAME SUPERVISOR_ARGUMENT…; the supervisor's text comes in $SUPERVISOR.
 set -eu
 exec 9>"$1"
-# Held until the slot's last process is gone: the engine of a killed harness may still be ending.
+# Held until the last process is gone: what a killed harness ran may still be ending.
 flock --wait 30 9 || {
-    echo "the former engine of this slot is still ending ($1 is locked); end it by hand" >&2
+    echo "what ran here before is still ending ($1 is locked); end it by hand" >&2
     exit 1
 }
 
@@ -21,14 +21,14 @@ remove_group() {
 
 remove_group
 if [ -z "$hierarchy" ] || ! mkdir -p "$group" 2>/dev/null; then
-    echo "no control group of its own below '$hierarchy': the engine stays in the harness's" >&2
+    echo "no control group of its own below '$hierarchy': it stays in the harness's" >&2
     group=
 fi
 
 status=0
 (
     [ -z "$group" ] || echo 0 >"$group/cgroup.procs"
-    # The uplink needs the network that the engine leaves.
+    # An engine's uplink needs the network that the engine leaves.
     exec 8</proc/self/ns/net
     exec unshare --mount --pid --net --ipc --uts --cgroup --fork --kill-child \
         /bin/sh -c "$SUPERVISOR" supervisor "$@"

@@ -1,7 +1,7 @@
 //! The engine host: a Docker engine for tests and demos, either the one that the user's `docker` reaches or a
 //! private one from Debian packages. Callers ask for [`Engine::docker`] and need not know which it is.
 
-mod private;
+pub(crate) mod private;
 mod version;
 
 use std::fmt;
@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
 
+pub use private::group_name;
 pub use version::Version;
 
 use crate::error::{Error, Result};

@@ -15,12 +15,13 @@ use crate::places::{FileLock, Places};
 use crate::process::tail;
 use crate::roots::{self, Recipe, Shape, Suite};
 
-const LAUNCHER: &str = include_str!("launcher.sh");
+pub(crate) const LAUNCHER: &str = include_str!("launcher.sh");
 const SUPERVISOR: &str = include_str!("supervisor.sh");
 const INSIDE: &str = include_str!("inside.sh");
 const CLIENT: &str = include_str!("client.sh");
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where programs are, in roots of Debian.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SOCKET: &str = "unix:///run/docker.sock";
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -138,12 +139,12 @@ impl Slot {
         roots::remove(&self.directory.join("docker"))?;
         roots::remove(&self.directory.join("containers"))
     }
+}
 
-    /// A name for its control group that no other workspace's slot has.
-    fn group_name(&self) -> String {
-        let path = self.directory.to_string_lossy();
-        format!("osderive{}", path.replace(['/', '.'], "-"))
-    }
+/// A name for the control group of what runs in a directory, which no other directory's has.
+pub fn group_name(directory: &Path) -> String {
+    let path = directory.to_string_lossy();
+    format!("osderive{}", path.replace(['/', '.'], "-"))
 }
 
 /// A running private engine; dropping it ends it.
@@ -273,7 +274,7 @@ fn launch(slot: &Slot, kind: Kind, root: &Path, places: &Places, log: &Path) -> 
     Command::new("/bin/sh")
         .args(["-c", LAUNCHER, "launcher"])
         .arg(slot.directory.join("alive"))
-        .arg(slot.group_name())
+        .arg(group_name(&slot.directory))
         .args([root, &slot.directory, places.workspace(), places.state()])
         .env("SUPERVISOR", SUPERVISOR)
         .env("INSIDE", INSIDE)

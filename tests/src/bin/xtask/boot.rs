@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Only this way: `fresh`, `upgraded` or `taken-id`.
     #[arg(long, value_parser = way)]
     way: Option<Way>,
+    /// Boot in systemd-nspawn instead of QEMU: in seconds, without the image's kernel, initramfs and devices.
+    #[arg(long)]
+    fast: bool,
     #[command(flatten)]
     engine: EngineChoice,
 }
@@ -32,7 +35,8 @@ fn way(name: &str) -> Result<Way, String> {
 
 pub(crate) fn run(arguments: &Arguments, places: &Places) -> Result<ExitCode> {
     let engine = arguments.engine.start(places)?;
-    let harness = Harness::new(&engine, places, "by-hand")?;
+    let runner = crate::runner(arguments.fast);
+    let harness = Harness::new(&engine, places, "by-hand")?.in_runner(runner);
     if arguments.from == BASE {
         harness.load_base(places)?;
     }
@@ -40,9 +44,14 @@ pub(crate) fn run(arguments: &Arguments, places: &Places) -> Result<ExitCode> {
         Some(image) => Some(harness.boot_mutable(image)?),
         None => None,
     };
-    let ways = arguments
-        .way
-        .map_or_else(|| Way::ALL.to_vec(), |way| vec![way]);
+    let ways = match arguments.way {
+        Some(way) => vec![way],
+        None if harness.pins_an_id(&arguments.image)? => Way::ALL.to_vec(),
+        None => {
+            println!("not booted with a taken id: the image pins no user with a group of its own");
+            vec![Way::Fresh, Way::Upgraded]
+        }
+    };
     let mut boots = true;
     for way in ways {
         let machine = harness.boot(&arguments.image, &arguments.from, way)?;

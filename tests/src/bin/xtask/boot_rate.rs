@@ -1,14 +1,18 @@
-//! `cargo xtask boot-rate`: which of a list of packages boot, built with osderive and without, as a table and as
-//! figures.
+//! `cargo xtask boot-rate`: which packages of a list or of a random sample boot, built with osderive and without, as a
+//! table and as figures.
+
+mod markdown;
 
 use std::collections::BTreeMap;
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use osderive_tests::Places;
 use osderive_tests::boot::Hits;
-use osderive_tests::boot::rate::{Build, Line, Rate, Seconds, hits, packages, rate};
+use osderive_tests::boot::rate::{
+    Build, Counts, Line, Rate, Sample, Seconds, hits, packages, rate,
+};
 use serde_json::json;
 
 use crate::EngineChoice;
@@ -18,12 +22,25 @@ pub(crate) struct Arguments {
     /// The list: lines of one package, or of several for one image [default: tests/fixtures/packages.txt].
     #[arg(long)]
     packages: Option<PathBuf>,
-    /// How many machines to boot side by side; each takes up to two gigabytes of memory.
+    /// Instead of the list: so many packages, drawn at random from all of the base image's archive that ship a system
+    /// unit.
+    #[arg(long, value_name = "N", requires = "seed", conflicts_with = "packages")]
+    sample: Option<usize>,
+    /// Which packages are drawn: the same ones for the same seed.
+    #[arg(long, value_name = "S", requires = "sample")]
+    seed: Option<u64>,
+    /// Boot in systemd-nspawn instead of QEMU: in seconds, without the images' kernels, initramfs and devices.
+    #[arg(long)]
+    fast: bool,
+    /// How many machines to boot side by side; in QEMU each takes up to two gigabytes of memory.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
-    /// Only this way of building: `ours`, `plain` or `peer`.
+    /// Only these ways of building: `ours`, `plain` or `peer`.
     #[arg(long, value_parser = build)]
-    build: Option<Build>,
+    build: Vec<Build>,
+    /// Also write the table and the figures to this file, in Markdown.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
     /// Also write the figures to this file, with a row for each package.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -37,30 +54,47 @@ fn build(name: &str) -> Result<Build, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments, places: &Places) -> Result<()> {
-    let list = arguments.packages.clone().unwrap_or_else(|| {
-        let fixtures = places.workspace().join("tests/fixtures");
-        fixtures.join("packages.txt")
-    });
-    let text =
-        std::fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
-    let builds = arguments
-        .build
-        .map_or_else(|| Build::ALL.to_vec(), |build| vec![build]);
+    let builds = match arguments.build.as_slice() {
+        [] => Build::ALL.to_vec(),
+        some => some.to_vec(),
+    };
     let engine = arguments.engine.start(places)?;
-    let keep = |lines: &[Line]| match &arguments.json {
-        Some(file) => std::fs::write(file, figures(lines, &builds))
-            .with_context(|| format!("writing {}", file.display())),
-        None => Ok(()),
+    let runner = crate::runner(arguments.fast);
+    let rate = Rate::new(&engine, places, &builds, arguments.jobs, runner)?;
+    let sample = arguments.sample.zip(arguments.seed);
+    let list = match sample {
+        Some((number, seed)) => rate.draw(Sample { number, seed })?,
+        None => listed(arguments.packages.as_deref(), places)?,
+    };
+    let keep = |lines: &[Line]| -> Result<()> {
+        if let Some(file) = &arguments.json {
+            write(file, &figures(lines, &builds))?;
+        }
+        if let Some(file) = &arguments.markdown {
+            write(file, &markdown::page(lines, &builds))?;
+        }
+        Ok(())
     };
     let each = |lines: &[Line]| {
         if let Err(error) = keep(lines) {
             eprintln!("warning: {error:#}");
         }
     };
-    let rate = Rate::new(&engine, places, &builds, arguments.jobs)?;
-    let lines = rate.run(&packages(&text), each)?;
+    let lines = rate.run(&list, each)?;
     show(&lines, &builds);
     keep(&lines)
+}
+
+fn listed(list: Option<&Path>, places: &Places) -> Result<Vec<String>> {
+    let fixture = places.workspace().join("tests/fixtures/packages.txt");
+    let list = list.unwrap_or(&fixture);
+    let text =
+        std::fs::read_to_string(list).with_context(|| format!("reading {}", list.display()))?;
+    Ok(packages(&text))
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 fn figures(lines: &[Line], builds: &[Build]) -> String {
@@ -70,14 +104,23 @@ fn figures(lines: &[Line], builds: &[Build]) -> String {
         .iter()
         .map(|line| (&line.packages, &line.seconds))
         .collect();
+    let failures: BTreeMap<_, _> = lines
+        .iter()
+        .filter(|line| !line.failures.is_empty())
+        .map(|line| (&line.packages, &line.failures))
+        .collect();
+    let counts = Counts::of(lines, builds);
     let mut figures = json!({
         "packages": rows,
+        "build_failures": failures,
+        "counts": counts,
         "seconds": seconds,
         "prediction_recall": told.recall(),
         "prediction_false_alarm_rate": told.false_alarm_rate(),
     });
     for build in builds {
         figures[format!("boot_rate_{}", build.name())] = rate(lines, *build).into();
+        figures[format!("boots_like_reference_{}", build.name())] = counts.rate(*build).into();
     }
     format!("{figures:#}\n")
 }
@@ -99,6 +142,9 @@ fn show(lines: &[Line], builds: &[Build]) {
             print!("{verdict:>8}");
         }
         println!();
+        for unit in row.reference.iter().flat_map(|reference| &reference.failed) {
+            println!("    fails in the reference: {unit}");
+        }
         let reference = row.without_reference.iter();
         let wrong = reference.chain(row.builds.get(&Build::Ours).into_iter().flatten());
         for line in wrong.flat_map(|text| text.lines()) {
@@ -113,13 +159,12 @@ fn show(lines: &[Line], builds: &[Build]) {
         print!("{:>8}", percent(rate(lines, *build)));
     }
     println!();
-    let told = hits(lines);
-    let [foreseen, alarms, missed] = told.counts();
-    println!(
-        "predictions: {foreseen} came, {alarms} did not, {missed} were missed: recall {}, false alarms {}",
-        percent(told.recall()),
-        percent(told.false_alarm_rate()),
-    );
+    for line in markdown::figures(lines, builds) {
+        println!("{line}");
+    }
+    for line in lines {
+        show_failures(line);
+    }
     for line in lines {
         for (build, seconds) in &line.seconds {
             println!(
@@ -128,6 +173,15 @@ fn show(lines: &[Line], builds: &[Build]) {
                 phases(seconds),
                 line.packages
             );
+        }
+    }
+}
+
+fn show_failures(line: &Line) {
+    for (build, failure) in &line.failures {
+        println!("{} failed: {}", build.name(), line.packages);
+        for line in failure.lines() {
+            println!("    {line}");
         }
     }
 }

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use osderive_tests::base::Base;
+use osderive_tests::boot::Runner;
 use osderive_tests::engine::{Engine, Kind};
 use osderive_tests::{Places, bench};
 use serde_json::{Map, Value};
@@ -92,7 +93,23 @@ impl EngineChoice {
     }
 }
 
-fn main() -> Result<ExitCode> {
+fn runner(is_fast: bool) -> Runner {
+    if is_fast {
+        Runner::Nspawn
+    } else {
+        Runner::Qemu
+    }
+}
+
+/// An error is told in its own words: whoever runs these commands looks for the cause in what was tried, not in them.
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
     let places = Places::of_workspace()?;
     match Arguments::parse().task {
         Task::Demo { engine } => demo::run(&engine.start(&places)?, &places)?,

@@ -65,8 +65,8 @@ pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
     })
 }
 
-/// The ignored tests: the boots in QEMU and a second build of the product, minutes of which one processor has the
-/// most.
+/// The ignored tests: boots, one of them in QEMU, and a second build of the product; minutes of which one processor has
+/// the most.
 struct Beside {
     tests: Child,
     log: PathBuf,

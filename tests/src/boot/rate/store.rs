@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Build;
+use crate::boot::harness::Runner;
 use crate::error::{Error, Result, io_error};
 use crate::roots::twelve_digits;
 
@@ -17,12 +18,19 @@ pub(super) struct Store {
     pub(super) base: String,
     pub(super) product: String,
     pub(super) lints: String,
+    pub(super) runner: Runner,
 }
 
 impl Store {
     /// The file of a trial: another one when the base, the instructions or (for ours) the product are others.
     pub(super) fn trial(&self, packages: &str, build: Build) -> PathBuf {
-        self.file(packages, build.name(), build, "")
+        self.file(packages, &self.kind(build.name()), build, "")
+    }
+
+    /// The file of a build that failed.
+    pub(super) fn failure(&self, packages: &str, build: Build) -> PathBuf {
+        let kind = format!("{}-failure", build.name());
+        self.file(packages, &kind, build, "")
     }
 
     /// The file of what the lints say: another one when they are others as well.
@@ -32,7 +40,15 @@ impl Store {
     }
 
     pub(super) fn reference(&self, packages: &str) -> PathBuf {
-        self.file(packages, "reference", Build::Plain, "")
+        self.file(packages, &self.kind("reference"), Build::Plain, "")
+    }
+
+    /// What machines of one runner do says nothing of those of another.
+    fn kind(&self, kind: &str) -> String {
+        match self.runner {
+            Runner::Qemu => kind.to_owned(),
+            Runner::Nspawn => format!("{kind}-fast"),
+        }
     }
 
     fn file(&self, packages: &str, kind: &str, build: Build, lints: &str) -> PathBuf {
