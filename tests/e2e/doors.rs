@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use osderive_tests::listing::{Listing, differences, list};
@@ -51,36 +51,42 @@ const OF_ENGINE: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 const FOR_LATER_RUNS: [&str; 4] = ["var/cache", "var/opt", "var/tmp", "var/usrlocal"];
 
 const SYSUSERS: &str = "usr/lib/sysusers.d/00-osderive-";
+const TMPFILES: &str = "usr/lib/tmpfiles.d/00-osderive-";
 
 struct Tree {
     listing: Listing,
     /// The accounts that are declared, one line each.
     declared: BTreeSet<String>,
+    /// The lines that make /var and links, whichever files they are in: a commit by hand writes one, and a build one for
+    /// each RUN and one at its end.
+    made: BTreeSet<String>,
 }
 
 impl Tree {
     fn read(root: &Path) -> Self {
         let mut listing = list(root, &COMPARED).unwrap();
-        let is_own = |path: &PathBuf| path.to_string_lossy().starts_with(SYSUSERS);
-        let own: Vec<PathBuf> = listing
-            .keys()
-            .filter(|path| is_own(path))
-            .cloned()
-            .collect();
-        let mut declared = BTreeSet::new();
-        for path in own {
-            listing.remove(&path);
-            let text = fs::read_to_string(root.join(path)).unwrap();
-            declared.extend(
-                text.lines()
-                    .filter(|line| !line.starts_with('#'))
-                    .map(str::to_owned),
-            );
-        }
+        let mut lines_of = |own: &str| {
+            let mut lines = BTreeSet::new();
+            listing.retain(|path, _| {
+                let is_own = path.to_string_lossy().starts_with(own);
+                if is_own {
+                    let text = fs::read_to_string(root.join(path)).unwrap();
+                    let said = text.lines().filter(|line| !line.starts_with('#'));
+                    lines.extend(said.map(str::to_owned));
+                }
+                !is_own
+            });
+            lines
+        };
+        let (declared, made) = (lines_of(SYSUSERS), lines_of(TMPFILES));
         for path in OF_ENGINE {
             listing.remove(Path::new(path));
         }
-        Self { listing, declared }
+        Self {
+            listing,
+            declared,
+            made,
+        }
     }
 }
 
@@ -112,6 +118,7 @@ fn the_same_commit_by_any_door_leaves_the_same_tree(setup: &Setup) {
     let by_step = Tree::read(&by_step);
     assert!(differences(&by_frontend.listing, &by_step.listing).is_empty());
     assert_eq!(by_frontend.declared, by_step.declared);
+    assert_eq!(by_frontend.made, by_step.made);
     for (door, root) in [("in a RUN", by_hand), ("from outside", outside)] {
         expect_the_same(door, &by_frontend, &Tree::read(&root));
     }
@@ -146,6 +153,7 @@ fn expect_the_same(door: &str, step: &Tree, by_hand: &Tree) {
         "by a commit {door}:\n{}",
         lines.join("\n")
     );
+    assert_eq!(step.made, by_hand.made, "by a commit {door}");
     assert!(step.declared.is_subset(&by_hand.declared), "{door}");
     // Which accounts the base had is not known by hand: they are declared, too.
     let name = |line: &String| {

@@ -54,6 +54,9 @@ impl Expected {
 pub struct Forecast {
     /// What fails.
     pub expected: BTreeSet<Expected>,
+    /// What fails as far as the lints know no package by its name.
+    #[serde(default)]
+    pub without_quirks: BTreeSet<Expected>,
     /// The units that others do not start without, by those.
     pub required: BTreeMap<String, BTreeSet<String>>,
 }
@@ -62,9 +65,22 @@ impl Forecast {
     /// Without what is said of the base image as well.
     #[must_use]
     pub fn without(&self, base: &Self) -> Self {
+        let left = |all: &BTreeSet<Expected>, known: &BTreeSet<Expected>| {
+            all.difference(known).cloned().collect()
+        };
         Self {
-            expected: self.expected.difference(&base.expected).cloned().collect(),
+            expected: left(&self.expected, &base.expected),
+            without_quirks: left(&self.without_quirks, &base.without_quirks),
             required: self.required.clone(),
+        }
+    }
+
+    /// As the lints say it when they know no package by its name.
+    #[must_use]
+    pub fn without_quirks(&self) -> Self {
+        Self {
+            expected: self.without_quirks.clone(),
+            ..self.clone()
         }
     }
 
@@ -288,10 +304,7 @@ pub(super) fn of(layout: &Layout) -> Result<Forecast> {
     })?;
     let gathered = tree.walk(&|_, _| {});
     let image = Image::read(&tree, gathered, Some(tree.config()));
-    let told = image
-        .predictions()
-        .iter()
-        .filter(|prediction| prediction.reason.certainty() <= Certainty::Likely);
+    let expected = told(&image);
     let units = image.units();
     let required = units.starting().map(|(unit, _)| {
         let dependencies = units.dependencies(&unit.name).into_iter();
@@ -301,12 +314,20 @@ pub(super) fn of(layout: &Layout) -> Result<Forecast> {
             .collect();
         (unit.name.as_str().to_owned(), names)
     });
+    let required = required
+        .filter(|(_, names): &(_, BTreeSet<_>)| !names.is_empty())
+        .collect();
     Ok(Forecast {
-        expected: told.map(Expected::of).collect(),
-        required: required
-            .filter(|(_, names): &(_, BTreeSet<_>)| !names.is_empty())
-            .collect(),
+        expected,
+        required,
+        without_quirks: told(&image.without_quirks()),
     })
+}
+
+fn told(image: &Image<'_>) -> BTreeSet<Expected> {
+    let predictions = image.predictions().iter();
+    let told = predictions.filter(|prediction| prediction.certainty() <= Certainty::Likely);
+    told.map(Expected::of).collect()
 }
 
 #[cfg(test)]
@@ -348,6 +369,7 @@ mod tests {
         let forecast = Forecast {
             expected: expected.iter().cloned().collect(),
             required: BTreeMap::from([("b.service".to_owned(), needs)]),
+            ..Forecast::default()
         };
         forecast.compare(way, &reference, &units(machine))
     }

@@ -91,6 +91,8 @@ pub struct Line {
     pub failures: BTreeMap<Build, String>,
     /// Whether the first boots came as the lints say of the image.
     pub predictions: BTreeMap<Build, Hits>,
+    /// The same, where the lints know no package by its name.
+    pub predictions_without_quirks: BTreeMap<Build, Hits>,
     /// How long things took when they were done.
     pub seconds: BTreeMap<Build, Seconds>,
 }
@@ -108,6 +110,8 @@ pub struct Row {
     pub builds: BTreeMap<Build, Vec<String>>,
     /// Whether its units came up at the first boots as the lints say of the image.
     pub predictions: BTreeMap<Build, Hits>,
+    /// The same, where the lints know no package by its name.
+    pub predictions_without_quirks: BTreeMap<Build, Hits>,
 }
 
 /// What a package's own units are on an ordinary mutable system.
@@ -174,8 +178,15 @@ impl Line {
     /// What came as said of the rows that are there; what packages share counts once.
     fn sum_up(&mut self) {
         self.predictions.clear();
-        for (build, hits) in self.rows.iter().flat_map(|row| &row.predictions) {
-            self.predictions.entry(*build).or_default().unite(hits);
+        self.predictions_without_quirks.clear();
+        for row in &self.rows {
+            for (build, hits) in &row.predictions {
+                self.predictions.entry(*build).or_default().unite(hits);
+            }
+            for (build, hits) in &row.predictions_without_quirks {
+                let all = self.predictions_without_quirks.entry(*build);
+                all.or_default().unite(hits);
+            }
         }
     }
 }
@@ -245,8 +256,20 @@ pub fn rate(lines: &[Line], build: Build) -> Option<f64> {
 
 /// What came as the lints say and what did not, of all plain builds and ours that were booted.
 pub fn hits(lines: &[Line]) -> Hits {
+    sum(lines.iter().flat_map(|line| line.predictions.values()))
+}
+
+/// As [`hits`], where the lints know no package by its name.
+pub fn hits_without_quirks(lines: &[Line]) -> Hits {
+    let hits = lines
+        .iter()
+        .flat_map(|line| line.predictions_without_quirks.values());
+    sum(hits)
+}
+
+fn sum<'a>(some: impl Iterator<Item = &'a Hits>) -> Hits {
     let mut all = Hits::default();
-    for hits in lines.iter().flat_map(|line| line.predictions.values()) {
+    for hits in some {
         all.add(hits.clone());
     }
     all
@@ -378,7 +401,7 @@ impl<'a> Rate<'a> {
                 .retain(|build, _| !lines.iter().any(|line| line.failures.contains_key(build)));
             if line.fails_alone() {
                 line.rows.clear();
-                line.predictions.clear();
+                line.sum_up();
                 lines.push(line);
             }
             return lines;
@@ -485,13 +508,20 @@ impl<'a> Rate<'a> {
         if build != Build::Peer {
             match self.forecast(image) {
                 Ok(forecast) => {
-                    let mut hits = Hits::default();
-                    for (way, units) in &trial.units {
-                        hits.add(forecast.compare(*way, &reference.report, units));
-                    }
+                    let hits = |forecast: &Forecast| {
+                        let mut hits = Hits::default();
+                        for (way, units) in &trial.units {
+                            hits.add(forecast.compare(*way, &reference.report, units));
+                        }
+                        hits
+                    };
+                    let with = hits(&forecast);
+                    let without = hits(&forecast.without_quirks());
                     for row in &mut line.rows {
-                        let its = hits.about(|unit| owners.is_of(unit, &row.package));
-                        row.predictions.insert(build, its);
+                        let is_its = |unit: &str| owners.is_of(unit, &row.package);
+                        row.predictions.insert(build, with.about(is_its));
+                        let without = without.about(is_its);
+                        row.predictions_without_quirks.insert(build, without);
                     }
                     line.sum_up();
                 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use osderive_tests::Places;
 use osderive_tests::boot::Hits;
 use osderive_tests::boot::rate::{
-    Build, Counts, Line, Rate, Sample, Seconds, hits, packages, rate,
+    Build, Counts, Line, Rate, Sample, Seconds, hits, hits_without_quirks, packages, rate,
 };
 use serde_json::json;
 
@@ -99,6 +99,7 @@ fn write(file: &Path, text: &str) -> Result<()> {
 
 fn figures(lines: &[Line], builds: &[Build]) -> String {
     let told = hits(lines);
+    let without_quirks = hits_without_quirks(lines);
     let rows: Vec<_> = lines.iter().flat_map(|line| &line.rows).collect();
     let seconds: BTreeMap<_, _> = lines
         .iter()
@@ -117,6 +118,8 @@ fn figures(lines: &[Line], builds: &[Build]) -> String {
         "seconds": seconds,
         "prediction_recall": told.recall(),
         "prediction_false_alarm_rate": told.false_alarm_rate(),
+        "prediction_recall_without_quirks": without_quirks.recall(),
+        "prediction_false_alarm_rate_without_quirks": without_quirks.false_alarm_rate(),
     });
     for build in builds {
         figures[format!("boot_rate_{}", build.name())] = rate(lines, *build).into();

@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use osderive_tests::boot::rate::{Build, Counts, Line, Row, hits};
+use osderive_tests::boot::rate::{Build, Counts, Line, Row, hits, hits_without_quirks};
 
 use super::percent;
 
@@ -50,14 +50,21 @@ pub(super) fn figures(lines: &[Line], builds: &[Build]) -> Vec<String> {
     figures.push(format!(
         "Builds failed that build plain: {builds_failed_that_build_plain}."
     ));
-    let told = hits(lines);
-    let [foreseen, alarms, missed] = told.counts();
-    figures.push(format!(
-        "Predictions, by unit and way: {foreseen} came, {alarms} did not, {missed} were missed: recall {}, false \
-         alarms {}.",
-        percent(told.recall()),
-        percent(told.false_alarm_rate())
-    ));
+    for (which, told) in [
+        ("Predictions", hits(lines)),
+        (
+            "Predictions without the quirk tables",
+            hits_without_quirks(lines),
+        ),
+    ] {
+        let [foreseen, alarms, missed] = told.counts();
+        figures.push(format!(
+            "{which}, by unit and way: {foreseen} came, {alarms} did not, {missed} were missed: recall {}, false \
+             alarms {}.",
+            percent(told.recall()),
+            percent(told.false_alarm_rate())
+        ));
+    }
     figures
 }
 
