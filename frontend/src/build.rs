@@ -217,7 +217,7 @@ fn plan(
         plan.targets.extend(target(platform, &definition, &lineage));
         // A Dockerfile frontend that is osderive too has checked the image already.
         let is_done = splices.is_wrapped && options.may_delegate_to_osderive();
-        if !is_done && (decision == Decision::Commit || check::has_end(&lineage)) {
+        if !is_done && (decision == Decision::Commit || check::ends(&lineage).is_some()) {
             let platform = platform.map(str::to_owned);
             let subject = Subject {
                 platform,

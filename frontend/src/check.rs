@@ -23,9 +23,10 @@ pub(crate) fn base(lineage: &Lineage) -> Option<Edge> {
     states.next().copied()
 }
 
-/// Whether instructions went on from that state.
-pub(crate) fn has_end(lineage: &Lineage) -> bool {
-    base(lineage).is_some_and(|base| lineage.steps.last() != Some(&base))
+/// That state and the last one, where instructions went on from it.
+pub(crate) fn ends(lineage: &Lineage) -> Option<(Edge, Edge)> {
+    let (base, last) = (base(lineage)?, *lineage.steps.last()?);
+    (last != base).then_some((base, last))
 }
 
 /// What a look at the root of a base image finds.

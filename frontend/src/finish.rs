@@ -75,8 +75,8 @@ impl Ends {
 }
 
 impl Finisher<'_> {
-    /// Begins to end an image; answers whether there is something to end. It has a base, or someone's root file
-    /// system in which RUNs went on, and instructions upon that.
+    /// Begins to end an image, if it has a base, or someone's root file system in which RUNs went on, and instructions
+    /// upon that.
     ///
     /// # Errors
     /// When our image has no tool for the engine's own platform, or a definition has no such states, which would be
@@ -85,7 +85,7 @@ impl Finisher<'_> {
         &self,
         ends: &mut Ends,
         unfinished: Unfinished<'_>,
-    ) -> Result<bool, BuildError> {
+    ) -> Result<(), BuildError> {
         let Unfinished {
             place,
             image,
@@ -93,13 +93,9 @@ impl Finisher<'_> {
             platform,
             reports,
         } = unfinished;
-        let lineage = image.lineage();
-        let (Some(base), Some(last)) = (check::base(&lineage), lineage.steps.last()) else {
-            return Ok(false);
+        let Some((base, last)) = check::ends(&image.lineage()) else {
+            return Ok(());
         };
-        if *last == base {
-            return Ok(false);
-        }
         let probe = |args, root, what| check::probe(args, root, check::title(what, platform));
         let mut commit = probe(
             wrap::end(decision, self.options),
@@ -111,8 +107,8 @@ impl Finisher<'_> {
             let definition = image.probe(root, self.tool, probe, wanted);
             definition.map_err(broken)
         };
-        let root = definition(last, &commit, Wanted::Root)?;
-        let report_request = self.request(&definition(last, &commit, Wanted::Report)?);
+        let root = definition(&last, &commit, Wanted::Root)?;
+        let report_request = self.request(&definition(&last, &commit, Wanted::Report)?);
         // Apart from the commit: an imported cache has no reports, and what the commit is made from must not differ
         // by that.
         let gather_request = if reports.is_empty() {
@@ -123,7 +119,7 @@ impl Finisher<'_> {
             gather.reads = (reports.into_iter().enumerate())
                 .map(|(number, report)| (report, format!("{}/{number}", wrap::STEPS_MOUNT)))
                 .collect();
-            Some(self.request(&definition(last, &gather, Wanted::Report)?))
+            Some(self.request(&definition(&last, &gather, Wanted::Report)?))
         };
         let args = wrap::CHECK.map(str::to_owned).to_vec();
         let look = probe(args, RootAccess::Read, "check the base image")?;
@@ -152,7 +148,7 @@ impl Finisher<'_> {
             };
             (place, finished.await)
         });
-        Ok(true)
+        Ok(())
     }
 
     fn request(&self, definition: &Definition) -> SolveRequest {

@@ -112,14 +112,14 @@ fn provenance_tells_of_the_steps_that_the_user_wrote(setup: &Setup) {
     assert_eq!(arguments(&mut provenance)["source"], "osderive");
 }
 
-/// What a provenance tells beside the build's time and number and the Containerfile's text.
+/// What a provenance tells beside the build's time and number, the Containerfile's text and where its folder is.
 fn told(mut provenance: Value) -> Value {
     leave_out(&mut provenance);
     provenance
 }
 
 fn leave_out(value: &mut Value) {
-    const OWN: [&str; 7] = [
+    const OWN: [&str; 8] = [
         "buildFinishedOn",
         "buildInvocationId",
         "buildInvocationID",
@@ -127,6 +127,7 @@ fn leave_out(value: &mut Value) {
         "finishedOn",
         "invocationId",
         "startedOn",
+        "vcs",
     ];
     match value {
         Value::Object(fields) => {
