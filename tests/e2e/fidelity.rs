@@ -302,7 +302,7 @@ fn started_as_an_image_it_follows_the_syntax_line_of_another_frontend(setup: &Se
     let containerfile = format!("# syntax={ODD}\nno Dockerfile at all\n");
     let (scenario, _) = start_as_image(setup, "another-syntax", &containerfile);
     assert!(top_has(&scenario, "odd"));
-    let containerfile = "FROM debian-ostree-base\nRUN touch /tmp/left /etc/kept\n";
+    let containerfile = "FROM debian-ostree-base\nRUN touch /tmp/left /etc/no-syntax\n";
     let (_, log) = start_as_image(setup, "no-syntax", containerfile);
     assert_eq!(log.matches("osderive: committed").count(), 1, "{log}");
 }
