@@ -19,6 +19,7 @@ mod known;
 mod observe;
 mod plan;
 mod prelude;
+mod run;
 mod unmade;
 pub(crate) use boot::pattern_of;
 use plan::Plan;

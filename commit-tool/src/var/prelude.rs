@@ -31,6 +31,7 @@ use crate::{
         VAR,
         boot::{Boot, copy_source, link_target, mode_of},
         known::is_of_others,
+        run::{self, Run},
         unmade::{self, Unmade},
     },
 };
@@ -61,6 +62,8 @@ pub(crate) struct Prelude {
     declared: BTreeSet<PathBuf>,
     /// What lower layers have and a line makes, too.
     stands: BTreeSet<PathBuf>,
+    /// What was made in /run, where links lead to.
+    run: Option<Run>,
 }
 
 impl Prelude {
@@ -111,6 +114,7 @@ impl Prelude {
         let own_copies = own_copies.map(|(path, _)| path.clone());
         let stands = boot.lines.keys().filter(|path| lower.contains_key(*path));
         Ok(Some(Self {
+            run: Run::make(place, lower.iter().chain(&made)),
             stands: stands.cloned().collect(),
             lower,
             settled: own_copies.collect(),
@@ -158,6 +162,9 @@ impl Prelude {
     }
 
     pub(super) fn take_away_in(&self, place: &Place<'_>) -> Result<Left<'_>> {
+        if let Some(run) = &self.run {
+            run.take_away(place).told("tidy", Path::new(run::RUN))?;
+        }
         let (mut gone, stuck) = self.take_away_of(place, self.made.keys())?;
         let standing = place.metas(self.stands.iter().map(PathBuf::as_path));
         let standing = standing.told("look at", Path::new(VAR))?;

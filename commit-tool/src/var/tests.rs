@@ -350,6 +350,48 @@ fn own_lines(root: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_link_that_leads_into_run_leads_to_a_directory_while_a_command_runs() {
+    let root = root_with(b"L /var/lock - - - - ../run/lock\nL /var/run - - - - ../run\n");
+    let path = |path: &str| root.path().join(path);
+    fs::create_dir(path("run")).expect("a directory");
+    symlink("../run/deep/app", path("var/app")).expect("a link");
+    symlink("../etc/none", path("var/elsewhere")).expect("a link");
+    let meta = || fs::metadata(path("run")).expect("looks");
+    let before = meta().modified().expect("a time");
+    step(
+        root.path(),
+        "test -d var/lock/. && test -d var/app/. && test ! -e etc/none && echo 1 >var/app/pid",
+    );
+    assert!(!path("run/lock").exists());
+    assert_ne!(meta().modified().expect("a time"), before);
+    // What a command has put there stays for the next one.
+    step(root.path(), "rm var/app/pid && rmdir run/deep/app run/deep");
+    let before = meta().modified().expect("a time");
+    step(root.path(), "test -d var/lock/. && test -d var/app/.");
+    assert_eq!(fs::read_dir(path("run")).expect("lists").count(), 0);
+    assert_eq!(meta().modified().expect("a time"), before);
+}
+
+#[test]
+fn nothing_is_made_in_a_run_that_is_mounted_or_a_link() {
+    let root = root_with(b"L /var/lock - - - - ../run/lock\n");
+    let path = |path: &str| root.path().join(path);
+    let (rootfs, prelude) = prelude_in(root.path());
+    prelude.take_away(&rootfs).expect("takes away");
+    assert!(!path("run").exists());
+    fs::create_dir(path("elsewhere")).expect("a directory");
+    symlink("elsewhere", path("run")).expect("a link");
+    let _ = prelude_in(root.path());
+    assert!(!path("elsewhere/lock").exists());
+    fs::remove_file(path("run")).expect("removes");
+    fs::create_dir(path("run")).expect("a directory");
+    let mounts = Mounts::parse(b"1 1 0:1 / /run rw - x x rw", b"/");
+    let place = Place::with_mounts(&rootfs, mounts);
+    let _ = Prelude::make_in(&place, &rootfs).expect("makes");
+    assert!(!path("run/lock").exists());
+}
+
+#[test]
 fn what_is_known_to_go_stays_for_later_runs_and_goes_at_the_end() {
     let root = root_with(b"d /var/lib/apt/lists/partial 0700\n");
     let path = |path: &str| root.path().join(path);
