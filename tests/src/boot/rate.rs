@@ -457,6 +457,10 @@ impl<'a> Rate<'a> {
                 }
                 for build in &self.builds {
                     self.build(&images[build], &reference, &mut line);
+                    // Its packages are tried in smaller images, by all builds.
+                    if line.rows.len() > 1 && !line.failures.is_empty() {
+                        break;
+                    }
                 }
             }
         }
