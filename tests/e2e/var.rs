@@ -10,6 +10,7 @@ crate::tests![
     a_run_goes_on_from_what_earlier_ones_left_wherever_it_is,
     apt_works_on_a_base_whose_var_is_empty,
     a_step_that_changes_nothing_leaves_an_empty_var_empty,
+    a_package_with_a_directory_where_var_has_a_link_into_run_installs,
     an_upgrade_of_what_an_earlier_step_installed_works,
     a_step_finds_what_the_images_own_systemd_would_make,
     services_have_their_var_through_install_upgrade_and_purge,
@@ -91,10 +92,20 @@ fn a_step_that_changes_nothing_leaves_an_empty_var_empty(setup: &Setup) {
     let scenario = derive_from_empty(setup, "var-nothing", "RUN ls /var/lib/apt/lists/partial");
     scenario.build(&[]).unwrap().expect_success();
     let image = scenario.saved(1).unwrap();
-    // An engine with a graph driver names /var itself, since it was written to, and /etc always.
-    let is_parent = |path: &str| ["etc", "var"].contains(&path);
+    // An engine with a graph driver names /run and /var themselves, since they were written to, and /etc always.
+    let is_parent = |path: &str| ["etc", "run", "var"].contains(&path);
     let others: Vec<_> = image.top().keys().filter(|path| !is_parent(path)).collect();
     assert!(others.is_empty(), "{others:?}");
+}
+
+fn a_package_with_a_directory_where_var_has_a_link_into_run_installs(setup: &Setup) {
+    let install = "RUN apt-get update && apt-get install -y --no-install-recommends drbd-utils";
+    let scenario = setup.derive("var-lock", install);
+    scenario.build(&[]).unwrap().expect_success();
+    let listed = scenario.output_of("dpkg-query --listfiles drbd-utils; ls -A /run");
+    let listed = listed.unwrap();
+    assert!(listed.lines().any(|line| line == "/var/lock"), "{listed}");
+    assert!(!listed.lines().any(|line| line == "lock"), "{listed}");
 }
 
 fn an_upgrade_of_what_an_earlier_step_installed_works(setup: &Setup) {
