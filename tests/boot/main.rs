@@ -67,7 +67,7 @@ const AGENTS: &str = "COPY --from=vendor rpm/macros /usr/lib/rpm/macros.d/macros
 RUN apt-get update && apt-get install -y --no-install-recommends rpm libcap2-bin && rm -r /var/lib/apt/lists/*
 RUN --mount=type=bind,from=build,source=/packages,target=/packages \\
     apt-get update && apt-get install -y /packages/acme-agent.deb /packages/acme-module.deb \\
-    && systemctl enable acme-agent
+    && systemctl enable acme-agent && rm -r /var/lib/apt/lists/*
 RUN --mount=type=bind,from=build,source=/packages,target=/packages \\
     rpm -i /packages/debian.rpm /packages/bravo-agent.rpm && systemctl enable bravo-agent
 ";
