@@ -68,7 +68,7 @@ impl Supervisor {
                     other => pass_on(command, other),
                 }
             }
-            if a_child_ended && let Some(ended) = reap(Some(command)).map_err(Error::Wait)? {
+            if a_child_ended && let Some(ended) = reap(Some(command)).map_err(Error::Wait)?.ended {
                 return Ok(ended);
             }
         }
@@ -91,17 +91,30 @@ fn pass_on(command: Pid, number: i32) {
     }
 }
 
-/// Reaps all children that have ended; tells how `command` ended if it is among them.
-pub(crate) fn reap(command: Option<Pid>) -> io::Result<Option<Ended>> {
-    let mut ended = None;
+/// What came of reaping.
+#[derive(Default)]
+pub(crate) struct Reaped {
+    /// How the command ended, if it did.
+    ended: Option<Ended>,
+    /// Whether children are left.
+    pub(crate) has_children: bool,
+}
+
+/// Reaps all children that have ended, the `command` among them.
+pub(crate) fn reap(command: Option<Pid>) -> io::Result<Reaped> {
+    let mut reaped = Reaped::default();
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
                 if Some(pid) == command {
-                    ended = Ended::from_status(status);
+                    reaped.ended = Ended::from_status(status);
                 }
             }
-            Ok(None) | Err(Errno::CHILD) => return Ok(ended),
+            Ok(None) => {
+                reaped.has_children = true;
+                return Ok(reaped);
+            }
+            Err(Errno::CHILD) => return Ok(reaped),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
