@@ -1,7 +1,13 @@
 //! Stays by a step's command until it ends: hands signals on to it, reaps what else ends
 //! meanwhile, and tells how it ended.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rustix::{
     io::Errno,
@@ -9,6 +15,7 @@ use rustix::{
 };
 use signal_hook::{
     consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH},
+    flag,
     iterator::Signals,
 };
 
@@ -41,6 +48,7 @@ impl Ended {
 /// The signals of this process, caught from here on.
 pub(crate) struct Supervisor {
     signals: Signals,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -51,9 +59,16 @@ impl Supervisor {
         let mut signals = vec![SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
         // The command inherits what is ignored, and a handler of ours would undo that.
         signals.retain(|signal| !is_ignored(signal));
+        // Once the command has ended they do to this process what they do to any.
+        let has_ended = Arc::new(AtomicBool::new(false));
+        for signal in &signals {
+            let has_ended = Arc::clone(&has_ended);
+            flag::register_conditional_default(*signal, has_ended).map_err(Error::Wait)?;
+        }
         signals.push(SIGCHLD);
         Ok(Self {
             signals: Signals::new(signals).map_err(Error::Wait)?,
+            has_ended,
         })
     }
 
@@ -69,6 +84,7 @@ impl Supervisor {
                 }
             }
             if a_child_ended && let Some(ended) = reap(Some(command)).map_err(Error::Wait)?.ended {
+                self.has_ended.store(true, Ordering::Relaxed);
                 return Ok(ended);
             }
         }

@@ -616,6 +616,25 @@ fn a_file_that_a_stream_was_redirected_to_stays_roots() {
 }
 
 #[test]
+fn a_signal_ends_the_commit_as_it_ends_any_program() {
+    let image = Image::bootable();
+    // The commit waits for a lock that is taken while the command runs.
+    let script = "
+        cd /etc
+        step='touch /etc/ran; while ! test -e /etc/locked; do sleep .01; done'
+        /dev/.osderive/ostree-container step -- sh -c \"$step\" 2> /etc/told &
+        step=$!
+        while ! test -e /etc/ran; do sleep .01; done
+        exec 9< /; flock 9; touch /etc/locked
+        while ! grep -q waiting /etc/told; do sleep .01; done
+        kill -TERM $step; wait $step; echo $?";
+    let run = image.exec(&["sh", "-c", script]);
+    assert_eq!(run.ended_with(0).stdout, "143\n", "{run:?}");
+    let rest = image.sh("true");
+    rest.ended_with(0);
+}
+
+#[test]
 fn help_names_the_exit_codes_and_version_the_tool() {
     let run = |flag: &str| {
         let output = std::process::Command::new(TOOL)
