@@ -221,7 +221,8 @@ pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
 /// Plans and applies the domains; without a listener it only tells what they would do.
 fn each(domains: &[&dyn Domain], work: &Work<'_>, mut tell: Option<Tell<'_>>) -> Result<Settled> {
     let mut settled = Settled::default();
-    for domain in domains {
+    let is_due = |domain: &&&dyn Domain| work.phase != Phase::Step || !domain.waits_for_the_end();
+    for domain in domains.iter().filter(is_due) {
         match &mut tell {
             Some(tell) => {
                 settled.add(domain.recover(work, tell)?);
