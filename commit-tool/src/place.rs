@@ -832,7 +832,7 @@ impl<'a> Beside<'a> {
                 }
                 make(self.directory, &self.name)
             }
-            made => made,
+            outcome => outcome,
         }
     }
 
@@ -994,8 +994,10 @@ mod tests {
         (root, rootfs)
     }
 
+    type Way = fn(&Place<'_>, &Path) -> Result<(), Errno>;
+
     /// Each way of making something at a path.
-    const WAYS: [fn(&Place<'_>, &Path) -> Result<(), Errno>; 4] = [
+    const WAYS: [Way; 4] = [
         |place, path| place.write_file(path, b"whole", 0o644, NewOwner::default()),
         |place, path| place.copy_file(Path::new("from"), path, NewOwner::default()),
         |place, path| place.make_link(path, b"target", NewOwner::default()),

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
+    fmt::Write as _,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -178,9 +179,11 @@ fn own_name(content: &[u8]) -> String {
 
 /// The first digits of a content's hash, for names.
 pub(crate) fn digits_of(content: &[u8]) -> String {
-    let hash = Sha256::digest(content);
-    let bytes = hash.iter().take(HASH_DIGITS / 2);
-    bytes.map(|byte| format!("{byte:02x}")).collect()
+    let mut digits = String::with_capacity(HASH_DIGITS);
+    for byte in Sha256::digest(content).iter().take(HASH_DIGITS / 2) {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
