@@ -7,7 +7,8 @@ use osderive_lints::escape_path;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::place::IN_THE_WAY;
+/// What stands where something is being made and was left by no killed commit of the same thing.
+pub(crate) const IN_THE_WAY: Errno = Errno::NOTUNIQ;
 
 /// The tool's one result type.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

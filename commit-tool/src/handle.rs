@@ -175,12 +175,15 @@ pub(crate) fn read_regular(
 /// Reads a file by its path, following links as a system that runs on this root would; none when
 /// there is no such regular file, it is too large, or the kernel cannot confine links.
 pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &OsStr, limit: u64) -> Option<Vec<u8>> {
+    read_all(&open_in_root(root, path)?, limit).ok()?
+}
+
+/// Opens a file for reading, which is reached in the same way.
+pub(crate) fn open_in_root(root: BorrowedFd<'_>, path: &OsStr) -> Option<OwnedFd> {
     let open = |flags| openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
     let found = open(LOOK).ok()?;
-    if file_type(&found).ok()? != FileType::RegularFile {
-        return None;
-    }
-    read_all(&reopen(&found, || open(READ)).ok()?, limit).ok()?
+    let is_file = file_type(&found).is_ok_and(|kind| kind == FileType::RegularFile);
+    is_file.then(|| reopen(&found, || open(READ)).ok())?
 }
 
 /// Opens a directory, which is reached as in [`read_in_root`]; none when there is no such directory.

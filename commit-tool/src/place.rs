@@ -24,7 +24,7 @@ use rustix::{
 };
 
 use crate::{
-    error::{Error, Result as ToolResult},
+    error::{Error, IN_THE_WAY, Result as ToolResult},
     files::shown,
     handle::{
         Look, Moment, errno, list, look, open_below, open_child, open_file, reach_below,
@@ -40,9 +40,6 @@ const UNFINISHED: &str = ".osderive-new";
 
 /// The longest name that a file system takes, in bytes (`NAME_MAX` of linux/limits.h).
 const MAX_NAME: usize = 255;
-
-/// What stands where something is being made and was left by no killed commit of the same thing.
-pub(crate) const IN_THE_WAY: Errno = Errno::NOTUNIQ;
 
 /// The name of what is made beside its place, to be renamed there when it is whole. A killed commit leaves it, and the
 /// next one, which makes the same again, finds it by the same name.

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use osderive_lints::{Outcome, REPORT_FILE, rules::leftover_process};
+use rustix::fd::AsFd as _;
 
 use crate::{
     accounts::Previous,
@@ -29,7 +30,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     let is_bootable = rootfs.is_to_commit(args.root.ordinary())?;
     let report = args.report.as_deref().map(ReportDir::open).transpose()?;
     let previous = args.previous.as_deref().map(Previous::read).transpose()?;
-    let run_as = run_as(args)?;
+    let run_as = run_as(args, &rootfs)?;
     let before = match (is_bootable, args.prepare) {
         (false, _) => None,
         (true, false) => Some(Before::of_step(&rootfs, args.ids.clone())?),
@@ -68,11 +69,11 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     Ok((0, summary(&committed)))
 }
 
-fn run_as(args: &StepArgs) -> Result<RunAs> {
+fn run_as(args: &StepArgs, rootfs: &Rootfs) -> Result<RunAs> {
     let Some(spec) = &args.user else {
         return Ok(RunAs::Caller);
     };
-    let identity = UserFiles::read()?.resolve(spec)?;
+    let identity = UserFiles::read(rootfs.as_fd())?.resolve(spec)?;
     let home = (!args.keep_home).then(|| identity.home.clone());
     Ok(RunAs::User { identity, home })
 }

@@ -9,7 +9,12 @@ use std::{
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
 };
 
-use crate::error::{Error, Result};
+use rustix::fd::BorrowedFd;
+
+use crate::{
+    error::{Error, Result},
+    handle::open_in_root,
+};
 
 /// What an engine reads of a user file at the most.
 const MAX_FILE_BYTES: u64 = 10 << 20;
@@ -34,12 +39,17 @@ pub(crate) struct Identity {
 }
 
 impl UserFiles {
-    /// Reads the files of the root that this process runs in.
-    pub(crate) fn read() -> Result<Self> {
-        Ok(Self {
-            passwd: read_user_file("/etc/passwd")?,
-            group: read_user_file("/etc/group")?,
-        })
+    /// Reads the files of a root.
+    pub(crate) fn read(root: BorrowedFd<'_>) -> Result<Self> {
+        Ok(Self::of(
+            read_user_file(root, "/etc/passwd")?,
+            read_user_file(root, "/etc/group")?,
+        ))
+    }
+
+    /// The contents of the files; none where there is no such file.
+    pub(crate) fn of(passwd: Option<Vec<u8>>, group: Option<Vec<u8>>) -> Self {
+        Self { passwd, group }
     }
 
     /// Resolves what a USER instruction names.
@@ -164,15 +174,13 @@ impl<'a> Group<'a> {
     }
 }
 
-fn read_user_file(path: &'static str) -> Result<Option<Vec<u8>>> {
-    let Ok(file) = File::open(path) else {
+fn read_user_file(root: BorrowedFd<'_>, path: &'static str) -> Result<Option<Vec<u8>>> {
+    let Some(file) = open_in_root(root, OsStr::new(path)) else {
         return Ok(None);
     };
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
-        return Ok(None);
-    }
     let mut content = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
+    File::from(file)
+        .take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut content)
         .and_then(|size| match size as u64 {
             0..=MAX_FILE_BYTES => Ok(()),

@@ -536,6 +536,22 @@ fn a_user_can_open_its_own_standard_streams() {
 }
 
 #[test]
+fn user_files_that_are_no_files_are_as_if_they_were_missing() {
+    for odd in ["mkfifo", "mkdir", "ln -s /dev/zero"] {
+        let image = image_with_users();
+        let made = format!("rm /etc/passwd /etc/group; {odd} /etc/passwd; {odd} /etc/group");
+        image.exec(&["sh", "-c", &made]).ended_with(0);
+        let run = image.step(&["--user", "5:6"], &["id", "-u"]);
+        assert_eq!(run.ended_with(0).stdout, "5\n", "{odd}");
+        let run = image.step(&["--user", "web"], &["true"]);
+        assert!(
+            run.ended_with(125).stderr.contains("no matching entries"),
+            "{odd}: {run:?}"
+        );
+    }
+}
+
+#[test]
 fn an_unknown_user_is_told_as_by_the_engine() {
     let image = image_with_users();
     let run = image.step(&["--user", "nobody"], &["true"]);

@@ -13,9 +13,9 @@ use super::{
     plan::{Action, absolute},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, IN_THE_WAY, Result},
     files::shown,
-    place::{IN_THE_WAY, NewOwner, Place, Told as _, moved, unfinished},
+    place::{NewOwner, Place, Told as _, moved, unfinished},
     settled::{Settled, Tell},
 };
 
