@@ -8,6 +8,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use busy::busy_root;
@@ -15,7 +16,7 @@ use nix::sys::{
     inotify::{AddWatchFlags, InitFlags, Inotify},
     stat::{Mode, SFlag, makedev, mknod},
 };
-use support::commit;
+use support::{Run, TOOL, commit};
 
 /// Hears of each file that is opened; a handle that only looks (`O_PATH`) is not heard of (inotify(7)).
 struct Listener {
@@ -53,8 +54,16 @@ fn files_below(directory: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The files, relative to the root, that a commit opens.
-fn read_by_a_commit() -> BTreeSet<PathBuf> {
+type Door = fn(&Path) -> Run;
+
+fn lint(root: &Path) -> Run {
+    let mut tool = Command::new(TOOL);
+    let output = tool.args(["lint", "--rootfs"]).arg(root).output();
+    Run::from(output.expect("the tool"))
+}
+
+/// The files, relative to the root, that are opened.
+fn read_by(door: Door) -> BTreeSet<PathBuf> {
     let root = busy_root();
     let mut files = Vec::new();
     files_below(root.path(), &mut files);
@@ -64,7 +73,7 @@ fn read_by_a_commit() -> BTreeSet<PathBuf> {
         (file, listener)
     });
     let heard: Vec<_> = heard.collect();
-    commit(root.path(), &[]).ended_with(0);
+    door(root.path());
     let read = heard
         .into_iter()
         .filter(|(_, listener)| listener.has_heard());
@@ -73,10 +82,20 @@ fn read_by_a_commit() -> BTreeSet<PathBuf> {
 }
 
 #[test]
-fn what_stands_in_the_place_of_a_file_that_is_read_is_never_opened() {
+fn what_stands_in_the_place_of_a_file_that_a_commit_reads_is_never_opened() {
+    let commit: Door = |root| commit(root, &[]);
+    opens_nothing_else(commit, &["etc/passwd", "etc/shadow", "etc/machine-id"]);
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_file_that_a_lint_reads_is_never_opened() {
+    opens_nothing_else(lint, &["etc/passwd", "etc/machine-id"]);
+}
+
+fn opens_nothing_else(door: Door, known: &[&str]) {
     let node = |path: &Path, kind| mknod(path, kind, Mode::S_IRWXU, makedev(1, 3)).expect("a node");
-    let read = read_by_a_commit();
-    for known in ["etc/passwd", "etc/shadow", "etc/machine-id"] {
+    let read = read_by(door);
+    for known in known {
         assert!(
             read.contains(Path::new(known)),
             "{known} is not in {read:?}"
