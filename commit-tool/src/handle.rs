@@ -15,7 +15,7 @@ use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{
         AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Stat, Statx,
-        StatxAttributes, StatxFlags, fstat, openat, openat2, seek, statat, statx,
+        StatxAttributes, StatxFlags, fstat, makedev, openat, openat2, seek, statat, statx,
     },
     io::Errno,
 };
@@ -47,6 +47,11 @@ const CONFINED: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_XDEV);
 
+const LOCKS: StatxAttributes = StatxAttributes::IMMUTABLE.union(StatxAttributes::APPEND);
+
+/// Bytes of a path that the kernel takes at once, without its end (`PATH_MAX`).
+const MAX_PATH: usize = 4095;
+
 /// Opens the entry `name` of a directory as a directory.
 ///
 /// `XDEV` means that it is a mount point, `NOTDIR` or `LOOP` that it is no directory.
@@ -75,16 +80,17 @@ fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Err
     {
         return Err(Errno::INVAL);
     }
-    match openat2(top, path, flags, Mode::empty(), CONFINED) {
-        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {
-            let mut directory = rustix::io::dup(top)?;
-            for name in path {
-                directory = open_one(directory.as_fd(), name, flags)?;
-            }
-            Ok(directory)
+    if path.as_os_str().len() <= MAX_PATH {
+        match openat2(top, path, flags, Mode::empty(), CONFINED) {
+            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
+            opened => return opened,
         }
-        opened => opened,
     }
+    let mut directory = rustix::io::dup(top)?;
+    for name in path {
+        directory = open_one(directory.as_fd(), name, flags)?;
+    }
+    Ok(directory)
 }
 
 /// Opens the entry `name` of a directory, which is a regular file, to read it or to change its owner.
@@ -184,7 +190,11 @@ pub(crate) struct Look {
     /// Of a regular file; 0 of anything else.
     pub(crate) bytes: u64,
     pub(crate) links: u64,
+    /// Inodes of an overlay's layers may have the same number on different devices.
+    pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// Whether it is immutable or append-only (chattr(1)), so that nobody may move or remove it.
+    pub(crate) is_locked: bool,
     pub(crate) modified: Moment,
     pub(crate) changed: Moment,
     /// Whether it is a mount point; none when the kernel does not say (before Linux 5.8).
@@ -203,6 +213,11 @@ pub(crate) fn look(directory: BorrowedFd<'_>, name: &OsStr) -> Result<Look, Errn
 }
 
 impl Look {
+    /// By which the names of one file are told from those of others.
+    pub(crate) fn file(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     fn from_statx(found: &Statx) -> Self {
         let moment = |time: rustix::fs::StatxTimestamp| Moment {
             seconds: time.tv_sec,
@@ -215,7 +230,9 @@ impl Look {
             gid: found.stx_gid,
             bytes: found.stx_size,
             links: found.stx_nlink.into(),
+            device: makedev(found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
+            is_locked: found.stx_attributes.intersects(LOCKS),
             modified: moment(found.stx_mtime),
             changed: moment(found.stx_ctime),
             is_mount: mount_root(found),
@@ -235,7 +252,9 @@ impl Look {
             gid: found.st_gid,
             bytes: u64::try_from(found.st_size).unwrap_or(0),
             links: found.st_nlink,
+            device: found.st_dev,
             inode: found.st_ino,
+            is_locked: false,
             modified: moment(found.st_mtime, found.st_mtime_nsec),
             changed: moment(found.st_ctime, found.st_ctime_nsec),
             is_mount: None,

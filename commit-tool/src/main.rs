@@ -2,6 +2,7 @@
 //! build frontend puts before each RUN and as the one that `ostree container commit` calls.
 
 mod accounts;
+mod attributes;
 mod base;
 mod began;
 mod cli;

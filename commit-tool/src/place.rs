@@ -16,9 +16,9 @@ use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{
         AtFlags, FileType, FsWord, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps,
-        UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fsetxattr,
-        fstat, fstatfs, futimens, linkat, mkdirat, openat, readlinkat, renameat, renameat_with,
-        seek, statat, symlinkat, unlinkat, utimensat,
+        UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fremovexattr,
+        fsetxattr, fstat, fstatfs, futimens, linkat, mkdirat, openat, readlinkat, renameat,
+        renameat_with, seek, statat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
@@ -36,6 +36,9 @@ use crate::{
 
 /// The name of a file that is being written; one that stands there was left by a killed commit.
 pub(crate) const BESIDE: &str = ".osderive-new";
+
+/// The largest extended attribute (`XATTR_SIZE_MAX`).
+const MAX_XATTR_BYTES: usize = 1 << 16;
 
 /// Directories that a look at many paths holds open.
 const MAX_OPEN: usize = 128;
@@ -306,7 +309,7 @@ impl<'a> Place<'a> {
     }
 
     /// The directory of a path, and the name in it.
-    fn parent<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr), Errno> {
+    pub(crate) fn parent<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr), Errno> {
         let name = path.file_name().ok_or(Errno::INVAL)?;
         let directory = self.reach(path.parent().unwrap_or(Path::new("")))?;
         Ok((directory, name))
@@ -485,7 +488,7 @@ impl<'a> Place<'a> {
         owner: NewOwner,
         made: &mut dyn FnMut(&Path),
     ) -> Result<(), Errno> {
-        let mut linked: HashMap<u64, PathBuf> = HashMap::new();
+        let mut linked: HashMap<(u64, u64), PathBuf> = HashMap::new();
         let source = self.walk(from)?;
         for (path, meta) in &source {
             let target = moved(path, from, to);
@@ -498,7 +501,7 @@ impl<'a> Place<'a> {
                     self.make_directory(&target, Some(meta.look.mode), owner)?;
                     copy_xattrs(self.open(path)?, self.open(&target)?)?;
                 }
-                EntryKind::File => match linked.get(&meta.look.inode) {
+                EntryKind::File => match linked.get(&meta.look.file()) {
                     Some(first) => self.link(first, &target)?,
                     None => self.copy_file(path, &target, owner)?,
                 },
@@ -510,7 +513,7 @@ impl<'a> Place<'a> {
             }
             made(&target);
             if meta.look.kind == EntryKind::File && meta.look.links > 1 {
-                linked.entry(meta.look.inode).or_insert(target);
+                linked.entry(meta.look.file()).or_insert(target);
             }
         }
         let is_directory = |entry: &(&PathBuf, &Meta)| entry.1.look.kind == EntryKind::Directory;
@@ -527,7 +530,8 @@ impl<'a> Place<'a> {
         renameat(from_directory, from_name, to_directory, to_name)
     }
 
-    fn link(&self, from: &Path, to: &Path) -> Result<(), Errno> {
+    /// Gives a file one more name.
+    pub(crate) fn link(&self, from: &Path, to: &Path) -> Result<(), Errno> {
         let (from_directory, from_name) = self.parent(from)?;
         let (to_directory, to_name) = self.parent(to)?;
         linkat(
@@ -537,6 +541,16 @@ impl<'a> Place<'a> {
             to_name,
             AtFlags::empty(),
         )
+    }
+
+    /// The same in the place of what may be there, but for a directory.
+    pub(crate) fn link_over(&self, from: &Path, to: &Path) -> Result<(), Errno> {
+        let (directory, name) = self.parent(to)?;
+        clear(directory.as_fd())?;
+        self.link(from, &to.with_file_name(BESIDE))?;
+        let linked = renameat(&directory, BESIDE, &directory, name);
+        // Renaming does nothing when both are names of one file.
+        clear(directory.as_fd()).and(linked)
     }
 
     /// Opens a file for reading: `XDEV` when it is a mount.
@@ -788,23 +802,43 @@ fn copy_attributes(source: &File, target: &File, owner: NewOwner) -> Result<(), 
     futimens(target, &times(modified))
 }
 
-/// A change of owner drops capabilities, so this comes after it.
+/// Gives a target the attributes of a source and no others, such as lists that its directory hands down. A change
+/// of owner drops capabilities, so this comes after it.
 fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
-    let mut names = vec![0u8; 1 << 16];
-    let length = match flistxattr(&source, names.as_mut_slice()) {
-        Ok(length) => length,
-        Err(Errno::NOTSUP) => return Ok(()),
-        Err(error) => return Err(error),
+    let names = xattr_names(&source)?;
+    // SELinux labels are the policy's business on the machine.
+    let named = |names: &[u8]| -> Vec<Vec<u8>> {
+        let names = names.split(|&byte| byte == 0);
+        let names = names.filter(|name| !name.is_empty() && *name != b"security.selinux");
+        names.map(<[u8]>::to_vec).collect()
     };
-    let mut value = vec![0u8; 1 << 16];
-    for name in names[..length].split(|&byte| byte == 0) {
-        // SELinux labels are the policy's business on the machine.
-        if name.is_empty() || name == b"security.selinux" {
-            continue;
+    let wanted = named(&names);
+    for name in named(&xattr_names(&target)?) {
+        let is_ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_");
+        if is_ours && !wanted.contains(&name) {
+            fremovexattr(&target, OsStr::from_bytes(&name))?;
         }
+    }
+    let mut value = Vec::new();
+    for name in &wanted {
+        value.resize(MAX_XATTR_BYTES, 0);
         let name = OsStr::from_bytes(name);
         let length = fgetxattr(&source, name, value.as_mut_slice())?;
         fsetxattr(&target, name, &value[..length], XattrFlags::empty())?;
     }
     Ok(())
+}
+
+/// The names of a file's extended attributes, each ended by a NUL.
+fn xattr_names(file: impl AsFd) -> Result<Vec<u8>, Errno> {
+    // Most have none.
+    let length = match flistxattr(&file, &mut [0u8; 0][..]) {
+        Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Ok(length) => length,
+        Err(error) => return Err(error),
+    };
+    let mut names = vec![0u8; length];
+    let length = flistxattr(&file, names.as_mut_slice())?;
+    names.truncate(length);
+    Ok(names)
 }

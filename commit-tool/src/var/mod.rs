@@ -20,6 +20,7 @@ mod observe;
 mod plan;
 mod prelude;
 mod run;
+mod tmpfiles_tool;
 mod unmade;
 pub(crate) use boot::pattern_of;
 use plan::Plan;
@@ -56,7 +57,7 @@ impl domain::Plan for Plan {
     fn preview(self: Box<Self>) -> Settled {
         Settled {
             changed: (self.actions.iter())
-                .map(plan::Action::as_changed_file)
+                .filter_map(plan::Action::as_changed_file)
                 .collect(),
             findings: self.findings,
             ..Settled::default()

@@ -314,7 +314,11 @@ impl Lists {
             if about.is_empty() || of_default && !is_directory {
                 continue;
             }
-            let old = if of_default { &self.default } else { &self.access };
+            let old = if of_default {
+                &self.default
+            } else {
+                &self.access
+            };
             let plain = Acl::of_mode(mode);
             let base = self.access.as_ref().unwrap_or(&plain);
             let begin = match (is_added, of_default) {
@@ -481,7 +485,14 @@ mod tests {
         let stranger = said(b"u:stranger:rwx").expect("an entry");
         let lists = Lists::default().after(&stranger, true, (0o755, true), number);
         assert_eq!(lists, None);
-        for broken in ["u:web", "x:web:r", "u:web:q", "d:d:u:web:r", "m:web:r", ":::"] {
+        for broken in [
+            "u:web",
+            "x:web:r",
+            "u:web:q",
+            "d:d:u:web:r",
+            "m:web:r",
+            ":::",
+        ] {
             assert_eq!(said(broken.as_bytes()), None, "{broken}");
         }
     }
