@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use osderive_lints::model::acl::{ACCESS, Acl, DEFAULT, Lists};
+use osderive_lints::model::{
+    acl::{ACCESS, Acl, DEFAULT, Lists},
+    tmpfiles::{Line, Owner},
+};
 use rustix::{
     fd::{AsFd as _, BorrowedFd, OwnedFd},
     fs::{
@@ -18,7 +21,10 @@ use rustix::{
     io::Errno,
 };
 
-use crate::place::{NewOwner, Place};
+use crate::{
+    place::{NewOwner, Place},
+    var::pattern_of,
+};
 
 /// The largest attribute, and the longest list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
 const MAX_BYTES: usize = 1 << 16;
@@ -74,6 +80,31 @@ impl Place<'_> {
         self.set_mode(path, mode)?;
         self.set_lists(path, &Lists::default())
     }
+}
+
+/// The line that adds lists to what a path, absolute, has; none where there are none. It says all of them, so that what
+/// it adds to does not matter, and a machine's own entries stay.
+pub(crate) fn line(
+    path: &[u8],
+    lists: &Lists,
+    user: impl Fn(u32) -> Owner,
+    group: impl Fn(u32) -> Owner,
+) -> Option<Line> {
+    let text = |list: &Acl, is_default| list.to_text(is_default, &user, &group);
+    let access = lists.access.iter().map(|list| text(list, false));
+    let both = access.chain(lists.default.iter().map(|list| text(list, true)));
+    (!lists.is_empty()).then(|| Line {
+        kind: b'a',
+        modifiers: b"+".to_vec(),
+        path: pattern_of(path),
+        mode: None,
+        user: None,
+        group: None,
+        age: None,
+        argument: Some(both.collect::<Vec<_>>().join(&b","[..])),
+        file: Vec::new(),
+        number: 0,
+    })
 }
 
 impl Attributes {
@@ -176,7 +207,9 @@ impl Entry {
 }
 
 /// What the kernel fills a buffer with; none where there is nothing, or the file system has no attributes.
-fn filled(fill: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Option<Vec<u8>>, Errno> {
+pub(crate) fn filled(
+    fill: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+) -> Result<Option<Vec<u8>>, Errno> {
     let mut few = [0; FEW_BYTES];
     match fill(&mut few) {
         Ok(length) => return Ok(Some(few[..length].to_vec())),

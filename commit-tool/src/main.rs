@@ -32,6 +32,7 @@ mod snippets;
 mod step;
 mod summary;
 mod supervise;
+mod tmpfiles_tool;
 #[cfg(test)]
 mod trees;
 mod user;

@@ -24,6 +24,7 @@ use rustix::{
 };
 
 use crate::{
+    attributes::filled,
     error::{Error, Result as ToolResult},
     files::shown,
     handle::{
@@ -36,9 +37,6 @@ use crate::{
 
 /// The name of a file that is being written; one that stands there was left by a killed commit.
 pub(crate) const BESIDE: &str = ".osderive-new";
-
-/// The largest extended attribute (`XATTR_SIZE_MAX`).
-const MAX_XATTR_BYTES: usize = 1 << 16;
 
 /// Directories that a look at many paths holds open.
 const MAX_OPEN: usize = 128;
@@ -819,26 +817,15 @@ fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
             fremovexattr(&target, OsStr::from_bytes(&name))?;
         }
     }
-    let mut value = Vec::new();
     for name in &wanted {
-        value.resize(MAX_XATTR_BYTES, 0);
         let name = OsStr::from_bytes(name);
-        let length = fgetxattr(&source, name, value.as_mut_slice())?;
-        fsetxattr(&target, name, &value[..length], XattrFlags::empty())?;
+        let value = filled(|buffer| fgetxattr(&source, name, buffer))?.unwrap_or_default();
+        fsetxattr(&target, name, &value, XattrFlags::empty())?;
     }
     Ok(())
 }
 
 /// The names of a file's extended attributes, each ended by a NUL.
 fn xattr_names(file: impl AsFd) -> Result<Vec<u8>, Errno> {
-    // Most have none.
-    let length = match flistxattr(&file, &mut [0u8; 0][..]) {
-        Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
-        Ok(length) => length,
-        Err(error) => return Err(error),
-    };
-    let mut names = vec![0u8; length];
-    let length = flistxattr(&file, names.as_mut_slice())?;
-    names.truncate(length);
-    Ok(names)
+    filled(|buffer| flistxattr(&file, buffer)).map(Option::unwrap_or_default)
 }

@@ -240,7 +240,7 @@ pub(super) fn relative(path: &[u8]) -> Option<PathBuf> {
 const MAGIC: &[u8] = b"*?[]{}\\";
 
 /// The only path that a pattern can match; none when there may be several.
-pub(super) fn single_path(pattern: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn single_path(pattern: &[u8]) -> Option<Vec<u8>> {
     let mut path = Vec::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some((&byte, tail)) = rest.split_first() {

@@ -20,9 +20,8 @@ mod observe;
 mod plan;
 mod prelude;
 mod run;
-mod tmpfiles_tool;
 mod unmade;
-pub(crate) use boot::pattern_of;
+pub(crate) use boot::{pattern_of, single_path};
 use plan::Plan;
 pub(crate) use prelude::{Left, Prelude};
 

@@ -21,7 +21,6 @@ use super::{
     boot::{Boot, copy_source, factory_of, link_target, mode_of, relative, single_path},
     known::{CACHE, DATABASES, Database, is_of_others, is_package_cache, leftover_reason},
     plan::MAX_PATH,
-    tmpfiles_tool,
     unmade::{self, Unmade},
 };
 use crate::{
@@ -33,6 +32,7 @@ use crate::{
     handle::Look,
     place::{Entries, Meta, Place, Told as _, moved},
     snippets::{Folder, TMPFILES_D, is_own},
+    tmpfiles_tool,
 };
 
 /// The bit by which everybody may read a file.

@@ -10,7 +10,7 @@ use std::{
 use osderive_lints::{
     Change, ChangedFile, EntryKind, Finding,
     model::{
-        acl::{Acl, Lists},
+        acl::Lists,
         tmpfiles::{FACTORY, Line, Mode, Owner},
     },
     rules::{name_not_utf8, secret_in_image, var_large_factory, var_not_kept},
@@ -23,6 +23,7 @@ use super::{
     unmade::{self, Unmade},
 };
 use crate::{
+    attributes,
     domain::Phase,
     files::{self, shown},
     handle::Look,
@@ -421,25 +422,12 @@ impl<'a> Planner<'a> {
         let boot = &self.seen.boot;
         let bits = (entry.meta.look.mode, entry.kind == Kind::Directory);
         let of_others = boot.lists_of(path, Lists::default(), bits, ListLine::is_of_others);
-        if *lists == of_others || lists.is_empty() {
+        if *lists == of_others {
             return;
         }
-        let text = |list: &Acl, is_default| {
-            let (user, group) = (|uid| boot.names.user(uid), |gid| boot.names.group(gid));
-            list.to_text(is_default, user, group)
-        };
-        let access = lists.access.iter().map(|list| text(list, false));
-        let both = access.chain(lists.default.iter().map(|list| text(list, true)));
-        let argument = both.collect::<Vec<_>>().join(&b","[..]);
-        let line = Line {
-            modifiers: b"+".to_vec(),
-            path: pattern_of(&absolute(path)),
-            mode: None,
-            user: None,
-            group: None,
-            ..self.line(b'a', path, &entry.meta.look, Some(argument))
-        };
-        self.lists.insert(path.to_owned(), line);
+        let (user, group) = (|uid| boot.names.user(uid), |gid| boot.names.group(gid));
+        let line = attributes::line(&absolute(path), lists, user, group);
+        self.lists.extend(line.map(|line| (path.to_owned(), line)));
     }
 
     /// Has an entry moved, unless a directory above it is.

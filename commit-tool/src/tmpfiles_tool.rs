@@ -30,7 +30,7 @@ const NO_FEATURE: &[u8] = b"-ACL ";
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Whether it can set access control lists. False as well where there is none, or it cannot be told.
-pub(super) fn can_set_lists(rootfs: &Rootfs) -> bool {
+pub(crate) fn can_set_lists(rootfs: &Rootfs) -> bool {
     let read = |path: &Path| read_in_root(rootfs.as_fd(), path.as_os_str(), MAX_BYTES);
     let Some(tool) = read(Path::new(TOOL)) else {
         return false;
