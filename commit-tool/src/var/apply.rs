@@ -163,6 +163,13 @@ fn move_into(place: &Place<'_>, from: &Path, to: &Path, moved: &mut Moved) -> Re
     }
     match place.rename(from, to) {
         Err(Errno::XDEV) => {}
+        // Renaming does nothing when both are names of one file, which a killed commit may leave.
+        Ok(()) if meta.look.kind == EntryKind::File && meta.look.links > 1 => {
+            return match place.remove(from, EntryKind::File) {
+                Err(Errno::NOENT) => Ok(()),
+                removed => removed,
+            };
+        }
         renamed => return renamed,
     }
     match meta.look.kind {

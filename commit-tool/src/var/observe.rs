@@ -94,9 +94,9 @@ pub(super) struct Observed {
     pub(super) own: Vec<(Vec<u8>, Line)>,
     /// The factory copies, by the path that they are copied to.
     pub(super) factory: Entries,
-    /// Factory copies with lists that a killed commit did not take away: by the path that they are copied to, with
-    /// the permission bits that they have without.
-    pub(super) unfinished: BTreeMap<PathBuf, u32>,
+    /// Factory copies with lists that a killed commit did not take away, with the permission bits that they have
+    /// without: by the path that they are copied to.
+    pub(super) unfinished: BTreeMap<PathBuf, Look>,
     /// Whether the image's systemd-tmpfiles can set access control lists; only asked where there are some.
     pub(super) can_set_lists: bool,
     /// The databases that the step changed.
@@ -327,7 +327,7 @@ impl Observed {
     }
 
     /// The factory copies of ours that have a line about lists, and lists of their own all the same.
-    fn find_unfinished(&self, place: &Place<'_>) -> Result<BTreeMap<PathBuf, u32>> {
+    fn find_unfinished(&self, place: &Place<'_>) -> Result<BTreeMap<PathBuf, Look>> {
         let mut unfinished = BTreeMap::new();
         let own = self.own.iter().filter(|(_, line)| line.kind == b'a');
         let paths = own.filter_map(|(_, line)| relative(&single_path(&line.path)?));
@@ -338,9 +338,11 @@ impl Observed {
             let copy = factory_of(&path);
             let lists = place.attributes(&copy).told("look at", &copy)?.lists;
             if !lists.is_empty() {
-                let mode = meta.look.mode;
-                let mode = lists.access.map_or(mode, |list| list.mode_without(mode));
-                unfinished.insert(path, mode);
+                let mut look = meta.look;
+                if let Some(list) = &lists.access {
+                    look.mode = list.mode_without(look.mode);
+                }
+                unfinished.insert(path, look);
             }
         }
         Ok(unfinished)

@@ -27,6 +27,7 @@ use crate::{
     domain::Phase,
     files::{self, shown},
     handle::Look,
+    place::Meta,
     settings::Settings,
     snippets::{TMPFILES_D, UNFINISHED, is_own},
 };
@@ -464,14 +465,24 @@ impl<'a> Planner<'a> {
         if entry.is_none_or(|entry| entry.attributes.lists.is_empty()) {
             return;
         }
-        let is_name = |entry: &&Entry| entry.meta.look.file() == look.file();
-        let is_file = look.kind == EntryKind::File && look.links > 1;
-        let names = || self.seen.entries.values().filter(is_name).count();
+        let is_shared = self.has_names_elsewhere(look);
         self.plain.push(Action::Plain {
             path: factory_of(path),
             mode: look.mode,
-            is_shared: is_file && names() as u64 != look.links,
+            is_shared,
         });
+    }
+
+    /// Whether a file has names that do not come to be in the factory.
+    fn has_names_elsewhere(&self, look: &Look) -> bool {
+        if look.kind != EntryKind::File || look.links == 1 {
+            return false;
+        }
+        let is_name = |other: &Meta| other.look.file() == look.file();
+        let moving = (self.seen.entries.iter())
+            .filter(|(path, entry)| is_name(&entry.meta) && !self.is_fixed(path));
+        let there = self.seen.factory.values().filter(|meta| is_name(meta));
+        (moving.count() + there.count()) as u64 != look.links
     }
 
     fn keep_in_place(&mut self, path: &Path, why: &str) {
@@ -588,15 +599,13 @@ impl<'a> Planner<'a> {
         }
         // The last ones first, as in a tree.
         owners.extend(std::mem::take(&mut self.lists).into_iter().rev());
-        let unfinished = self
-            .seen
-            .unfinished
-            .iter()
-            .map(|(path, mode)| Action::Plain {
-                path: factory_of(path),
-                mode: *mode,
-                is_shared: false,
-            });
+        let unfinished = self.seen.unfinished.iter();
+        let unfinished = unfinished.map(|(path, look)| Action::Plain {
+            path: factory_of(path),
+            mode: look.mode,
+            is_shared: self.has_names_elsewhere(look),
+        });
+        let unfinished: Vec<Action> = unfinished.collect();
         self.plain.extend(unfinished);
         let gone = self.gone_from_factory();
         let mut files = self.files(&owners);
