@@ -803,15 +803,8 @@ fn copy_attributes(source: &File, target: &File, owner: NewOwner) -> Result<(), 
 /// Gives a target the attributes of a source and no others, such as lists that its directory hands down. A change
 /// of owner drops capabilities, so this comes after it.
 fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
-    let names = xattr_names(&source)?;
-    // SELinux labels are the policy's business on the machine.
-    let named = |names: &[u8]| -> Vec<Vec<u8>> {
-        let names = names.split(|&byte| byte == 0);
-        let names = names.filter(|name| !name.is_empty() && *name != b"security.selinux");
-        names.map(<[u8]>::to_vec).collect()
-    };
-    let wanted = named(&names);
-    for name in named(&xattr_names(&target)?) {
+    let wanted = xattr_names(&source)?;
+    for name in xattr_names(&target)? {
         let is_ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_");
         if is_ours && !wanted.contains(&name) {
             fremovexattr(&target, OsStr::from_bytes(&name))?;
@@ -825,7 +818,10 @@ fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The names of a file's extended attributes, each ended by a NUL.
-fn xattr_names(file: impl AsFd) -> Result<Vec<u8>, Errno> {
-    filled(|buffer| flistxattr(&file, buffer)).map(Option::unwrap_or_default)
+/// The names of a file's extended attributes, but for SELinux labels: they are the policy's business on the machine.
+fn xattr_names(file: impl AsFd) -> Result<Vec<Vec<u8>>, Errno> {
+    let names = filled(|buffer| flistxattr(&file, buffer))?.unwrap_or_default();
+    let names = names.split(|&byte| byte == 0);
+    let names = names.filter(|name| !name.is_empty() && *name != b"security.selinux");
+    Ok(names.map(<[u8]>::to_vec).collect())
 }

@@ -141,7 +141,7 @@ impl Snapshot {
     pub(super) fn again(&self, place: &Place<'_>, began: Option<Began>) -> Result<Looked> {
         let top = Path::new(ETC);
         if is_as_before(place.meta(top).told("look at", top)?.as_ref(), began) {
-            return Ok(Default::default());
+            return Ok(Looked::default());
         }
         let before: Directories = self.0.iter().cloned().collect();
         let paths = before.keys().map(PathBuf::as_path);

@@ -243,7 +243,7 @@ fn a_list_that_lines_of_others_give_is_not_said_again() {
     assert_eq!(own_lines(root.path()), [""; 0]);
     assert_eq!(at_boot(root.path()), at_first);
     step_with(root.path(), |var| {
-        set(&var.join("lib/journal"), ACCESS, &of_web())
+        set(&var.join("lib/journal"), ACCESS, &of_web());
     });
     let lines = own_lines(root.path());
     assert!(lines[0].starts_with("a+ ") && lines.len() == 1, "{lines:?}");
