@@ -6,7 +6,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::unix::ffi::OsStrExt as _,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
     sync::OnceLock,
 };
 
@@ -16,8 +16,8 @@ use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{
         AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, ResolveFlags, SeekFrom,
-        Stat, Statx, StatxAttributes, StatxFlags, chmodat, fstat, fstatfs, openat, openat2, seek,
-        statat, statx,
+        Stat, Statx, StatxAttributes, StatxFlags, chmodat, fstat, fstatfs, makedev, openat,
+        openat2, seek, statat, statx,
     },
     io::Errno,
     path::DecInt,
@@ -53,6 +53,13 @@ const CONFINED: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_XDEV);
 
+const HANDLES_OF_PROC: &str = "/proc/self/fd";
+
+const LOCKS: StatxAttributes = StatxAttributes::IMMUTABLE.union(StatxAttributes::APPEND);
+
+/// Bytes of a path that the kernel takes at once, without its end (`PATH_MAX`).
+const MAX_PATH: usize = 4095;
+
 /// Opens the entry `name` of a directory as a directory.
 ///
 /// `XDEV` means that it is a mount point, `NOTDIR` or `LOOP` that it is no directory.
@@ -81,16 +88,17 @@ fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Err
     {
         return Err(Errno::INVAL);
     }
-    match openat2(top, path, flags, Mode::empty(), CONFINED) {
-        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {
-            let mut directory = rustix::io::dup(top)?;
-            for name in path {
-                directory = open_one(directory.as_fd(), name, flags)?;
-            }
-            Ok(directory)
+    if path.as_os_str().len() <= MAX_PATH {
+        match openat2(top, path, flags, Mode::empty(), CONFINED) {
+            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
+            opened => return opened,
         }
-        opened => opened,
     }
+    let mut directory = rustix::io::dup(top)?;
+    for name in path {
+        directory = open_one(directory.as_fd(), name, flags)?;
+    }
+    Ok(directory)
 }
 
 /// Opens the entry `name` of a directory, if it is a regular file, to read it or to change its owner. Nothing else is
@@ -145,13 +153,19 @@ fn number_of(handle: &OwnedFd) -> DecInt {
     DecInt::from_fd(handle)
 }
 
+/// A path that leads to what a handle is of; none where no /proc is mounted.
+pub(crate) fn path_in_proc(handle: &OwnedFd) -> Option<PathBuf> {
+    handles_of_proc()?;
+    Some(Path::new(HANDLES_OF_PROC).join(number_of(handle)))
+}
+
 /// The directory with the handles of this process; none where no /proc is mounted. A root file system may hold
 /// any files in its place.
 fn handles_of_proc() -> Option<BorrowedFd<'static>> {
     static HANDLES: OnceLock<Option<OwnedFd>> = OnceLock::new();
     let open = || {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handles = openat(CWD, "/proc/self/fd", flags, Mode::empty()).ok()?;
+        let handles = openat(CWD, HANDLES_OF_PROC, flags, Mode::empty()).ok()?;
         (fstatfs(&handles).ok()?.f_type == PROC_SUPER_MAGIC).then_some(handles)
     };
     HANDLES.get_or_init(open).as_ref().map(AsFd::as_fd)
@@ -256,7 +270,11 @@ pub(crate) struct Look {
     /// Of a regular file; 0 of anything else.
     pub(crate) bytes: u64,
     pub(crate) links: u64,
+    /// Inodes of an overlay's layers may have the same number on different devices.
+    pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// Whether it is immutable or append-only (chattr(1)), so that nobody may move or remove it.
+    pub(crate) is_locked: bool,
     pub(crate) modified: Moment,
     pub(crate) changed: Moment,
     /// Whether it is a mount point; none when the kernel does not say (before Linux 5.8).
@@ -275,6 +293,11 @@ pub(crate) fn look(directory: BorrowedFd<'_>, name: &OsStr) -> Result<Look, Errn
 }
 
 impl Look {
+    /// By which the names of one file are told from those of others.
+    pub(crate) fn file(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     fn from_statx(found: &Statx) -> Self {
         let moment = |time: rustix::fs::StatxTimestamp| Moment {
             seconds: time.tv_sec,
@@ -287,7 +310,9 @@ impl Look {
             gid: found.stx_gid,
             bytes: found.stx_size,
             links: found.stx_nlink.into(),
+            device: makedev(found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
+            is_locked: found.stx_attributes.intersects(LOCKS),
             modified: moment(found.stx_mtime),
             changed: moment(found.stx_ctime),
             is_mount: mount_root(found),
@@ -307,7 +332,9 @@ impl Look {
             gid: found.st_gid,
             bytes: u64::try_from(found.st_size).unwrap_or(0),
             links: found.st_nlink,
+            device: found.st_dev,
             inode: found.st_ino,
+            is_locked: false,
             modified: moment(found.st_mtime, found.st_mtime_nsec),
             changed: moment(found.st_ctime, found.st_ctime_nsec),
             is_mount: None,

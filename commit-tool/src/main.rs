@@ -2,6 +2,7 @@
 //! build frontend puts before each RUN and as the one that `ostree container commit` calls.
 
 mod accounts;
+mod attributes;
 mod base;
 mod began;
 mod cli;
@@ -31,6 +32,7 @@ mod snippets;
 mod step;
 mod summary;
 mod supervise;
+mod tmpfiles_tool;
 #[cfg(test)]
 mod trees;
 mod user;

@@ -16,14 +16,15 @@ use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{
         AtFlags, FileType, FsWord, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps,
-        UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fsetxattr,
-        fstat, fstatfs, futimens, linkat, mkdirat, mknodat, openat, readlinkat, renameat,
-        renameat_with, seek, statat, symlinkat, unlinkat, utimensat,
+        UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fremovexattr,
+        fsetxattr, fstat, fstatfs, futimens, linkat, mkdirat, mknodat, openat, readlinkat,
+        renameat, renameat_with, seek, statat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
 
 use crate::{
+    attributes::filled,
     error::{Error, IN_THE_WAY, Result as ToolResult},
     files::shown,
     handle::{
@@ -347,14 +348,17 @@ impl<'a> Place<'a> {
     }
 
     /// The directory of a path, and the name in it.
-    fn parent<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr), Errno> {
+    pub(crate) fn parent<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr), Errno> {
         let name = path.file_name().ok_or(Errno::INVAL)?;
         let directory = self.reach(path.parent().unwrap_or(Path::new("")))?;
         Ok((directory, name))
     }
 
     /// The same of a path at which something is about to change.
-    fn parent_to_change<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr), Errno> {
+    pub(crate) fn parent_to_change<'p>(
+        &self,
+        path: &'p Path,
+    ) -> Result<(OwnedFd, &'p OsStr), Errno> {
         self.rootfs.note_change();
         self.parent(path)
     }
@@ -551,7 +555,7 @@ impl<'a> Place<'a> {
         owner: NewOwner,
         made: &mut dyn FnMut(&Path),
     ) -> Result<(), Errno> {
-        let mut linked: HashMap<u64, PathBuf> = HashMap::new();
+        let mut linked: HashMap<(u64, u64), PathBuf> = HashMap::new();
         for (path, meta) in source {
             let target = moved(path, from, to);
             let owner = NewOwner {
@@ -563,7 +567,7 @@ impl<'a> Place<'a> {
                     self.make_directory(&target, Some(meta.look.mode), owner)?;
                     copy_xattrs(self.open(path)?, self.open(&target)?)?;
                 }
-                EntryKind::File => match linked.get(&meta.look.inode) {
+                EntryKind::File => match linked.get(&meta.look.file()) {
                     Some(first) => self.link(first, &target)?,
                     None => self.copy_file(path, &target, owner)?,
                 },
@@ -575,7 +579,7 @@ impl<'a> Place<'a> {
             }
             made(&target);
             if meta.look.kind == EntryKind::File && meta.look.links > 1 {
-                linked.entry(meta.look.inode).or_insert(target);
+                linked.entry(meta.look.file()).or_insert(target);
             }
         }
         let is_directory = |entry: &(&PathBuf, &Meta)| entry.1.look.kind == EntryKind::Directory;
@@ -614,7 +618,8 @@ impl<'a> Place<'a> {
         renameat(from_directory, from_name, to_directory, to_name)
     }
 
-    fn link(&self, from: &Path, to: &Path) -> Result<(), Errno> {
+    /// Gives a file one more name.
+    pub(crate) fn link(&self, from: &Path, to: &Path) -> Result<(), Errno> {
         let (from_directory, from_name) = self.parent_to_change(from)?;
         let (to_directory, to_name) = self.parent_to_change(to)?;
         linkat(
@@ -624,6 +629,24 @@ impl<'a> Place<'a> {
             to_name,
             AtFlags::empty(),
         )
+    }
+
+    /// The same in the place of what may be there, but for a directory.
+    pub(crate) fn link_over(&self, from: &Path, to: &Path) -> Result<(), Errno> {
+        let (from_directory, from_name) = self.parent(from)?;
+        let (to_directory, to_name) = self.parent_to_change(to)?;
+        let file = look(from_directory.as_fd(), from_name)?.file();
+        let beside = Beside::of(to_directory.as_fd(), to_name);
+        let is_left = || Ok(look(beside.directory, &beside.name)?.file() == file);
+        beside.make(AtFlags::empty(), is_left, |at, name| {
+            linkat(&from_directory, from_name, at, name, AtFlags::empty())
+        })?;
+        let linked = beside.replace();
+        // Renaming does nothing when both are names of one file.
+        match unlinkat(beside.directory, &beside.name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => linked,
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens a file for reading: `XDEV` when it is a mount.
@@ -953,25 +976,30 @@ fn copy_attributes(source: &File, target: &File, owner: NewOwner) -> Result<(), 
     futimens(target, &times(modified))
 }
 
-/// A change of owner drops capabilities, so this comes after it.
+/// Gives a target the attributes of a source and no others, such as lists that its directory hands down. A change
+/// of owner drops capabilities, so this comes after it.
 fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
-    let mut names = vec![0u8; 1 << 16];
-    let length = match flistxattr(&source, names.as_mut_slice()) {
-        Ok(length) => length,
-        Err(Errno::NOTSUP) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let mut value = vec![0u8; 1 << 16];
-    for name in names[..length].split(|&byte| byte == 0) {
-        // SELinux labels are the policy's business on the machine.
-        if name.is_empty() || name == b"security.selinux" {
-            continue;
+    let wanted = xattr_names(&source)?;
+    for name in xattr_names(&target)? {
+        let is_ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_");
+        if is_ours && !wanted.contains(&name) {
+            fremovexattr(&target, OsStr::from_bytes(&name))?;
         }
+    }
+    for name in &wanted {
         let name = OsStr::from_bytes(name);
-        let length = fgetxattr(&source, name, value.as_mut_slice())?;
-        fsetxattr(&target, name, &value[..length], XattrFlags::empty())?;
+        let value = filled(|buffer| fgetxattr(&source, name, buffer))?.unwrap_or_default();
+        fsetxattr(&target, name, &value, XattrFlags::empty())?;
     }
     Ok(())
+}
+
+/// The names of a file's extended attributes, but for SELinux labels: they are the policy's business on the machine.
+fn xattr_names(file: impl AsFd) -> Result<Vec<Vec<u8>>, Errno> {
+    let names = filled(|buffer| flistxattr(&file, buffer))?.unwrap_or_default();
+    let names = names.split(|&byte| byte == 0);
+    let names = names.filter(|name| !name.is_empty() && *name != b"security.selinux");
+    Ok(names.map(<[u8]>::to_vec).collect())
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ const CHANGING: &[i64] = &[
     libc::SYS_setxattr,
     libc::SYS_lsetxattr,
     libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
     libc::SYS_fremovexattr,
 ];
 

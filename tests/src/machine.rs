@@ -22,6 +22,9 @@ use crate::roots::{Recipe, Root, Shape, Suite};
 /// A machine-id, without which tmpfiles.d lines about the journal mean nothing.
 const MACHINE_ID: &str = "5a1e0f6c2d8b4e7fa3c9d0b1e2f34567\n";
 
+/// The library of access control lists.
+const LIBRARY: &str = "libacl.so.1";
+
 /// Exit statuses of systemd-tmpfiles that tell of skipped lines (systemd-tmpfiles(8)).
 const SKIPPED: [i32; 2] = [65, 73];
 
@@ -57,6 +60,27 @@ impl Systemd {
     /// Where roots for these tools have to be: they run confined to it.
     pub fn folder(&self) -> PathBuf {
         self.0.path.join("tmp")
+    }
+
+    /// Gives an image this systemd-tmpfiles and what it sets access control lists with.
+    ///
+    /// # Errors
+    /// When they cannot be copied.
+    pub fn put_tmpfiles_in(&self, image: &Path) -> Result<()> {
+        let libraries = Path::new("usr/lib/x86_64-linux-gnu");
+        let library = fs::canonicalize(self.0.path.join(libraries).join(LIBRARY));
+        let library = library.map_err(io_error("find", LIBRARY))?;
+        let tool = Path::new("usr/bin/systemd-tmpfiles");
+        for (from, to) in [
+            (self.0.path.join(tool), tool.to_owned()),
+            (library, libraries.join(LIBRARY)),
+        ] {
+            let to = image.join(to);
+            let folder = to.parent().unwrap_or(image);
+            fs::create_dir_all(folder).map_err(io_error("make", folder))?;
+            fs::copy(&from, &to).map_err(io_error("copy", &from))?;
+        }
+        Ok(())
     }
 
     /// A tool that works on a root below [`folder`](Self::folder), with /proc, as it needs at boot.

@@ -10,12 +10,15 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use osderive_lints::model::acl::{ACCESS, Acl, DEFAULT, Who};
 use osderive_tests::Places;
 use osderive_tests::machine::Systemd;
 use osderive_tests::product;
 use osderive_tests::roots::Suite;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rustix::fs::{XattrFlags, lgetxattr, setxattr};
+use rustix::io::Errno;
 
 const CASES: u32 = 96;
 
@@ -56,6 +59,55 @@ struct Made {
     kind: Kind,
     mode: u32,
     owner: (u32, u32),
+    /// Access control lists of its own, and one to hand down.
+    lists: (Option<Vec<u8>>, Option<Vec<u8>>),
+    /// An attribute of users.
+    note: Option<Vec<u8>>,
+}
+
+/// The extended attributes that are compared.
+const ATTRIBUTES: [&str; 3] = [ACCESS, DEFAULT, "user.note"];
+
+/// Tags of a list's entries (`uapi/linux/posix_acl_xattr.h`).
+const OWNER: u16 = 1;
+const USER: u16 = 2;
+const GROUP: u16 = 4;
+const OTHER_GROUP: u16 = 8;
+const MASK: u16 = 16;
+const OTHER: u16 = 32;
+
+/// A list that names accounts of the image and strangers, as Linux has it.
+fn list() -> impl Strategy<Value = Vec<u8>> {
+    let bits = || 0..8u16;
+    let users =
+        prop::collection::btree_map(prop::sample::select(vec![901u32, 903, 4321]), bits(), 0..3);
+    let groups =
+        prop::collection::btree_map(prop::sample::select(vec![902u32, 904, 4321]), bits(), 1..3);
+    let classes = (bits(), bits(), bits(), bits());
+    (classes, users, groups).prop_map(|((owner, group, mask, other), users, groups)| {
+        let named = |tag: u16, ids: BTreeMap<u32, u16>| {
+            let entries = ids.into_iter();
+            entries.map(move |(id, bits)| (tag, bits, id))
+        };
+        let entries = [(OWNER, owner, u32::MAX)].into_iter();
+        let entries = entries
+            .chain(named(USER, users))
+            .chain([(GROUP, group, u32::MAX)]);
+        let entries = entries.chain(named(OTHER_GROUP, groups));
+        let entries = entries.chain([(MASK, mask, u32::MAX), (OTHER, other, u32::MAX)]);
+        let mut value = 2u32.to_le_bytes().to_vec();
+        for (tag, bits, id) in entries {
+            value.extend(tag.to_le_bytes());
+            value.extend(bits.to_le_bytes());
+            value.extend(id.to_le_bytes());
+        }
+        value
+    })
+}
+
+fn lists() -> impl Strategy<Value = (Option<Vec<u8>>, Option<Vec<u8>>)> {
+    let maybe = || prop::option::weighted(0.3, list());
+    (maybe(), maybe())
 }
 
 fn name() -> impl Strategy<Value = OsString> {
@@ -110,14 +162,19 @@ fn made() -> impl Strategy<Value = Made> {
         kind,
         0..=0o7777u32,
         owner,
+        lists(),
+        prop::option::weighted(0.2, prop::collection::vec(any::<u8>(), 0..4)),
     )
-        .prop_map(|(top, names, kind, mode, owner)| Made {
+        .prop_map(|(top, names, kind, mode, owner, lists, note)| Made {
             path: names
                 .iter()
                 .fold(Path::new("var").join(top), |path, name| path.join(name)),
+            // What many share is never copied, and only a copy has such attributes.
+            note: note.filter(|_| names.len() > 1),
             kind,
             mode,
             owner,
+            lists,
         })
 }
 
@@ -143,12 +200,39 @@ impl Made {
         lchown(&path, Some(self.owner.0), Some(self.owner.1)).expect("an owner");
         if !matches!(self.kind, Kind::Link(_)) {
             fs::set_permissions(&path, fs::Permissions::from_mode(self.mode)).expect("a mode");
+            self.set_attributes(&path);
+        }
+    }
+
+    fn set_attributes(&self, path: &Path) {
+        let set = |name: &str, value: &Option<Vec<u8>>| {
+            let flags = XattrFlags::empty();
+            if let Some(value) = value {
+                setxattr(path, name, value, flags).expect("a file system with attributes");
+            }
+        };
+        set(ACCESS, &self.lists.0);
+        let is_directory = matches!(self.kind, Kind::Directory);
+        if is_directory {
+            set(DEFAULT, &self.lists.1);
+        }
+        if is_directory || matches!(self.kind, Kind::File(_)) {
+            set("user.note", &self.note);
         }
     }
 }
 
-/// What a tree is to a user: kind and mode, owner, content or target.
-type Tree = BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>)>;
+/// What a tree is to a user: kind and mode, owner, content or target, lists and attributes.
+type Tree = BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>, [Option<Vec<u8>>; 3])>;
+
+fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 1 << 16];
+    match lgetxattr(path, name, &mut value) {
+        Ok(length) => Some(value[..length].to_vec()),
+        Err(Errno::NODATA | Errno::NOTSUP) => None,
+        Err(error) => panic!("{}: {error}", path.display()),
+    }
+}
 
 fn tree(top: &Path) -> Tree {
     let mut found = Tree::new();
@@ -167,8 +251,10 @@ fn tree(top: &Path) -> Tree {
         } else if meta.is_file() {
             content = fs::read(&path).expect("reads");
         }
+        let attributes = ATTRIBUTES.map(|name| attribute(&path, name));
         let path = path.strip_prefix(top).expect("below").to_owned();
-        found.insert(path, (meta.mode(), meta.uid(), meta.gid(), content));
+        let seen = (meta.mode(), meta.uid(), meta.gid(), content, attributes);
+        found.insert(path, seen);
     }
     found
 }
@@ -176,12 +262,25 @@ fn tree(top: &Path) -> Tree {
 /// The tree with the machine's ids for the image's names, but for what is not declared.
 fn on_the_machine(tree: Tree, undeclared: &BTreeSet<PathBuf>) -> Tree {
     let other = |id: u32, image: u32, machine: u32| if id == image { machine } else { id };
-    let translated = tree.into_iter().map(|(path, (mode, uid, gid, content))| {
+    let translated = tree.into_iter().map(|(path, entry)| {
         if undeclared.contains(&path) {
-            return (path, (mode, uid, gid, content));
+            return (path, entry);
         }
+        let (mode, uid, gid, content, [access, default, note]) = entry;
         let (uid, gid) = (other(uid, 901, 911), other(gid, 902, 912));
-        (path, (mode, uid, gid, content))
+        let list = |list: Option<Vec<u8>>| {
+            let list = Acl::read(&list?).expect("a list");
+            let list = list.with_ids(|who| match who {
+                Who::User(id) => Who::User(other(id, 901, 911)),
+                Who::OtherGroup(id) => Who::OtherGroup(other(id, 902, 912)),
+                who => who,
+            });
+            Some(list.expect("other ids").to_attribute())
+        };
+        (
+            path,
+            (mode, uid, gid, content, [list(access), list(default), note]),
+        )
     });
     translated.collect()
 }
@@ -210,6 +309,7 @@ fn made_anew(all: &[Made], systemd: &Systemd, tool: &Path) -> (Tree, Tree, Strin
     write(&image, "usr/lib/tmpfiles.d/package.conf", PACKAGE);
     write(&image, "usr/share/package/x", "x");
     write(&image, "usr/lib/bootc/x", "");
+    systemd.put_tmpfiles_in(&image).expect("copies");
     fs::create_dir(image.join("sysroot")).expect("a directory");
     // As in a build: boot's own things are there first.
     fs::create_dir(image.join("var")).expect("a directory");

@@ -7,7 +7,10 @@ use std::{
     os::unix::ffi::OsStrExt as _,
 };
 
-use osderive_lints::{EntryKind, escape_path};
+use osderive_lints::{
+    EntryKind, escape_path,
+    model::acl::{ACCESS, Acl, DEFAULT, Who},
+};
 use rustix::{
     fd::{AsFd, BorrowedFd},
     fs::{
@@ -28,9 +31,6 @@ use crate::{
 
 /// Chown takes it away (`security/commoncap.c`); it is put back.
 const CAPABILITY: &str = "security.capability";
-
-/// Hold ids as numbers too (`uapi/linux/posix_acl_xattr.h`).
-const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
 
 /// The largest extended attribute there is (`XATTR_SIZE_MAX`).
 const MAX_XATTR_BYTES: usize = 65536;
@@ -74,7 +74,7 @@ struct Walk<'a> {
     mounts: Option<Mounts>,
     descent: Descent,
     /// Files of several names that are done: ids may change places, and twice would be back again.
-    linked: HashSet<u64>,
+    linked: HashSet<(u64, u64)>,
     /// The names of the directories that were entered.
     path: Vec<OsString>,
     buffer: Vec<u8>,
@@ -131,7 +131,7 @@ impl Walk<'_> {
     fn visit(&mut self, name: &OsStr, found: &Look) -> Result<Option<Vec<OsString>>, Errno> {
         let is_directory = found.kind == EntryKind::Directory;
         let has_one_name = is_directory || found.links == 1;
-        if self.began.has_changed(found) && (has_one_name || self.linked.insert(found.inode)) {
+        if self.began.has_changed(found) && (has_one_name || self.linked.insert(found.file())) {
             self.change(name, found)?;
         }
         if !is_directory || !self.began.may_have_changed_in(found) {
@@ -171,11 +171,11 @@ impl Walk<'_> {
                 fchmod(&handle, Mode::from_raw_mode(found.mode))?;
             }
         }
-        for acl in ACLS {
-            if let Some(value) = attribute(handle.as_fd(), acl, &mut self.buffer)?
-                && self.moves.apply_to_acl(value)
+        for name in [ACCESS, DEFAULT] {
+            if let Some(value) = attribute(handle.as_fd(), name, &mut self.buffer)?
+                && let Some(list) = self.moves.applied_to(value)
             {
-                fsetxattr(&handle, acl, value, XattrFlags::empty())?;
+                fsetxattr(&handle, name, &list.to_attribute(), XattrFlags::empty())?;
             }
         }
         Ok(())
@@ -209,27 +209,16 @@ fn attribute<'b>(
 }
 
 impl Moves {
-    /// Changes the ids in an access control list: four bytes of version, then entries of a tag, a
-    /// permission and an id, all little-endian. Answers whether there were any.
-    fn apply_to_acl(&self, list: &mut [u8]) -> bool {
-        const HEADER: usize = 4;
-        const ENTRY: usize = 8;
-        let mut changed = false;
-        let entries = list.get_mut(HEADER..).unwrap_or_default();
-        for entry in entries.chunks_exact_mut(ENTRY) {
-            let (tag, id) = entry.split_at_mut(4);
-            let ids = match tag[0] {
-                0x02 => &self.uids,
-                0x08 => &self.gids,
-                _ => continue,
-            };
-            let old = u32::from_le_bytes([id[0], id[1], id[2], id[3]]);
-            if let Some(new) = ids.get(&old) {
-                id.copy_from_slice(&new.to_le_bytes());
-                changed = true;
-            }
-        }
-        changed
+    /// An access control list with the new ids; none where it has no old one.
+    fn applied_to(&self, value: &[u8]) -> Option<Acl> {
+        let old = Acl::read(value)?;
+        let new = |ids: &BTreeMap<u32, u32>, id: u32| ids.get(&id).copied().unwrap_or(id);
+        let list = old.with_ids(|who| match who {
+            Who::User(id) => Who::User(new(&self.uids, id)),
+            Who::OtherGroup(id) => Who::OtherGroup(new(&self.gids, id)),
+            who => who,
+        })?;
+        (list != old).then_some(list)
     }
 }
 

@@ -8,11 +8,15 @@
 mod observe;
 mod plan;
 
+use osderive_lints::rules::directory_metadata;
+
 use crate::{
     commit::Before,
     domain::{self, Domain, Work},
     error::Result,
     settled::Plan,
+    snippets::{Folder, TMPFILES_D},
+    tmpfiles_tool::can_set_lists,
 };
 
 pub(crate) use observe::{Owned, Snapshot, suspects};
@@ -25,18 +29,26 @@ impl Domain for Metadata {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let place = work.place;
         let began = work.before.and_then(Before::began);
-        let (before, after) = match work.before {
+        let looked = match work.before {
             Some(before) => before.metadata.again(place, began)?,
             None => Snapshot::take(place)?.again(place, began)?,
         };
         let mut plan = Plan::default();
         if let Some(owned) = work.owned {
             let owned = owned.again(place)?;
-            if before != after || !owned.0.is_empty() {
+            let own = Folder::read_own(work.rootfs, TMPFILES_D.directory)?;
+            let listed = looked.lists(place, &own)?;
+            let mut ours = own.own_lines().filter_map(observe::path_of_list);
+            let has_lists = listed.values().any(|lists| !lists.is_empty()) || ours.next().is_some();
+            if has_lists || looked.changed().next().is_some() || !owned.0.is_empty() {
                 let accounts = observe::Accounts::read(place);
                 let declared = observe::Declared::read(work.rootfs)?;
-                let lines = plan::lines(&before, &after, &owned, &accounts, &declared);
+                let lines = plan::lines(&looked, &listed, &owned, &accounts, &declared);
                 plan.actions.extend(lines);
+            }
+            if has_lists && !can_set_lists(work.rootfs) {
+                let finding = directory_metadata::lists_lost(&looked.with_lists(&listed));
+                plan.settled.findings.extend(finding);
             }
         }
         Ok(Box::new(plan))

@@ -3,14 +3,21 @@
 //! the size of the image.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     ops::RangeInclusive,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use osderive_lints::{
     Directory, EntryKind, MAX_LISTED_ENTRIES,
-    model::{group::groups, passwd::users},
+    model::{
+        acl::Lists,
+        group::groups,
+        passwd::users,
+        tmpfiles::{Config, Snippet},
+    },
 };
 
 use crate::{
@@ -20,6 +27,7 @@ use crate::{
     place::{Meta, Place, Told as _},
     rootfs::Rootfs,
     snippets::{Folder, TMPFILES_D},
+    var::single_path,
 };
 
 pub(super) const ETC: &str = "etc";
@@ -48,6 +56,66 @@ pub(crate) struct Snapshot(Vec<(PathBuf, Metadata)>);
 /// Sorted.
 pub(super) type Directories = BTreeMap<PathBuf, Metadata>;
 
+/// Directories of /etc before a step and after it.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    pub(super) before: Directories,
+    pub(super) after: Directories,
+    /// Those in which the step changed something: their lists may be new.
+    touched: BTreeSet<PathBuf>,
+}
+
+impl Looked {
+    /// Directories with another mode or owner than before.
+    pub(super) fn changed(&self) -> impl Iterator<Item = (&PathBuf, Metadata)> {
+        let is_changed = |(path, now): &(&PathBuf, &Metadata)| {
+            let before = self.before.get(*path);
+            before.is_some_and(|old| old != *now)
+        };
+        let changed = self.after.iter().filter(is_changed);
+        changed.map(|(path, now)| (path, *now))
+    }
+
+    /// The access control lists of what may have new ones, and of what lines of ours are about.
+    pub(super) fn lists(&self, place: &Place<'_>, own: &Folder) -> Result<Listed> {
+        let own = own.own_lines().filter_map(path_of_list);
+        let own = own.filter(|path| self.after.contains_key(path));
+        let changed = self.changed().map(|(path, _)| path.clone());
+        let asked: BTreeSet<PathBuf> = own.chain(changed).chain(self.touched.clone()).collect();
+        let mut listed = Listed::new();
+        for path in asked {
+            let attributes = place.attributes(&path).told("look at", &path)?;
+            listed.insert(path, attributes.lists);
+        }
+        Ok(listed)
+    }
+
+    /// The directories that are not as before and have a list, for people.
+    pub(super) fn with_lists(&self, listed: &Listed) -> Vec<String> {
+        let has_list = |path: &Path| listed.get(path).is_some_and(|lists| !lists.is_empty());
+        let changed = self.changed().map(|(path, _)| path);
+        changed
+            .filter(|path| has_list(path))
+            .map(|path| shown(path))
+            .collect()
+    }
+}
+
+/// The lists of directories of /etc that were asked for.
+pub(super) type Listed = BTreeMap<PathBuf, Lists>;
+
+/// The path, relative to the root, that a line of ours about lists is about.
+pub(super) fn path_of_list(line: &[u8]) -> Option<PathBuf> {
+    let config = Config::read(&[Snippet {
+        directory: 0,
+        name: b".conf".to_vec(),
+        content: line.strip_prefix(b"a").map(|_| line)?.to_vec(),
+    }]);
+    let path = single_path(&config.lines.first()?.path)?;
+    let path = PathBuf::from(OsStr::from_bytes(path.strip_prefix(b"/")?));
+    path.starts_with(ETC).then_some(path)
+}
+
 impl Snapshot {
     /// Looks at them.
     pub(crate) fn take(place: &Place<'_>) -> Result<Self> {
@@ -70,24 +138,29 @@ impl Snapshot {
     }
 
     /// Those in which the step that `began` may have changed something, and what those that are still there are now.
-    pub(super) fn again(
-        &self,
-        place: &Place<'_>,
-        began: Option<Began>,
-    ) -> Result<(Directories, Directories)> {
+    pub(super) fn again(&self, place: &Place<'_>, began: Option<Began>) -> Result<Looked> {
         let top = Path::new(ETC);
         if is_as_before(place.meta(top).told("look at", top)?.as_ref(), began) {
-            return Ok(Default::default());
+            return Ok(Looked::default());
         }
         let before: Directories = self.0.iter().cloned().collect();
         let paths = before.keys().map(PathBuf::as_path);
         let metas = place.metas(paths).told("look at", top)?;
-        let there = before.keys().zip(metas).filter_map(|(path, meta)| {
-            let meta = meta.filter(Meta::is_open_directory)?;
-            Some((path.clone(), metadata(&meta)))
-        });
-        let now = there.collect();
-        Ok((before, now))
+        let (mut after, mut touched) = (Directories::new(), BTreeSet::new());
+        for (path, meta) in before.keys().zip(metas) {
+            let Some(meta) = meta.filter(Meta::is_open_directory) else {
+                continue;
+            };
+            if began.is_some_and(|began| began.checked().has_changed(&meta.look)) {
+                touched.insert(path.clone());
+            }
+            after.insert(path.clone(), metadata(&meta));
+        }
+        Ok(Looked {
+            before,
+            after,
+            touched,
+        })
     }
 }
 

@@ -3,8 +3,10 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
+
+use osderive_lints::model::acl::ACCESS;
 
 use super::*;
 use crate::{
@@ -222,4 +224,88 @@ fn a_package_that_says_whose_its_files_are_is_believed() {
         chown(root.path("etc/key"), Some(0), Some(105)).expect("chown");
     });
     assert_eq!(root.lines(), [theirs.trim_end()]);
+}
+
+/// `user::rwx user:104:rwx group::r-x mask::rwx other::---`, which permission bits show as 0770.
+fn set_list(path: &Path) {
+    let entries = [
+        (0x01u16, 7u16, u32::MAX),
+        (0x02, 7, 104),
+        (0x04, 5, u32::MAX),
+        (0x10, 7, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ];
+    let mut value = 2u32.to_le_bytes().to_vec();
+    for (tag, permission, id) in entries {
+        value.extend(tag.to_le_bytes());
+        value.extend(permission.to_le_bytes());
+        value.extend(id.to_le_bytes());
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(path, ACCESS, &value, flags).expect("a file system with lists");
+}
+
+fn root_with_tool(features: &str) -> Root {
+    let root = Root::new();
+    let passwd = "root:x:0:0::/:/bin/sh\nredis:x:104:106::/:/bin/sh\n";
+    fs::write(root.path("etc/passwd"), passwd).expect("a file");
+    for directory in ["usr/bin", "usr/lib64"] {
+        fs::create_dir_all(root.path(directory)).expect("directories");
+    }
+    fs::write(root.path("usr/bin/systemd-tmpfiles"), features).expect("a file");
+    fs::write(root.path("usr/lib64/libacl.so.1"), "").expect("a file");
+    root
+}
+
+#[test]
+fn a_list_of_a_directory_comes_after_its_mode_which_gives_the_group_no_more() {
+    const LIST: &str =
+        "a+ \"/etc/\\\\ssl\" - - - - user::rwx,user:redis:rwx,group::r-x,mask::rwx,other::---";
+    const MODE: &str = "z /etc/ssl 0750 root root -";
+    let root = root_with_tool("+PAM +ACL +BLKID");
+    let settled = root.step(|| set_list(&root.path("etc/ssl")));
+    assert!(settled.findings.is_empty(), "{settled:?}");
+    assert_eq!(root.lines(), [LIST, MODE]);
+    let files = fs::read_dir(root.path("usr/lib/tmpfiles.d")).expect("lists");
+    let files: Vec<String> = files
+        .map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("reads"))
+        .collect();
+    let [file] = &files[..] else {
+        panic!("{files:?}")
+    };
+    assert!(file.find(MODE) < file.find(LIST), "{file}");
+    // What has nothing to do with it leaves both, and another mode brings both anew.
+    root.step(|| fs::write(root.path("etc/ssl/x"), "x").expect("a file"));
+    root.step(|| root.chmod("etc/a b", 0o700));
+    assert_eq!(root.lines().len(), 3);
+    root.step(|| root.chmod("etc/ssl", 0o755));
+    let lines = root.lines();
+    assert!(
+        lines[0].ends_with("group::r-x,mask::r-x,other::r-x"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[2], "z /etc/ssl 0755 root root -");
+    // Without a list there is no line about it.
+    root.step(|| {
+        rustix::fs::removexattr(root.path("etc/ssl"), ACCESS).expect("takes it away");
+    });
+    assert_eq!(root.lines().len(), 2);
+}
+
+#[test]
+fn a_list_that_a_lower_directory_gets_without_another_mode_is_seen() {
+    let root = root_with_tool("+PAM +ACL +BLKID");
+    root.chmod("etc/ssl", 0o770);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    root.step(|| set_list(&root.path("etc/ssl")));
+    let lines = root.lines();
+    assert!(lines.len() == 1 && lines[0].starts_with("a+ "), "{lines:?}");
+}
+
+#[test]
+fn a_list_that_nothing_can_set_on_a_machine_is_told() {
+    let root = root_with_tool("+PAM -ACL +BLKID");
+    let settled = root.step(|| set_list(&root.path("etc/ssl")));
+    assert_eq!(settled.findings[0].paths, ["/etc/ssl"]);
+    assert_eq!(settled.findings[0].rule, "directory-metadata");
 }

@@ -11,7 +11,9 @@ use std::{
 use osderive_lints::{
     Change, ChangedFile, EntryKind, Finding, KeptEntry, escape_path,
     model::tmpfiles::Line,
-    rules::{merged, name_not_utf8, opt_left_over, opt_not_declarable, opt_read_only},
+    rules::{
+        merged, name_not_utf8, opt_left_over, opt_not_declarable, opt_read_only, var_not_kept,
+    },
 };
 
 use super::{
@@ -33,6 +35,7 @@ const STATE_NAMES: [&str; 9] = [
     "cache", "data", "log", "logs", "run", "spool", "state", "tmp", "var",
 ];
 
+const LOCKED: &str = "it is immutable or append-only (chattr(1)), or something in it is";
 const MOVED: &str = "in /var it would be missing after an upgrade";
 
 /// One thing to do; paths are relative to the root file system.
@@ -141,6 +144,9 @@ impl Work<'_> {
             let tree = || below(&area.state, path);
             if meta.is_mount {
                 self.keep(path, MOUNT_POINT);
+            } else if area.has_changed(path) && tree().any(|(_, meta)| meta.look.is_locked) {
+                let locked = [(shown(path), LOCKED.to_owned())];
+                self.findings.extend(var_not_kept::finding(&locked));
             } else if meta.is_open_directory()
                 && (self.is_shared(area.area, state, path) || tree().any(|(_, meta)| meta.is_mount))
             {

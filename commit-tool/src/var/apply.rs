@@ -1,7 +1,10 @@
 //! Does what the plan says: declarations first, then what they copy from, and only then is anything
 //! taken away from /var. Killed anywhere and run again, a commit ends in the same place.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use osderive_lints::{EntryKind, KeptEntry, model::tmpfiles::FACTORY};
 use rustix::io::Errno;
@@ -9,9 +12,13 @@ use rustix::io::Errno;
 use super::plan::Action;
 use crate::{
     error::{Error, Result},
+    files::shown,
     place::{Meta, NewOwner, Place},
     settled::{Settled, Tell},
 };
+
+/// Files of several names that were moved, by where the first name is now.
+type Moved = HashMap<(u64, u64), PathBuf>;
 
 /// Applies actions, first one first; what a mount or a link on the way hides is left as it is.
 pub(super) fn apply(
@@ -20,6 +27,7 @@ pub(super) fn apply(
     settled: &mut Settled,
     tell: Tell<'_>,
 ) -> Result<()> {
+    let mut moved = Moved::new();
     for action in actions {
         if let Action::File(file) = action {
             let kept = settled.kept.len();
@@ -31,24 +39,25 @@ pub(super) fn apply(
             }
             continue;
         }
-        let changed = action.as_changed_file();
-        match perform(place, action) {
+        match perform(place, action, &mut moved) {
             // One line declares a directory; that it goes is no news.
             Ok(()) if is_directory(action) => {}
             Ok(()) => {
-                tell(&changed);
-                settled.changed.push(changed);
+                if let Some(changed) = action.as_changed_file() {
+                    tell(&changed);
+                    settled.changed.push(changed);
+                }
             }
             Err(Errno::XDEV | Errno::LOOP | Errno::NOTDIR | Errno::BUSY) => {
                 settled.kept.push(KeptEntry {
-                    path: changed.from.unwrap_or(changed.path),
+                    path: shown(action.path()),
                     reason: "behind a mount or a link".to_owned(),
                 });
             }
             Err(source) => {
                 return Err(Error::Place {
                     action: "change",
-                    path: changed.from.unwrap_or(changed.path),
+                    path: shown(action.path()),
                     source,
                 });
             }
@@ -67,7 +76,7 @@ fn is_directory(action: &Action) -> bool {
     )
 }
 
-fn perform(place: &Place<'_>, action: &Action) -> Result<(), Errno> {
+fn perform(place: &Place<'_>, action: &Action, moved: &mut Moved) -> Result<(), Errno> {
     match action {
         Action::File(_) => Ok(()),
         Action::Remove { path, kind, .. } => match place.remove(path, *kind) {
@@ -77,8 +86,17 @@ fn perform(place: &Place<'_>, action: &Action) -> Result<(), Errno> {
         },
         Action::Move { from, to, .. } => {
             make_parents(place, to)?;
-            move_into(place, from, to)
+            move_into(place, from, to, moved)
         }
+        Action::Plain {
+            path,
+            mode,
+            is_shared,
+        } => match place.make_plain(path, *mode, *is_shared) {
+            // What is known to go went.
+            Err(Errno::NOENT) => Ok(()),
+            done => done,
+        },
     }
 }
 
@@ -87,19 +105,22 @@ fn perform(place: &Place<'_>, action: &Action) -> Result<(), Errno> {
 fn make_parents(place: &Place<'_>, path: &Path) -> Result<(), Errno> {
     place.make_parents(path, &mut |_| ())?;
     for copy in path.ancestors().skip(1) {
-        let Some(original) = copy
+        let Some(original_path) = copy
             .strip_prefix(FACTORY)
             .ok()
             .filter(|path| *path != Path::new(""))
         else {
             break;
         };
-        let (Some(original), Some(there)) = (place.meta(original)?, place.meta(copy)?) else {
+        let (Some(original), Some(there)) = (place.meta(original_path)?, place.meta(copy)?) else {
             continue;
         };
         if original.is_open_directory() && !there.is_same(&original) {
+            let list = place.attributes(original_path)?.lists.access;
+            let mode = original.look.mode;
+            let mode = list.map_or(mode, |list| list.mode_without(mode));
             place.set_owner(copy, owner(&original))?;
-            place.set_mode(copy, original.look.mode)?;
+            place.set_mode(copy, mode)?;
         }
     }
     Ok(())
@@ -113,7 +134,8 @@ fn owner(meta: &Meta) -> NewOwner {
 }
 
 /// Moves an entry: a directory into one that is there already, anything else in its place.
-fn move_into(place: &Place<'_>, from: &Path, to: &Path) -> Result<(), Errno> {
+/// Names of one file stay such: on an overlay each of them may become a file of its own when it is renamed.
+fn move_into(place: &Place<'_>, from: &Path, to: &Path, moved: &mut Moved) -> Result<(), Errno> {
     let Some(meta) = place.meta(from)? else {
         return Ok(());
     };
@@ -123,21 +145,38 @@ fn move_into(place: &Place<'_>, from: &Path, to: &Path) -> Result<(), Errno> {
     let is_directory = meta.look.kind == EntryKind::Directory;
     match place.meta(to)? {
         Some(there) if is_directory && there.is_open_directory() => {
-            return merge(place, from, &meta, to);
+            return merge(place, from, &meta, to, moved);
         }
         Some(there) if is_directory || there.look.kind == EntryKind::Directory => {
             remove_tree(place, to)?;
         }
         _ => {}
     }
+    if meta.look.kind == EntryKind::File && meta.look.links > 1 {
+        if let Some(first) = moved.get(&meta.look.file())
+            && place.link_over(first, to).is_ok()
+        {
+            return place.remove(from, EntryKind::File);
+        }
+        moved
+            .entry(meta.look.file())
+            .or_insert_with(|| to.to_owned());
+    }
     match place.rename(from, to) {
         Err(Errno::XDEV) => {}
+        // Renaming does nothing when both are names of one file, which a killed commit may leave.
+        Ok(()) if meta.look.kind == EntryKind::File && meta.look.links > 1 => {
+            return match place.remove(from, EntryKind::File) {
+                Err(Errno::NOENT) => Ok(()),
+                removed => removed,
+            };
+        }
         renamed => return renamed,
     }
     match meta.look.kind {
         EntryKind::Directory => {
             place.make_directory(to, Some(0o700), NewOwner::default())?;
-            return merge(place, from, &meta, to);
+            return merge(place, from, &meta, to, moved);
         }
         EntryKind::File => place.copy_file(from, to, NewOwner::default())?,
         EntryKind::Symlink => {
@@ -153,12 +192,17 @@ fn move_into(place: &Place<'_>, from: &Path, to: &Path) -> Result<(), Errno> {
 }
 
 /// Moves what is in a directory into another, which becomes what the first was.
-fn merge(place: &Place<'_>, from: &Path, meta: &Meta, to: &Path) -> Result<(), Errno> {
+fn merge(
+    place: &Place<'_>,
+    from: &Path,
+    meta: &Meta,
+    to: &Path,
+    moved: &mut Moved,
+) -> Result<(), Errno> {
     for name in place.names(from).ok_or(Errno::NOTDIR)? {
-        move_into(place, &from.join(&name), &to.join(&name))?;
+        move_into(place, &from.join(&name), &to.join(&name), moved)?;
     }
-    place.set_owner(to, owner(meta))?;
-    place.set_mode(to, meta.look.mode)?;
+    place.set_as(to, from)?;
     place.set_modified(to, meta.look.modified)?;
     match place.remove(from, EntryKind::Directory) {
         Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),

@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use osderive_lints::model::tmpfiles::{Config, DIRECTORIES, FACTORY, Line, Owner, Snippet};
+use osderive_lints::model::{
+    acl::{self, Account, Lists, Said},
+    tmpfiles::{Config, DIRECTORIES, FACTORY, Line, Owner, Snippet},
+};
 use rustix::fd::AsFd as _;
 
 use crate::{
@@ -57,14 +60,22 @@ impl Names {
 
     /// Who owns what a line makes; none when it names somebody unknown, as systemd then skips it.
     pub(super) fn owner_of(&self, line: &Line) -> Option<NewOwner> {
-        let id = |table, owner: &Option<Owner>| match owner {
+        let id = |account, owner: &Option<Owner>| match owner {
             None => Some(None),
-            Some(owner) => number(table, owner).map(Some),
+            Some(owner) => self.id(owner, account).map(Some),
         };
         Some(NewOwner {
-            uid: id(&self.users, &line.user)?,
-            gid: id(&self.groups, &line.group)?,
+            uid: id(Account::User, &line.user)?,
+            gid: id(Account::Group, &line.group)?,
         })
+    }
+
+    fn id(&self, owner: &Owner, account: Account) -> Option<u32> {
+        let table = match account {
+            Account::User => &self.users,
+            Account::Group => &self.groups,
+        };
+        number(table, owner)
     }
 }
 
@@ -117,6 +128,17 @@ pub(super) struct Boot {
     pub(super) lines: BTreeMap<PathBuf, Line>,
     /// The `z` lines of a single path each, in the order in which systemd reads them.
     pub(super) owners: Vec<(PathBuf, Line)>,
+    /// The `a` lines of a single path each, by path, in the order in which systemd reads them.
+    pub(super) lists: BTreeMap<PathBuf, Vec<ListLine>>,
+}
+
+/// A line about the access control lists of a path.
+#[derive(Debug)]
+pub(super) struct ListLine {
+    said: Vec<Said>,
+    /// Whether it adds to the lists that are there.
+    is_added: bool,
+    is_own: bool,
 }
 
 impl Boot {
@@ -134,11 +156,43 @@ impl Boot {
             .filter(|line| line.kind == b'z' && is_usable(line))
             .filter_map(|line| Some((relative(&single_path(&line.path)?)?, line.clone())))
             .collect();
+        let mut lists: BTreeMap<PathBuf, Vec<ListLine>> = BTreeMap::new();
+        for line in config.lines.iter().filter(|line| line.kind == b'a') {
+            let path = single_path(&line.path).and_then(|path| relative(&path));
+            let said = line.argument.as_deref().and_then(acl::said);
+            if let (Some(path), Some(said)) = (path, said) {
+                lists.entry(path).or_default().push(ListLine {
+                    said,
+                    is_added: line.modifiers.contains(&b'+'),
+                    is_own: is_own(&line.file),
+                });
+            }
+        }
         Self {
             names,
             lines,
             owners,
+            lists,
         }
+    }
+
+    /// The lists that lines give to an entry with some already, by its permission bits and whether it is a
+    /// directory.
+    pub(super) fn lists_of(
+        &self,
+        path: &Path,
+        lists: Lists,
+        entry: (u32, bool),
+        counts: impl Fn(&ListLine) -> bool,
+    ) -> Lists {
+        let lines = self.lists.get(path).into_iter().flatten();
+        let id = |owner: &Owner, account| self.names.id(owner, account);
+        lines
+            .filter(|line| counts(line))
+            .fold(lists, |lists, line| {
+                let after = lists.after(&line.said, line.is_added, entry, id);
+                after.unwrap_or(lists)
+            })
     }
 
     /// The line of a path itself, when it is one of ours.
@@ -169,6 +223,12 @@ impl Boot {
     }
 }
 
+impl ListLine {
+    pub(super) fn is_of_others(&self) -> bool {
+        !self.is_own
+    }
+}
+
 /// A line's path relative to the root, when it is below /var.
 pub(super) fn relative(path: &[u8]) -> Option<PathBuf> {
     let path = Path::new(OsStr::from_bytes(path));
@@ -180,7 +240,7 @@ pub(super) fn relative(path: &[u8]) -> Option<PathBuf> {
 const MAGIC: &[u8] = b"*?[]{}\\";
 
 /// The only path that a pattern can match; none when there may be several.
-pub(super) fn single_path(pattern: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn single_path(pattern: &[u8]) -> Option<Vec<u8>> {
     let mut path = Vec::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some((&byte, tail)) = rest.split_first() {

@@ -21,7 +21,7 @@ mod plan;
 mod prelude;
 mod run;
 mod unmade;
-pub(crate) use boot::pattern_of;
+pub(crate) use boot::{pattern_of, single_path};
 use plan::Plan;
 pub(crate) use prelude::{Left, Prelude};
 
@@ -56,7 +56,7 @@ impl domain::Plan for Plan {
     fn preview(self: Box<Self>) -> Settled {
         Settled {
             changed: (self.actions.iter())
-                .map(plan::Action::as_changed_file)
+                .filter_map(plan::Action::as_changed_file)
                 .collect(),
             findings: self.findings,
             ..Settled::default()

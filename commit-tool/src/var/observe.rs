@@ -9,6 +9,7 @@ use std::{
 use osderive_lints::{
     EntryKind,
     model::{
+        acl::Lists,
         secrets::{MAX_BYTES, holds_private_key},
         tmpfiles::{Config, FACTORY, Line, Snippet},
     },
@@ -17,11 +18,13 @@ use rustix::{fs::FileType, io::Errno};
 
 use super::{
     VAR,
-    boot::{Boot, copy_source, factory_of, link_target, mode_of},
+    boot::{Boot, copy_source, factory_of, link_target, mode_of, relative, single_path},
     known::{CACHE, DATABASES, Database, is_of_others, is_package_cache, leftover_reason},
+    plan::MAX_PATH,
     unmade::{self, Unmade},
 };
 use crate::{
+    attributes::Attributes,
     base::Base,
     domain::{Phase, Work},
     error::Result,
@@ -29,6 +32,7 @@ use crate::{
     handle::Look,
     place::{Entries, Meta, Place, Told as _, moved},
     snippets::{Folder, TMPFILES_D, is_own},
+    tmpfiles_tool,
 };
 
 /// The bit by which everybody may read a file.
@@ -59,8 +63,10 @@ pub(super) enum Made {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) kind: Kind,
+    /// With the permission bits that it has without its access control list.
     pub(super) meta: Meta,
     pub(super) made: Made,
+    pub(super) attributes: Attributes,
 }
 
 /// What the first stage saw.
@@ -71,6 +77,8 @@ pub(super) struct Observed {
     pub(super) owners: BTreeMap<PathBuf, u32>,
     /// Mounts and all above them.
     pub(super) fixed: BTreeSet<PathBuf>,
+    /// What nobody may move or remove (chattr(1)).
+    pub(super) locked: BTreeSet<PathBuf>,
     /// What was made before the command and is not there any more.
     pub(super) gone: BTreeSet<PathBuf>,
     /// What of it is not wanted any more.
@@ -86,6 +94,11 @@ pub(super) struct Observed {
     pub(super) own: Vec<(Vec<u8>, Line)>,
     /// The factory copies, by the path that they are copied to.
     pub(super) factory: Entries,
+    /// Factory copies with lists that a killed commit did not take away, with the permission bits that they have
+    /// without: by the path that they are copied to.
+    pub(super) unfinished: BTreeMap<PathBuf, Look>,
+    /// Whether the image's systemd-tmpfiles can set access control lists; only asked where there are some.
+    pub(super) can_set_lists: bool,
     /// The databases that the step changed.
     pub(super) databases: Vec<Found>,
     /// What steps moved with the databases of package managers, at the end of a build: by where it is in the image.
@@ -107,7 +120,7 @@ pub(super) struct Found {
 /// Looks at what is new below /var; none when that is nothing.
 pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
     let (place, left) = (work.place, work.left);
-    let now = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
+    let now = walk(place).told("look at", Path::new(VAR))?;
     let is_lower = |path: &Path, meta: &Meta| {
         let lower = left.and_then(|left| left.lower.get(path));
         lower.is_some_and(|lower| {
@@ -128,12 +141,15 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
         phase: work.phase,
         owners: owners(&now),
         fixed: fixed(&now),
+        locked: locked(&now),
         gone: left.map(|left| left.gone.clone()).unwrap_or_default(),
         retracted: left.map(|left| left.retracted.clone()).unwrap_or_default(),
         unmade: unmade::read(place),
         boot: Boot::read(work.rootfs),
         folder: Folder::read(work.rootfs, TMPFILES_D.directory)?,
         factory: factory(place)?,
+        unfinished: BTreeMap::new(),
+        can_set_lists: true,
         entries: BTreeMap::new(),
         there: BTreeSet::new(),
         carried: Entries::new(),
@@ -142,12 +158,17 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
         databases: Vec::new(),
     };
     observed.own = own_lines(&observed.folder);
+    observed.unfinished = observed.find_unfinished(place)?;
     for (path, meta) in new {
         let entry = observed.entry(place, path, meta).told("look at", path)?;
         observed.entries.insert(path.clone(), entry);
     }
     observed.find_databases(place, &now)?;
     observed.leave_caches();
+    let mut entries = observed.entries.values();
+    if entries.any(|entry| !entry.attributes.lists.is_empty()) {
+        observed.can_set_lists = tmpfiles_tool::can_set_lists(work.rootfs);
+    }
     observed.there = now.into_keys().collect();
     if let Some(base) = work.base {
         observed.carried = carried(place, base)?;
@@ -156,6 +177,11 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
         observed.keys = observed.private_keys(place, work.base)?;
     }
     Ok(Some(observed))
+}
+
+/// All that is in /var but what is in directories whose path is so long that it stays.
+pub(super) fn walk(place: &Place<'_>) -> Result<Entries, Errno> {
+    place.walk_into(Path::new(VAR), |path| path.as_os_str().len() <= MAX_PATH)
 }
 
 fn owners(now: &Entries) -> BTreeMap<PathBuf, u32> {
@@ -172,6 +198,11 @@ fn fixed(now: &Entries) -> BTreeSet<PathBuf> {
     mounts
         .flat_map(|(path, _)| path.ancestors().map(Path::to_owned))
         .collect()
+}
+
+fn locked(now: &Entries) -> BTreeSet<PathBuf> {
+    let locked = now.iter().filter(|(_, meta)| meta.look.is_locked);
+    locked.map(|(path, _)| path.clone()).collect()
 }
 
 /// What is known to go of the databases that the base does not have where steps moved them.
@@ -222,14 +253,23 @@ fn own_lines(folder: &Folder) -> Vec<(Vec<u8>, Line)> {
         .collect()
 }
 
+/// The attributes of an entry that may be kept.
+fn attributes(place: &Place<'_>, path: &Path, kind: &Kind) -> Result<Attributes, Errno> {
+    let can_have = matches!(kind, Kind::Directory | Kind::File | Kind::Fifo);
+    if !can_have || leftover_reason(path).is_some() || is_package_cache(path) {
+        return Ok(Attributes::default());
+    }
+    place.attributes(path)
+}
+
 /// Whether an entry is as the copy that a line makes of it.
 fn is_copy(
     place: &Place<'_>,
     path: &Path,
     meta: &Meta,
-    kind: &Kind,
-    top: &Path,
-    line: &Line,
+    (kind, attributes): (&Kind, &Attributes),
+    (top, line): (&Path, &Line),
+    boot: &Boot,
 ) -> Result<bool, Errno> {
     let source = moved(path, top, &copy_source(line));
     let Some(original) = place.meta(&source)? else {
@@ -237,6 +277,15 @@ fn is_copy(
     };
     let is_own = is_own(&line.file);
     let (found, copied) = (&meta.look, &original.look);
+    let is_directory = found.kind == EntryKind::Directory;
+    let user = match kind {
+        Kind::Directory | Kind::File => place.attributes(&source)?.user,
+        _ => BTreeMap::new(),
+    };
+    let lists = boot.lists_of(path, Lists::default(), (found.mode, is_directory), |_| true);
+    if attributes.user != user || attributes.lists != lists {
+        return Ok(false);
+    }
     // A line of others may say another owner or mode than what it copies has.
     let owner_agrees = (line.user.is_some() && !is_own || found.uid == copied.uid)
         && (line.group.is_some() && !is_own || found.gid == copied.gid);
@@ -264,11 +313,39 @@ impl Observed {
                 _ => Kind::Node,
             },
         };
+        let attributes = attributes(place, path, &kind)?;
+        let mut meta = meta.clone();
+        if let Some(list) = &attributes.lists.access {
+            meta.look.mode = list.mode_without(meta.look.mode);
+        }
         Ok(Entry {
-            made: self.made(place, path, meta, &kind)?,
+            made: self.made(place, path, &meta, (&kind, &attributes))?,
             kind,
-            meta: meta.clone(),
+            meta,
+            attributes,
         })
+    }
+
+    /// The factory copies of ours that have a line about lists, and lists of their own all the same.
+    fn find_unfinished(&self, place: &Place<'_>) -> Result<BTreeMap<PathBuf, Look>> {
+        let mut unfinished = BTreeMap::new();
+        let own = self.own.iter().filter(|(_, line)| line.kind == b'a');
+        let paths = own.filter_map(|(_, line)| relative(&single_path(&line.path)?));
+        for path in paths {
+            let Some(meta) = self.factory.get(&path) else {
+                continue;
+            };
+            let copy = factory_of(&path);
+            let lists = place.attributes(&copy).told("look at", &copy)?.lists;
+            if !lists.is_empty() {
+                let mut look = meta.look;
+                if let Some(list) = &lists.access {
+                    look.mode = list.mode_without(look.mode);
+                }
+                unfinished.insert(path, look);
+            }
+        }
+        Ok(unfinished)
     }
 
     fn made(
@@ -276,7 +353,7 @@ impl Observed {
         place: &Place<'_>,
         path: &Path,
         meta: &Meta,
-        kind: &Kind,
+        (kind, attributes): (&Kind, &Attributes),
     ) -> Result<Made, Errno> {
         let by = |line: &Line| {
             if is_own(&line.file) {
@@ -290,9 +367,16 @@ impl Observed {
             (_, Some((top, line)))
                 if self.boot.lines.get(path).is_none_or(|own| own.kind == b'C') =>
             {
-                (line, is_copy(place, path, meta, kind, top, line)?)
+                let entry = (kind, attributes);
+                let is_copy = is_copy(place, path, meta, entry, (top, line), &self.boot)?;
+                (line, is_copy)
             }
-            (Some(line), _) => (line, self.is_made_by(place, path, meta, kind, line)?),
+            // No such line gives attributes to what it makes.
+            (Some(line), _) => {
+                let is_made =
+                    attributes.user.is_empty() && self.is_made_by(place, path, meta, kind, line)?;
+                (line, is_made)
+            }
             (None, _) => {
                 let plain = (meta.look.mode, meta.look.uid, meta.look.gid) == (0o755, 0, 0);
                 let is_made = *kind == Kind::Directory && plain && self.boot.is_on_a_way(path);

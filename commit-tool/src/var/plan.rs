@@ -9,21 +9,25 @@ use std::{
 
 use osderive_lints::{
     Change, ChangedFile, EntryKind, Finding,
-    model::tmpfiles::{Line, Mode, Owner},
+    model::{
+        acl::Lists,
+        tmpfiles::{FACTORY, Line, Mode, Owner},
+    },
     rules::{name_not_utf8, secret_in_image, var_large_factory, var_not_kept},
 };
 
 use super::{
-    boot::{factory_of, pattern_of, relative, single_path},
+    boot::{ListLine, factory_of, pattern_of, relative, single_path},
     known::{CACHE, LOG, is_shared, leftover_reason},
     observe::{Entry, Kind, Made, Observed},
     unmade::{self, Unmade},
 };
 use crate::{
+    attributes,
     domain::Phase,
     files::{self, shown},
     handle::Look,
-    place::is_unfinished_link,
+    place::{Meta, is_unfinished_link},
     settings::Settings,
     snippets::{TMPFILES_D, is_own},
 };
@@ -35,7 +39,15 @@ const EMPTIED: &str = "/var: took away what boot makes; a later RUN has it again
      `ostree-container step -- COMMAND`, or after `systemd-tmpfiles --create --prefix=/var`";
 const FIRST_START: &str = "a service makes it at its first start, as --first-start says";
 const LINE_BREAK: &str = "its path has a line break";
+const NO_LISTS: &str = "it has an access control list, and nothing tells that the image's systemd-tmpfiles can set one";
+const NO_COPY: &str = "it has attributes of user.*, which only a copy gets at boot, and boot copies no directory of many";
+const LOCKED: &str = "it is immutable or append-only (chattr(1)), or in such a directory";
+const TOO_LONG: &str = "boot makes no path of more than 4095 bytes";
 const UNSAFE: &str = "boot makes nothing in a directory that is one user's below another's";
+
+/// Bytes that a path, relative to the root, has at most if systemd can name it in the factory, which takes 4095
+/// with the slashes (`PATH_MAX`).
+pub(super) const MAX_PATH: usize = 4093 - FACTORY.len();
 
 /// One thing to do; paths are relative to the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +65,13 @@ pub(super) enum Action {
         from: PathBuf,
         to: PathBuf,
         reason: &'static str,
+    },
+    /// Take the access control lists of a factory copy away, which lines say now, and set its permission bits.
+    Plain {
+        path: PathBuf,
+        mode: u32,
+        /// Whether the file has names elsewhere, whose lists stay.
+        is_shared: bool,
     },
 }
 
@@ -73,18 +92,30 @@ pub(super) struct Plan {
 }
 
 impl Action {
-    /// The action for people.
-    pub(super) fn as_changed_file(&self) -> ChangedFile {
+    /// The action for people; none where it is a part of another.
+    pub(super) fn as_changed_file(&self) -> Option<ChangedFile> {
         let told = |change, path: &Path, from: Option<&Path>, reason: &str| ChangedFile {
             change,
             path: shown(path),
             from: from.map(shown),
             reason: reason.to_owned(),
         };
-        match self {
+        Some(match self {
             Self::File(file) => file.as_changed_file(),
             Self::Remove { path, reason, .. } => told(Change::Removed, path, None, reason),
             Self::Move { from, to, reason } => told(Change::Moved, to, Some(from), reason),
+            Self::Plain { .. } => return None,
+        })
+    }
+}
+
+impl Action {
+    /// What it is about, as it stands before.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::File(file) => file.path(),
+            Self::Move { from, .. } => from,
+            Self::Remove { path, .. } | Self::Plain { path, .. } => path,
         }
     }
 }
@@ -157,6 +188,12 @@ struct Planner<'a> {
     tops: BTreeSet<PathBuf>,
     /// Lines that make something, one for each path.
     wanted: BTreeMap<PathBuf, Line>,
+    /// Lines about access control lists, one for each path.
+    lists: BTreeMap<PathBuf, Line>,
+    /// All whose lists were looked at: an older line about them counts no more.
+    settled: BTreeSet<PathBuf>,
+    /// Factory copies that lose their lists.
+    plain: Vec<Action>,
     removes: Vec<Action>,
     /// Directories that a first start makes; they go before what is around them moves.
     left: Vec<Action>,
@@ -173,7 +210,7 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(seen: &'a Observed, settings: &'a Settings) -> Self {
         let stuck = seen.entries.iter();
-        let stuck = stuck.filter(|(path, entry)| obstacle(seen, path, entry).is_some());
+        let stuck = stuck.filter(|(path, entry)| obstacle(seen, settings, path, entry).is_some());
         Self {
             seen,
             settings,
@@ -193,6 +230,9 @@ impl<'a> Planner<'a> {
             holding_directly: BTreeSet::new(),
             tops: BTreeSet::new(),
             wanted: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            plain: Vec::new(),
             removes: Vec::new(),
             left: Vec::new(),
             moves: Vec::new(),
@@ -270,7 +310,7 @@ impl<'a> Planner<'a> {
         let look = &entry.meta.look;
         match self.fate(path, entry) {
             Fate::Stays => {
-                if let Some(why) = obstacle(self.seen, path, entry) {
+                if let Some(why) = obstacle(self.seen, self.settings, path, entry) {
                     self.keep_in_place(path, why);
                 }
             }
@@ -283,6 +323,9 @@ impl<'a> Planner<'a> {
                     return;
                 }
                 self.remember_own(path);
+                if reason == MADE_AT_BOOT {
+                    self.settle_lists(path, entry);
+                }
                 let by_hand = self.seen.phase == Phase::ByHand;
                 self.has_emptied |= by_hand && entry.made == Made::ByOthers;
                 self.take_away(path, look, reason);
@@ -295,6 +338,9 @@ impl<'a> Planner<'a> {
             }
             Fate::EmptyLog => {
                 let is_wanted = self.want(path, self.line(b'f', path, look, None));
+                if is_wanted {
+                    self.settle_lists(path, entry);
+                }
                 if self.seen.phase == Phase::Step {
                     self.left_bytes += look.bytes;
                 } else if is_wanted {
@@ -302,6 +348,7 @@ impl<'a> Planner<'a> {
                 }
             }
             Fate::Kept if self.is_in_top(path) && entry.kind != Kind::Fifo => {
+                self.settle_lists(path, entry);
                 self.move_to_factory(path, look);
             }
             Fate::Kept => self.keep(path, entry),
@@ -322,6 +369,7 @@ impl<'a> Planner<'a> {
             Kind::Socket | Kind::Node => return,
         };
         if self.want(path, line) {
+            self.settle_lists(path, entry);
             self.take_away(path, look, MADE_AT_BOOT);
         }
     }
@@ -333,6 +381,13 @@ impl<'a> Planner<'a> {
             return false;
         }
         let boot = &self.seen.boot;
+        // What has attributes can only be copied.
+        let entry = self.seen.entries.get(path);
+        let has_others =
+            |entry: &Entry| entry.made == Made::No && !entry.attributes.user.is_empty();
+        if entry.is_some_and(has_others) && boot.line_of_others(path).is_none() {
+            return true;
+        }
         match boot.own_line(path) {
             Some(line) if line.makes_directory() => self.holding_directly.contains(path),
             Some(_) => self.holding.contains(path),
@@ -358,7 +413,25 @@ impl<'a> Planner<'a> {
             return self.keep_in_place(path, UNSAFE);
         }
         self.tops.insert(path.to_owned());
+        if let Some(entry) = self.seen.entries.get(path) {
+            self.settle_lists(path, entry);
+        }
         self.move_to_factory(path, look);
+    }
+
+    /// Wants a line for the lists of an entry that boot makes, unless lines of others give it these.
+    fn settle_lists(&mut self, path: &Path, entry: &Entry) {
+        self.settled.insert(path.to_owned());
+        let lists = &entry.attributes.lists;
+        let boot = &self.seen.boot;
+        let bits = (entry.meta.look.mode, entry.kind == Kind::Directory);
+        let of_others = boot.lists_of(path, Lists::default(), bits, ListLine::is_of_others);
+        if *lists == of_others {
+            return;
+        }
+        let (user, group) = (|uid| boot.names.user(uid), |gid| boot.names.group(gid));
+        let line = attributes::line(&absolute(path), lists, user, group);
+        self.lists.extend(line.map(|line| (path.to_owned(), line)));
     }
 
     /// Has an entry moved, unless a directory above it is.
@@ -374,6 +447,7 @@ impl<'a> Planner<'a> {
                 .entry(top.unwrap_or(path).to_owned())
                 .or_default() += look.bytes;
         }
+        self.make_plain(path, look);
         let last = self.moves.last();
         let is_moved = last.is_some_and(
             |action| matches!(action, Action::Move { from, .. } if path.starts_with(from)),
@@ -385,6 +459,33 @@ impl<'a> Planner<'a> {
                 reason: NEEDED,
             });
         }
+    }
+
+    /// What comes to be in the factory has no lists: whoever carries the image may lose them, and copies have the
+    /// permission bits alone until their lines are done.
+    fn make_plain(&mut self, path: &Path, look: &Look) {
+        let entry = self.seen.entries.get(path);
+        if entry.is_none_or(|entry| entry.attributes.lists.is_empty()) {
+            return;
+        }
+        let is_shared = self.has_names_elsewhere(look);
+        self.plain.push(Action::Plain {
+            path: factory_of(path),
+            mode: look.mode,
+            is_shared,
+        });
+    }
+
+    /// Whether a file has names that do not come to be in the factory.
+    fn has_names_elsewhere(&self, look: &Look) -> bool {
+        if look.kind != EntryKind::File || look.links == 1 {
+            return false;
+        }
+        let is_name = |other: &Meta| other.look.file() == look.file();
+        let moving = (self.seen.entries.iter())
+            .filter(|(path, entry)| is_name(&entry.meta) && !self.is_fixed(path));
+        let there = self.seen.factory.values().filter(|meta| is_name(meta));
+        (moving.count() + there.count()) as u64 != look.links
     }
 
     fn keep_in_place(&mut self, path: &Path, why: &str) {
@@ -499,6 +600,16 @@ impl<'a> Planner<'a> {
                 self.declare_top(&top, &mut owners);
             }
         }
+        // The last ones first, as in a tree.
+        owners.extend(std::mem::take(&mut self.lists).into_iter().rev());
+        let unfinished = self.seen.unfinished.iter();
+        let unfinished = unfinished.map(|(path, look)| Action::Plain {
+            path: factory_of(path),
+            mode: look.mode,
+            is_shared: self.has_names_elsewhere(look),
+        });
+        let unfinished: Vec<Action> = unfinished.collect();
+        self.plain.extend(unfinished);
         let gone = self.gone_from_factory();
         let mut files = self.files(&owners);
         files.extend(self.remember_unmade());
@@ -520,7 +631,14 @@ impl<'a> Planner<'a> {
         self.left.reverse();
         self.emptied.reverse();
         let mut actions: Vec<Action> = files.into_iter().map(Action::File).collect();
-        for mut more in [self.removes, self.left, gone, self.moves, self.emptied] {
+        for mut more in [
+            self.removes,
+            self.left,
+            gone,
+            self.moves,
+            self.plain,
+            self.emptied,
+        ] {
             actions.append(&mut more);
         }
         Plan {
@@ -570,7 +688,11 @@ impl<'a> Planner<'a> {
             ..self.line(b'C', top, &look, None)
         };
         self.wanted.insert(top.to_owned(), line);
-        for (path, look) in tree.iter().rev().filter(|(_, look)| !has_owner(base, look)) {
+        for (path, look) in tree.iter().rev() {
+            owners.extend(self.list_in_tree(path).map(|line| (path.clone(), line)));
+            if has_owner(base, look) {
+                continue;
+            }
             let line = Line {
                 path: pattern_of(&absolute(path)),
                 mode: None,
@@ -578,6 +700,18 @@ impl<'a> Planner<'a> {
             };
             owners.push((path.clone(), line));
         }
+    }
+
+    /// The line about the lists of what is in a tree, of this step's or an earlier one's. It stands before the line
+    /// of the owner: below a directory that has another owner already, boot changes nothing.
+    fn list_in_tree(&mut self, path: &Path) -> Option<Line> {
+        if !self.settled.insert(path.to_owned()) {
+            return self.lists.remove(path);
+        }
+        let pattern = pattern_of(&absolute(path));
+        let mut own = self.seen.own.iter();
+        let own = own.find(|(_, line)| line.kind == b'a' && line.path == pattern);
+        own.map(|(_, line)| line.clone())
     }
 
     /// What boot copies to a path, once the moves are done.
@@ -661,7 +795,7 @@ impl<'a> Planner<'a> {
 
     /// Whether a line of ours is no longer true.
     fn is_stale(&self, line: &Line, is_wanted: bool, tops: &BTreeSet<&Path>) -> bool {
-        let path = if line.kind == b'z' {
+        let path = if matches!(line.kind, b'z' | b'a') {
             single_path(&line.path)
         } else {
             Some(line.path.clone())
@@ -676,6 +810,7 @@ impl<'a> Planner<'a> {
         let is_copied_anyway = match line.kind {
             b'z' => in_top.is_some(),
             b'C' => in_top.is_some_and(|top| top != path),
+            b'a' => self.settled.contains(&path),
             _ => false,
         };
         !is_wanted
@@ -698,13 +833,47 @@ fn dropped(seen: &Observed, settings: &Settings) -> BTreeSet<PathBuf> {
     dropped
 }
 
-/// Why what cannot be moved stays as it is.
-fn obstacle(seen: &Observed, path: &Path, entry: &Entry) -> Option<&'static str> {
+/// Why what cannot be moved or declared stays as it is.
+fn obstacle(
+    seen: &Observed,
+    settings: &Settings,
+    path: &Path,
+    entry: &Entry,
+) -> Option<&'static str> {
+    if path.ancestors().any(|above| seen.locked.contains(above)) {
+        return Some(LOCKED);
+    }
+    if path.as_os_str().len() > MAX_PATH {
+        return Some(TOO_LONG);
+    }
     match entry.kind {
         Kind::Node => Some("a device node"),
         Kind::Fifo if !is_writable(path) => Some(LINE_BREAK),
         Kind::Fifo if !is_way_safe(seen, path) => Some(UNSAFE),
-        _ => None,
+        _ => obstacle_of_attributes(seen, settings, path, entry),
+    }
+}
+
+/// Why no line can give an entry its attributes.
+fn obstacle_of_attributes(
+    seen: &Observed,
+    settings: &Settings,
+    path: &Path,
+    entry: &Entry,
+) -> Option<&'static str> {
+    let is_directory = entry.kind == Kind::Directory;
+    let is_made = entry.made != Made::No;
+    if !is_made && settings.leaves_to_first_start(path, is_directory) {
+        return None;
+    }
+    let attributes = &entry.attributes;
+    let is_of_many = is_shared(path) || seen.boot.line_of_others(path).is_some();
+    let is_bare = attributes.user.is_empty() || !is_directory || is_made;
+    match attributes.obstacle {
+        Some(why) => Some(why),
+        None if !attributes.lists.is_empty() && !seen.can_set_lists => Some(NO_LISTS),
+        None if !is_bare && is_of_many => Some(NO_COPY),
+        None => None,
     }
 }
 

@@ -4,8 +4,8 @@
 //! What our own lines say an earlier step had is made inside of directories that WORKDIR or COPY have made anew
 //! since, too, and such a directory gets its owner and mode back: a build goes on from what it has made.
 //!
-//! Done are the types `d D v q Q L f F C`, and `z` for what these made. Left out are those that change,
-//! empty or remove what exists (`e w Z m t T h H a A r R x X`, and the `+` of `L+`, `f+` and `C+`),
+//! Done are the types `d D v q Q L f F C`, and `a` and `z` for what these made. Left out are those that change,
+//! empty or remove what exists (`e w Z m t T h H A r R x X`, and the `+` of `L+`, `f+` and `C+`),
 //! FIFOs and device nodes (`p c b`), which an ostree import refuses, and lines with specifiers that
 //! only a running machine knows (`%m`, `%b`, `%v` …).
 
@@ -21,6 +21,7 @@ use rustix::{
 };
 
 use crate::{
+    attributes::Attributes,
     base::Base,
     error::Result,
     handle::Moment,
@@ -31,6 +32,7 @@ use crate::{
         VAR,
         boot::{Boot, copy_source, link_target, mode_of},
         known::is_of_others,
+        observe,
         run::{self, Run},
         unmade::{self, Unmade},
     },
@@ -62,6 +64,8 @@ pub(crate) struct Prelude {
     declared: BTreeSet<PathBuf>,
     /// What lower layers have and a line makes, too.
     stands: BTreeSet<PathBuf>,
+    /// What lines give access control lists.
+    listed: BTreeSet<PathBuf>,
     /// What was made in /run, where links lead to.
     run: Option<Run>,
 }
@@ -77,7 +81,7 @@ impl Prelude {
             return Ok(None);
         }
         let boot = Boot::read(rootfs);
-        let mut lower = place.walk(Path::new(VAR)).told("look at", Path::new(VAR))?;
+        let mut lower = observe::walk(place).told("look at", Path::new(VAR))?;
         let unmade = unmade::read(place);
         let mut work = Work {
             place,
@@ -116,6 +120,7 @@ impl Prelude {
         Ok(Some(Self {
             run: Run::make(place, lower.iter().chain(&made)),
             stands: stands.cloned().collect(),
+            listed: boot.lists.keys().cloned().collect(),
             lower,
             settled: own_copies.collect(),
             declared: own_lines.map(|(path, _)| path.clone()).collect(),
@@ -231,7 +236,9 @@ impl Prelude {
         for (path, now) in paths.zip(metas) {
             match now {
                 None => drop(gone.insert(path.clone())),
-                Some(now) if now.is_same(&self.made[path]) => {
+                Some(now)
+                    if now.is_same(&self.made[path]) && !self.is_other(place, path, &now)? =>
+                {
                     same.push((path.as_path(), now.look.kind));
                 }
                 Some(_) => {}
@@ -241,6 +248,17 @@ impl Prelude {
         let mut stuck = place.remove_each(same.into_iter().rev());
         stuck.reverse();
         Ok((gone, stuck))
+    }
+
+    /// Whether a directory of the same mode and owner may have other attributes, which it has to be asked for.
+    fn is_other(&self, place: &Place<'_>, path: &Path, now: &Meta) -> Result<bool> {
+        let is_touched = now.look.kind == EntryKind::Directory
+            && now.look.changed != self.made[path].look.changed;
+        if !is_touched || self.listed.contains(path) {
+            return Ok(is_touched);
+        }
+        let attributes = place.attributes(path).told("look at", path)?;
+        Ok(attributes != Attributes::default())
     }
 
     fn holds_what_it_held(&self, place: &Place<'_>, path: &Path) -> bool {
@@ -383,7 +401,8 @@ impl Work<'_> {
     }
 
     fn give_back(&mut self, path: &Path, line: &Line) -> Result<(), Errno> {
-        if self.adjust(path, line)? {
+        let is_adjusted = self.adjust(path, line)?;
+        if self.give_lists(path)? || is_adjusted {
             self.given_back.push(path.to_owned());
         }
         Ok(())
@@ -485,6 +504,11 @@ impl Work<'_> {
             }
         }
         let boot = self.boot;
+        for path in boot.lists.keys().filter(|path| made.contains_key(*path)) {
+            if self.give_lists(path) != Ok(false) {
+                changed.push(path);
+            }
+        }
         for (path, line) in &boot.owners {
             if made.contains_key(path) && self.adjust(path, line) != Ok(false) {
                 changed.push(path);
@@ -533,6 +557,26 @@ impl Work<'_> {
             // A change of owner takes the setuid bit away.
             self.place.set_mode(path, mode)?;
         }
+        Ok(true)
+    }
+
+    /// Gives an entry the access control lists that lines say; answers whether they changed.
+    fn give_lists(&mut self, path: &Path) -> Result<bool, Errno> {
+        if !self.boot.lists.contains_key(path) {
+            return Ok(false);
+        }
+        self.refuse_unsafe_way(&path.join("-"))?;
+        let Meta { look, .. } = self.place.meta(path)?.ok_or(Errno::NOENT)?;
+        if look.kind == EntryKind::Symlink {
+            return Ok(false);
+        }
+        let old = self.place.attributes(path)?.lists;
+        let entry = (look.mode, look.kind == EntryKind::Directory);
+        let lists = self.boot.lists_of(path, old.clone(), entry, |_| true);
+        if lists == old {
+            return Ok(false);
+        }
+        self.place.set_lists(path, &lists)?;
         Ok(true)
     }
 

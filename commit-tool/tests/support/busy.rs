@@ -8,6 +8,9 @@ use std::{
     path::Path,
 };
 
+use osderive_lints::model::acl::{ACCESS, DEFAULT};
+use rustix::fs::{XattrFlags, setxattr};
+
 /// Pieces of the user's that have to be somewhere in the tree at any moment.
 pub(crate) const PRECIOUS: [&str; 14] = [
     "precious in etc",
@@ -104,6 +107,44 @@ fn fill_var(root: &Path) {
     ] {
         lchown(root.join(path), Some(105), Some(107)).expect("an owner");
     }
+    fs::hard_link(
+        root.join("var/lib/app/seed/one"),
+        root.join("var/lib/app/twin"),
+    )
+    .expect("a link");
+    // What tells that lists can be set at boot.
+    write("usr/bin/systemd-tmpfiles", "+PAM +ACL +BLKID");
+    write("usr/lib64/libacl.so.1", "");
+    for (path, list) in [
+        ("var/lib/app", DEFAULT),
+        ("var/lib/app/seed/one", ACCESS),
+        ("var/lib/app/seed/deep", ACCESS),
+        ("var/spool/queue", ACCESS),
+    ] {
+        let flags = XattrFlags::empty();
+        setxattr(root.join(path), list, &of_redis(), flags).expect("a file system with lists");
+    }
     let secret = fs::Permissions::from_mode(0o700);
     fs::set_permissions(root.join("var/lib/redis"), secret).expect("a mode");
+}
+
+/// `user::rwx user:105:rwx group::r-x mask::rwx other::---`, which permission bits show as 0770.
+fn of_redis() -> Vec<u8> {
+    let entries = [
+        (0x01u16, 7u16, u32::MAX),
+        (0x02, 7, 105),
+        (0x04, 5, u32::MAX),
+        (0x10, 7, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ];
+    let entry = |(tag, permission, id): (u16, u16, u32)| {
+        let (tag, permission, id) = (
+            tag.to_le_bytes(),
+            permission.to_le_bytes(),
+            id.to_le_bytes(),
+        );
+        [&tag[..], &permission, &id].concat()
+    };
+    let entries = entries.into_iter().flat_map(entry);
+    2u32.to_le_bytes().into_iter().chain(entries).collect()
 }

@@ -1,6 +1,7 @@
 //! The image model: what an image's own files say about it, read by pure functions over bytes that
 //! accept anything and never fail on what is malformed. A build may leave any bytes in any file.
 
+pub mod acl;
 pub mod group;
 pub mod ids;
 pub mod initramfs;

@@ -5,7 +5,8 @@
 //!
 //! # Why it breaks
 //! The importer keeps what the first layer with a directory says of it, so the change is lost on the
-//! machine, where /usr cannot be written to. In /etc the commit has systemd-tmpfiles repair it.
+//! machine, where /usr cannot be written to. In /etc the commit has systemd-tmpfiles repair it, but for
+//! an access control list that the image's systemd-tmpfiles cannot set.
 //!
 //! # Example
 //! ```dockerfile
@@ -43,6 +44,20 @@ pub fn finding(paths: &[String]) -> Option<Finding> {
     ))
 }
 
+/// The finding about directories of /etc with an access control list that nothing sets on a machine, none if there is
+/// none; the paths are escaped.
+pub fn lists_lost(paths: &[String]) -> Option<Finding> {
+    let first = paths.first()?;
+    Some(RULE.finding(
+        format!(
+            "the access control list of {first} is lost: a lower layer has another, and nothing tells that the image's \
+             systemd-tmpfiles can set one"
+        ),
+        "use a systemd that was built with support for them (`systemd-tmpfiles --version` shows +ACL)".to_owned(),
+        paths.iter().take(MAX_NAMED).cloned().collect(),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +71,12 @@ mod tests {
                 .message
                 .starts_with("the new mode or owner of /usr/lib/firmware is lost")
         );
+    }
+
+    #[test]
+    fn a_list_that_is_lost_is_told_by_its_directory() {
+        assert_eq!(lists_lost(&[]), None);
+        let finding = lists_lost(&["/etc/app".to_owned()]).expect("a finding");
+        assert!(finding.message.contains("list of /etc/app is lost"));
     }
 }

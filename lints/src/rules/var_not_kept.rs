@@ -4,7 +4,8 @@
 //! # Why it breaks
 //! Content of the image's own /var reaches a machine once, when it is installed; a machine that is
 //! upgraded never sees it. A device node, a socket or a name that is not UTF-8 stops an ostree import
-//! altogether.
+//! altogether. BuildKit and Docker drop access control lists and attributes of `user.*` from layers; of what has
+//! a list the group then gets what the list's mask allows.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +13,9 @@
 //! ```
 //!
 //! # Fix
-//! Have the service make it when it starts, or give it a name without line breaks.
+//! Have the service make it when it starts, or give it a name without line breaks. For access control lists, use
+//! a systemd that can set them (`systemd-tmpfiles --version` shows `+ACL`); give capabilities to files in /usr;
+//! take `chattr +i` back in the same RUN.
 
 use super::{MAX_NAMED, Rule};
 use crate::{Finding, Severity};
