@@ -33,7 +33,8 @@ pub(crate) struct Began {
 impl Began {
     /// The step begins now.
     pub(crate) fn now(rootfs: &Rootfs) -> Result<Self> {
-        let root = fstat(rootfs).map_err(|source| Error::Change {
+        let root = fstat(rootfs).map_err(|source| Error::Place {
+            action: "look at",
             path: "/".to_owned(),
             source,
         })?;

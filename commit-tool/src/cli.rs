@@ -9,8 +9,8 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use osderive_lints::Severity;
 use osderive_lints::model::ledger::{Ledger, LedgerError};
+use osderive_lints::{Ordinary, Severity};
 
 use crate::settings::Settings;
 
@@ -97,9 +97,8 @@ pub(crate) enum ContainerVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct StepArgs {
-    /// Commits only if the root file system is a bootable image's
-    #[arg(long)]
-    pub(crate) detect: bool,
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
     /// Makes /var as at boot and commits nothing: for a stage beside the image that begins with one of its stages
     #[arg(long, conflicts_with_all = ["ids", "report", "previous"])]
     pub(crate) prepare: bool,
@@ -149,15 +148,35 @@ pub(crate) struct CommitArgs {
     pub(crate) opt: PathArgs,
 }
 
+/// What becomes of a root file system that does not look like a bootable image's. Without a word it is refused.
+#[derive(Debug, Args)]
+pub(crate) struct RootArgs {
+    /// Commits only if the root file system is a bootable image's
+    #[arg(long)]
+    detect: bool,
+    /// For build frontends: commits any root file system, whatever it looks like
+    #[arg(long, hide = true, conflicts_with = "detect")]
+    any_root: bool,
+}
+
+impl RootArgs {
+    pub(crate) fn ordinary(&self) -> Ordinary {
+        match (self.detect, self.any_root) {
+            (true, _) => Ordinary::Leave,
+            (false, true) => Ordinary::Commit,
+            (false, false) => Ordinary::Refuse,
+        }
+    }
+}
+
 /// What a build frontend adds, which commits the finished image once.
 #[derive(Debug, Args)]
 pub(crate) struct EndArgs {
     /// The base image's root file system: what it has is left as it is
     #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
     pub(crate) base: Option<PathBuf>,
-    /// Commits only if the root file system is a bootable image's
-    #[arg(long, requires = "base")]
-    pub(crate) detect: bool,
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
     /// Writes report.json into this directory, and lint.json about the result
     #[arg(long, value_name = "DIR", requires = "base")]
     pub(crate) report: Option<PathBuf>,
@@ -383,10 +402,14 @@ mod tests {
         })
     }
 
+    fn any_ordinary() -> impl Strategy<Value = Ordinary> {
+        prop::sample::select(vec![Ordinary::Refuse, Ordinary::Leave, Ordinary::Commit])
+    }
+
     proptest! {
         #[test]
         fn what_a_frontend_asks_of_a_step_is_what_the_tool_reads(
-            detect: bool, prepare: bool, verbose: bool,
+            ordinary in any_ordinary(), prepare: bool, verbose: bool,
             user in prop::option::of(("[a-z0-9:]{1,8}", any::<bool>())),
             ids in prop::option::of(prop::sample::select(vec!["", "u a 1", "u a 1\ng b 2"])),
             paths in any_settings(),
@@ -394,7 +417,7 @@ mod tests {
             let whole = !prepare;
             let ids = ids.filter(|_| whole);
             let request = StepRequest {
-                detect,
+                ordinary,
                 prepare,
                 verbose,
                 user: user.map(|(name, keep_home)| StepUser { name, keep_home }),
@@ -408,7 +431,7 @@ mod tests {
             let StepAlone::Step(args) = verb;
             prop_assert_eq!(&args.command, &["sh", "-v"]);
             let read = StepRequest {
-                detect: args.detect,
+                ordinary: args.root.ordinary(),
                 prepare: args.prepare,
                 verbose,
                 user: args.user.as_ref().map(|name| StepUser {
@@ -424,10 +447,10 @@ mod tests {
 
         #[test]
         fn what_a_frontend_asks_at_the_end_is_what_the_tool_reads(
-            detect: bool, verbose: bool, paths in any_settings(),
+            ordinary in any_ordinary(), verbose: bool, paths in any_settings(),
         ) {
             let request = EndRequest {
-                detect,
+                ordinary,
                 verbose,
                 base: "/base".to_owned(),
                 report: "/out".to_owned(),
@@ -437,7 +460,7 @@ mod tests {
             let Cli { verbose, verb } = Cli::<Verb>::try_parse_from(words).expect("parses");
             let Verb::Commit(args) = verb else { panic!("a commit") };
             let read = EndRequest {
-                detect: args.end.detect,
+                ordinary: args.end.root.ordinary(),
                 verbose,
                 base: path(args.end.base.as_ref()).expect("a base"),
                 report: path(args.end.report.as_ref()).expect("a directory"),

@@ -11,7 +11,7 @@ use crate::{
     base::Base,
     began::Began,
     domain::{Domain, Phase, Work},
-    error::Result,
+    error::{Error, Result},
     identity::Identity,
     kernel::Kernels,
     links::Links,
@@ -69,6 +69,7 @@ enum Origin {
 impl Before {
     /// Makes /var as boot would and as the last command left it, and takes down the rest.
     pub(crate) fn of_step(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
+        let _alone = rootfs.lock()?;
         let began = Began::now(rootfs)?;
         prepare(rootfs)?;
         Ok(Self {
@@ -150,14 +151,22 @@ pub(crate) fn commit(
             hear(&file.done(), &file.reason);
         }
     };
-    let settled = settle(&DOMAINS, rootfs, before, settings, &mut tell)?;
-    let mut committed = committed(settled);
-    if let Some(began) = before.and_then(Before::began) {
-        committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
-        committed.report.linked = opt::linked_directories(rootfs)?;
-        committed.report.left_bytes += scratch::left_by(rootfs, began)?;
-    }
-    Ok(committed)
+    let changes = rootfs.changes();
+    let mut work = || {
+        let settled = settle(&DOMAINS, rootfs, before, settings, &mut tell)?;
+        let mut committed = committed(settled);
+        if let Some(began) = before.and_then(Before::began) {
+            committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
+            committed.report.linked = opt::linked_directories(rootfs)?;
+            committed.report.left_bytes += scratch::left_by(rootfs, began)?;
+        }
+        Ok(committed)
+    };
+    let _alone = rootfs.lock()?;
+    work().map_err(|source| Error::Commit {
+        source: Box::new(source),
+        is_begun: rootfs.changes() != changes,
+    })
 }
 
 /// Settles domains, one after the other, in a /var without what boot makes again.
@@ -212,7 +221,8 @@ pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
 /// Plans and applies the domains; without a listener it only tells what they would do.
 fn each(domains: &[&dyn Domain], work: &Work<'_>, mut tell: Option<Tell<'_>>) -> Result<Settled> {
     let mut settled = Settled::default();
-    for domain in domains {
+    let is_due = |domain: &&&dyn Domain| work.phase != Phase::Step || !domain.waits_for_the_end();
+    for domain in domains.iter().filter(is_due) {
         match &mut tell {
             Some(tell) => {
                 settled.add(domain.recover(work, tell)?);

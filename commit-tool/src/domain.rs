@@ -43,6 +43,11 @@ pub(crate) struct Work<'a> {
 
 /// A part of a commit.
 pub(crate) trait Domain {
+    /// Whether nothing is done about it after a RUN: later ones may need what is there.
+    fn waits_for_the_end(&self) -> bool {
+        false
+    }
+
     /// Puts right what cannot be planned upon: a link that a command took away, what a killed commit left half done.
     fn recover(&self, _work: &Work<'_>, _tell: Tell<'_>) -> Result<Settled> {
         Ok(Settled::default())

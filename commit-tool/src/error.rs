@@ -17,10 +17,10 @@ pub(crate) enum Error {
     OpenRootfs { rootfs: PathBuf, source: io::Error },
 
     #[error(
-        "this is a booted system ({evidence} exists and /run is mounted): refusing to empty its \
-         /tmp and /var/cache; run this in a container build, or give --rootfs DIR"
+        "this is a running system ({evidence}): refusing to empty its /tmp and /var/cache; run this \
+         in a container build, or give --rootfs DIR"
     )]
-    Booted { evidence: &'static str },
+    Booted { evidence: String },
 
     #[error(
         "no bootable image in {}: it has no /sysroot with /ostree -> sysroot/ostree, \
@@ -36,27 +36,25 @@ pub(crate) enum Error {
     )]
     MountsUnknown,
 
-    #[error("commit failed: cannot look at {path}: {source}; nothing in this step is committed")]
-    Observe { path: String, source: Errno },
-
-    #[error(
-        "commit failed: cannot remove {path}: {source}; the step's layer is incomplete, check the \
-         build engine's storage and build again"
-    )]
-    Remove { path: String, source: Errno },
-
-    #[error(
-        "commit failed: cannot change {path}: {source}; the step's layer is incomplete, check the \
-         build engine's storage and build again"
-    )]
-    Change { path: String, source: Errno },
-
-    #[error("commit failed: cannot {action} {path}: {source}; nothing in this step is committed")]
+    #[error("cannot {action} {path}: {source}")]
     Place {
         action: &'static str,
         path: String,
         source: Errno,
     },
+
+    #[error("{path} was changed while it was moved to {to}; both are there")]
+    Written { path: String, to: String },
+
+    #[error(
+        "commit failed: {source}; {}",
+        if *is_begun {
+            "some of it is done and nothing is lost: mend that and build, or commit, again"
+        } else {
+            "nothing was changed"
+        }
+    )]
+    Commit { source: Box<Error>, is_begun: bool },
 
     #[error(
         "no account in {}: give --previous the root file system of the previous image, with its \
@@ -109,7 +107,7 @@ pub(crate) enum Error {
 
     #[error(
         "commit failed: {count} processes of the step cannot be ended, the first is {first}; \
-         nothing in this step is committed"
+         nothing was changed"
     )]
     Unkillable { count: usize, first: String },
 }

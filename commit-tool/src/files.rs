@@ -87,7 +87,8 @@ pub(crate) fn apply<'a>(place: &Place<'_>, actions: &'a [Action]) -> Result<Vec<
             Ok(()) => {}
             Err(Errno::XDEV | Errno::LOOP | Errno::NOTDIR | Errno::BUSY) => undone.push(action),
             Err(source) => {
-                return Err(Error::Change {
+                return Err(Error::Place {
+                    action: "change",
                     path: shown(action.path()),
                     source,
                 });

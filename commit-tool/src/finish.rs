@@ -35,7 +35,7 @@ pub(crate) fn finish(
         .as_deref()
         .map(ReportDir::open)
         .transpose()?;
-    if args.end.detect && !rootfs.is_bootable() {
+    if !rootfs.is_to_commit(args.end.root.ordinary())? {
         let outcome = empty_report(Outcome::NotBootable);
         report.map_or(Ok(()), |report| report.write_json(REPORT_FILE, &outcome))?;
         return Ok(String::new());

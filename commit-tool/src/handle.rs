@@ -7,6 +7,7 @@ use std::{
     mem::MaybeUninit,
     os::unix::ffi::OsStrExt as _,
     path::{Component, Path},
+    sync::OnceLock,
 };
 
 use osderive_lints::EntryKind;
@@ -14,10 +15,12 @@ use rustix::{
     buffer::spare_capacity,
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{
-        AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Stat, Statx,
-        StatxAttributes, StatxFlags, fstat, openat, openat2, seek, statat, statx,
+        AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, ResolveFlags, SeekFrom,
+        Stat, Statx, StatxAttributes, StatxFlags, chmodat, fstat, fstatfs, openat, openat2, seek,
+        statat, statx,
     },
     io::Errno,
+    path::DecInt,
 };
 
 /// How much of a directory is read at once.
@@ -41,6 +44,9 @@ const REACH: OFlags = OFlags::PATH
 const READ: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
+
+/// A handle of an entry that is only looked at: the device or FIFO that it may be hears nothing of it (open(2)).
+const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// Beneath the directory, through no link and onto no mount.
 const CONFINED: ResolveFlags = ResolveFlags::BENEATH
@@ -87,9 +93,68 @@ fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Err
     }
 }
 
-/// Opens the entry `name` of a directory, which is a regular file, to read it or to change its owner.
+/// Opens the entry `name` of a directory, if it is a regular file, to read it or to change its owner. Nothing else is
+/// ever opened: a tape rewinds, a watchdog starts and a FIFO waits when they are.
+///
+/// `LOOP` means that it is a link, `XDEV` a mount point, `NXIO` anything else.
 pub(crate) fn open_file(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
-    open_one(directory, name, READ | OFlags::NOFOLLOW)
+    let found = open_one(directory, name, LOOK | OFlags::NOFOLLOW)?;
+    match file_type(&found)? {
+        FileType::RegularFile => reopen(&found, || {
+            openat(directory, name, READ | OFlags::NOFOLLOW, Mode::empty())
+        }),
+        FileType::Symlink => Err(Errno::LOOP),
+        _ => Err(Errno::NXIO),
+    }
+}
+
+/// Sets the permission bits of the entry `name` of a directory, without opening it. `LOOP` means that it is a link.
+pub(crate) fn set_mode(directory: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> Result<(), Errno> {
+    let found = open_one(directory, name, LOOK | OFlags::NOFOLLOW)?;
+    if file_type(&found)? == FileType::Symlink {
+        return Err(Errno::LOOP);
+    }
+    match handles_of_proc() {
+        Some(handles) => chmodat(handles, number_of(&found), mode, AtFlags::empty()),
+        None => chmodat(directory, name, mode, AtFlags::empty()),
+    }
+}
+
+fn file_type(found: &OwnedFd) -> Result<FileType, Errno> {
+    Ok(FileType::from_raw_mode(fstat(found)?.st_mode))
+}
+
+/// Opens a regular file that was looked at, for reading. Without /proc it has to be found `again`, and `STALE` means
+/// that something else stands there now.
+fn reopen(
+    found: &OwnedFd,
+    again: impl FnOnce() -> Result<OwnedFd, Errno>,
+) -> Result<OwnedFd, Errno> {
+    if let Some(handles) = handles_of_proc() {
+        return openat(handles, number_of(found), READ, Mode::empty());
+    }
+    let opened = again()?;
+    if FileId::of(opened.as_fd())? == FileId::of(found.as_fd())? {
+        Ok(opened)
+    } else {
+        Err(Errno::STALE)
+    }
+}
+
+fn number_of(handle: &OwnedFd) -> DecInt {
+    DecInt::from_fd(handle)
+}
+
+/// The directory with the handles of this process; none where no /proc is mounted. A root file system may hold
+/// any files in its place.
+fn handles_of_proc() -> Option<BorrowedFd<'static>> {
+    static HANDLES: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let open = || {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handles = openat(CWD, "/proc/self/fd", flags, Mode::empty()).ok()?;
+        (fstatfs(&handles).ok()?.f_type == PROC_SUPER_MAGIC).then_some(handles)
+    };
+    HANDLES.get_or_init(open).as_ref().map(AsFd::as_fd)
 }
 
 /// Reads the entry `name` of a directory; none when it is no regular file or a mount point.
@@ -110,8 +175,12 @@ pub(crate) fn read_regular(
 /// Reads a file by its path, following links as a system that runs on this root would; none when
 /// there is no such regular file, it is too large, or the kernel cannot confine links.
 pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &OsStr, limit: u64) -> Option<Vec<u8>> {
-    let file = openat2(root, path, READ, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
-    read_all(&file, limit).ok()?
+    let open = |flags| openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    let found = open(LOOK).ok()?;
+    if file_type(&found).ok()? != FileType::RegularFile {
+        return None;
+    }
+    read_all(&reopen(&found, || open(READ)).ok()?, limit).ok()?
 }
 
 /// Opens a directory, which is reached as in [`read_in_root`]; none when there is no such directory.
@@ -129,7 +198,7 @@ pub(crate) fn read_listed(
     name: &OsStr,
     limit: u64,
 ) -> Option<Vec<u8>> {
-    match openat(directory, name, READ | OFlags::NOFOLLOW, Mode::empty()) {
+    match open_file(directory, name) {
         Ok(file) => read_all(&file, limit).ok()?,
         Err(Errno::LOOP) => read_in_root(root, path.join(name).as_os_str(), limit),
         Err(_) => None,

@@ -16,9 +16,10 @@ use std::{
 };
 
 use rustix::{
-    fs::{Access, AtFlags, CWD, Gid, Uid, accessat, fchown, fstat},
+    fs::{Access, AtFlags, CWD, FileType, Gid, Uid, accessat, fchown, fstat},
     io::Errno,
     process::Pid,
+    termios::isatty,
     thread::{
         CapabilitySet, capabilities, capability_is_in_ambient_set,
         configure_capability_in_ambient_set, set_capabilities, set_keep_capabilities,
@@ -122,19 +123,21 @@ fn executable(path: &OsStr) -> Result<(), Errno> {
     }
 }
 
-/// Makes stdin, stdout and stderr the user's, as runc does: else a command could not open
-/// /dev/stdout, which is a pipe that root made.
+/// Makes stdin, stdout and stderr the user's, as runc does: else a command could not open /dev/stdout, which is a pipe
+/// that root made. A file or device that a stream was redirected to stays whose it is.
 fn give_stdio_to(uid: u32) {
-    let null = fs::metadata("/dev/null").map(|null| null.rdev()).ok();
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
         let Ok(found) = fstat(stream) else { continue };
-        if found.st_uid == uid || Some(found.st_rdev) == null {
-            continue;
+        let is_only_a_stream = match FileType::from_raw_mode(found.st_mode) {
+            FileType::Fifo | FileType::Socket => true,
+            FileType::CharacterDevice => isatty(stream),
+            _ => false,
+        };
+        if is_only_a_stream && found.st_uid != uid {
+            // One that cannot be given away (a socket of another namespace) still works for whoever has it open.
+            let _ = fchown(stream, Some(Uid::from_raw(uid)), None);
         }
-        // A stream that cannot be given away (a read-only file, a socket of another namespace)
-        // still works for whoever has it open.
-        let _ = fchown(stream, Some(Uid::from_raw(uid)), None);
     }
 }
 

@@ -1,14 +1,14 @@
-//! Ends what a step's command left running. Only for a process 1: there every other process of
-//! the pid namespace belongs to the step, whereas elsewhere it may be anybody's.
+//! Ends what a step's command left running: all processes that descend from this one, which has the kernel give it
+//! those whose parent has ended (`PR_SET_CHILD_SUBREAPER`, prctl(2)). Others in the pid namespace may be anybody's.
 
 use std::{
     collections::BTreeMap,
-    fs, thread,
+    fs, iter, thread,
     time::{Duration, Instant},
 };
 
 use osderive_lints::{escape_path, rules::leftover_process::Leftover};
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 
 use crate::{
     error::{Error, Result},
@@ -23,46 +23,50 @@ const GRACE: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
 
-/// Ends every other process of this process's pid namespace and tells which there were; does
-/// nothing unless this process is number 1 there.
+/// Has those of a command's processes whose parent ends become this one's children. Do so before the command starts.
+pub(crate) fn adopt() -> Result<()> {
+    set_child_subreaper(Some(getpid())).map_err(|error| Error::Wait(error.into()))
+}
+
+/// Ends every process that descends from this one and tells which there were.
 pub(crate) fn end_leftovers() -> Result<Vec<Leftover>> {
-    // A /proc of another pid namespace would name the wrong processes. The kernel ends all of
-    // ours anyway when process 1 exits.
-    let proc_is_ours = fs::read_link("/proc/self").is_ok_and(|own| own.as_os_str() == "1");
-    if !getpid().is_init() || !proc_is_ours || all_gone(PATIENCE, |_| ())? {
+    // A /proc of another pid namespace would name the wrong processes. The kernel ends all of ours anyway when
+    // process 1 exits.
+    let own = getpid().to_string();
+    let proc_is_ours = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*own);
+    if !proc_is_ours || all_gone(PATIENCE, || ())? {
         return Ok(Vec::new());
     }
     // By process id: what is seen between its fork and its exec changes its name.
     let mut ended: BTreeMap<i32, Leftover> = BTreeMap::new();
-    let terminate = |running: &[Leftover]| {
+    let terminate = || {
         let is_first_look = ended.is_empty();
-        for process in running {
+        for process in running() {
             // Later ones are what these tidy up with, such as the `rm` of a shell's trap.
             if is_first_look {
-                send(process, Signal::TERM);
+                send(&process, Signal::TERM);
             }
             if is_first_look || ended.contains_key(&process.pid) {
-                ended.insert(process.pid, process.clone());
+                ended.insert(process.pid, process);
             }
         }
     };
-    let kill = |running: &[Leftover]| running.iter().for_each(|one| send(one, Signal::KILL));
+    let kill = || running().iter().for_each(|one| send(one, Signal::KILL));
     if !all_gone(GRACE, terminate)? && !all_gone(LAST, kill)? {
         return Err(unkillable(&running()));
     }
     Ok(ended.into_values().collect())
 }
 
-/// Reaps until no process is left, or time is up; `each_time` hears which still run.
-fn all_gone(limit: Duration, mut each_time: impl FnMut(&[Leftover])) -> Result<bool> {
+/// Reaps until no process is left, or time is up; does something `each_time` that some are.
+fn all_gone(limit: Duration, mut each_time: impl FnMut()) -> Result<bool> {
     let end = Instant::now() + limit;
     loop {
-        reap(None).map_err(Error::Wait)?;
-        let running = running();
-        if running.is_empty() {
+        // Whose parent has ended is a child of this process.
+        if !reap(None).map_err(Error::Wait)?.has_children {
             return Ok(true);
         }
-        each_time(&running);
+        each_time();
         if Instant::now() >= end {
             return Ok(false);
         }
@@ -77,24 +81,41 @@ fn send(process: &Leftover, signal: Signal) {
     }
 }
 
-/// The processes beside this one, in the order of their ids. One that has ended and waits to be
-/// reaped by a parent of its own still counts: it goes with that parent.
+/// The processes below this one, in the order of their ids. One that has ended and waits to be reaped by a parent of
+/// its own still counts: it goes with that parent.
 fn running() -> Vec<Leftover> {
-    let mut running: Vec<Leftover> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != getpid().as_raw_pid())
+    let processes = fs::read_dir("/proc").into_iter().flatten();
+    let processes = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let found: BTreeMap<i32, (i32, Leftover)> = processes
         .filter_map(|pid| {
-            let comm = fs::read(format!("/proc/{pid}/comm")).ok()?;
-            Some(Leftover {
-                comm: escape_path(comm.trim_ascii_end()),
-                pid,
-            })
+            let (parent, comm) = parent_and_name(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+            Some((pid, (parent, Leftover { comm, pid })))
         })
         .collect();
-    running.sort_by_key(|process| process.pid);
-    running
+    let own = getpid().as_raw_pid();
+    let is_below = |pid: &i32| {
+        let mut above = iter::successors(Some(*pid), |pid| Some(found.get(pid)?.0));
+        // The parent of one that was read later may have ended since, and its number may be another's by now.
+        above
+            .by_ref()
+            .take(found.len() + 1)
+            .skip(1)
+            .any(|pid| pid == own)
+    };
+    let below: Vec<i32> = found.keys().copied().filter(is_below).collect();
+    let found = below.iter().filter_map(|pid| found.get(pid));
+    found.map(|(_, process)| process.clone()).collect()
+}
+
+/// The parent's id and the name, escaped, from a process's `stat` (proc(5)). The name stands in brackets and may have
+/// such itself.
+fn parent_and_name(stat: &[u8]) -> Option<(i32, String)> {
+    let begin = stat.iter().position(|&byte| byte == b'(')? + 1;
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    let name = escape_path(stat.get(begin..end)?);
+    let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    let parent = fields.split_ascii_whitespace().nth(1)?;
+    Some((parent.parse().ok()?, name))
 }
 
 fn unkillable(running: &[Leftover]) -> Error {

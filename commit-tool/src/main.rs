@@ -43,7 +43,7 @@ use std::{
     process::ExitCode,
 };
 
-use osderive_lints::PlanReport;
+use osderive_lints::{Ordinary, PlanReport};
 
 use crate::{
     accounts::Previous,
@@ -109,6 +109,7 @@ fn ended(outcome: Result<()>) -> u8 {
 fn unfold(below: &[PathBuf]) -> Result<()> {
     let rootfs = Rootfs::open(Path::new("/"))?;
     rootfs.refuse_booted()?;
+    let _alone = rootfs.lock()?;
     opt::unfold(&rootfs, below)
 }
 
@@ -119,7 +120,7 @@ fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()
     }
     let rootfs = Rootfs::open(&args.rootfs)?;
     rootfs.refuse_booted()?;
-    rootfs.require_bootable()?;
+    rootfs.is_to_commit(Ordinary::Refuse)?;
     let previous = args.previous.as_deref().map(Previous::read).transpose()?;
     let differ = || previous.and_then(|previous| previous.finding(&rootfs));
     if args.dry_run {

@@ -17,8 +17,8 @@ use rustix::{
     fs::{
         AtFlags, FileType, FsWord, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps,
         UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fsetxattr,
-        fstat, fstatfs, futimens, linkat, mkdirat, openat, readlinkat, renameat, renameat_with,
-        seek, statat, symlinkat, unlinkat, utimensat,
+        fstat, fstatfs, futimens, linkat, mkdirat, mknodat, openat, readlinkat, renameat,
+        renameat_with, seek, statat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
@@ -27,8 +27,8 @@ use crate::{
     error::{Error, Result as ToolResult},
     files::shown,
     handle::{
-        Look, Moment, errno, list, look, open_below, open_child, reach_below, read_regular,
-        sorted_names,
+        Look, Moment, errno, list, look, open_below, open_child, open_file, reach_below,
+        read_regular, set_mode, sorted_names,
     },
     mounts::Mounts,
     rootfs::Rootfs,
@@ -60,6 +60,17 @@ impl Meta {
         kept && !self.is_mount && (self.look.kind == EntryKind::Directory || self == before)
     }
 
+    /// Whether nobody has written to it since it was `listed`. What goes from a directory, or a file's other names, may
+    /// be our own doing.
+    fn is_unwritten(&self, listed: &Self) -> bool {
+        let identity = |meta: &Self| (meta.look.kind, meta.look.inode, meta.is_mount);
+        let content = |meta: &Self| (meta.look.bytes, meta.look.modified);
+        identity(self) == identity(listed)
+            && (self.look.kind == EntryKind::Directory
+                || content(self) == content(listed)
+                    && (listed.look.links > 1 || self.look.changed == listed.look.changed))
+    }
+
     /// Whether it is a directory, and none that something is mounted on.
     pub(crate) fn is_open_directory(&self) -> bool {
         self.look.kind == EntryKind::Directory && !self.is_mount
@@ -78,14 +89,14 @@ pub(crate) struct NewOwner {
 
 /// A root file system with its mount table.
 pub(crate) struct Place<'a> {
-    root: BorrowedFd<'a>,
+    rootfs: &'a Rootfs,
     mounts: Arc<Option<Mounts>>,
 }
 
 impl<'a> Place<'a> {
     pub(crate) fn of(rootfs: &'a Rootfs) -> Self {
         Self {
-            root: rootfs.as_fd(),
+            rootfs,
             mounts: rootfs.mounts(),
         }
     }
@@ -93,9 +104,14 @@ impl<'a> Place<'a> {
     #[cfg(test)]
     pub(crate) fn with_mounts(rootfs: &'a Rootfs, mounts: Mounts) -> Self {
         Self {
-            root: rootfs.as_fd(),
+            rootfs,
             mounts: Arc::new(Some(mounts)),
         }
+    }
+
+    /// Something in it may change now, not by a call of its own.
+    pub(crate) fn note_change(&self) {
+        self.rootfs.note_change();
     }
 
     /// Opens a directory: `XDEV` when a mount is on the way, `NOTDIR` or `LOOP` when something
@@ -104,7 +120,7 @@ impl<'a> Place<'a> {
         if self.has_mount_above(path) {
             return Err(Errno::XDEV);
         }
-        open_below(self.root, path)
+        open_below(self.rootfs.as_fd(), path)
     }
 
     /// The same of a directory in which names are looked up, and that is not read.
@@ -112,7 +128,7 @@ impl<'a> Place<'a> {
         if self.has_mount_above(path) {
             return Err(Errno::XDEV);
         }
-        reach_below(self.root, path)
+        reach_below(self.rootfs.as_fd(), path)
     }
 
     /// Whether the mount table has a mount on a path or on a directory above it.
@@ -169,7 +185,7 @@ impl<'a> Place<'a> {
     /// Whether a directory has a name for each directory in it, `..`, besides its own two. Those of
     /// overlayfs that several layers have are counted as one and so are all of btrfs (`ovl_getattr`).
     pub(crate) fn counts_directories(&self) -> bool {
-        fstatfs(self.root).is_ok_and(|found| COUNT_DIRECTORIES.contains(&found.f_type))
+        fstatfs(self.rootfs).is_ok_and(|found| COUNT_DIRECTORIES.contains(&found.f_type))
     }
 
     /// Everything at and below a path; mounts are listed and not entered.
@@ -295,6 +311,7 @@ impl<'a> Place<'a> {
         &self,
         entries: impl Iterator<Item = (&'p Path, EntryKind)>,
     ) -> Vec<PathBuf> {
+        self.rootfs.note_change();
         let mut handles = Handles::new(self);
         let mut remove = |path: &Path, kind| {
             let name = path.file_name().ok_or(Errno::INVAL)?;
@@ -312,6 +329,12 @@ impl<'a> Place<'a> {
         Ok((directory, name))
     }
 
+    /// The same of a path at which something is about to change.
+    fn parent_to_change<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr), Errno> {
+        self.rootfs.note_change();
+        self.parent(path)
+    }
+
     /// Makes a directory that is not there, 0755 and with what its parent hands down unless the
     /// mode is given; it is made beside its place, so that nobody ever finds it half made.
     pub(crate) fn make_directory(
@@ -320,7 +343,7 @@ impl<'a> Place<'a> {
         mode: Option<u32>,
         owner: NewOwner,
     ) -> Result<(), Errno> {
-        let (directory, name) = self.parent(path)?;
+        let (directory, name) = self.parent_to_change(path)?;
         let directory = directory.as_fd();
         match mkdirat(directory, BESIDE, Mode::RWXU) {
             Err(Errno::EXIST) => {
@@ -364,14 +387,13 @@ impl<'a> Place<'a> {
 
     /// Sets the permission bits of a file or directory.
     pub(crate) fn set_mode(&self, path: &Path, mode: u32) -> Result<(), Errno> {
-        let (directory, name) = self.parent(path)?;
-        let file = open_file(directory.as_fd(), name)?;
-        fchmod(&file, Mode::from_raw_mode(mode))
+        let (directory, name) = self.parent_to_change(path)?;
+        set_mode(directory.as_fd(), name, Mode::from_raw_mode(mode))
     }
 
     /// Sets who owns a file, directory or link, which takes setuid bits away.
     pub(crate) fn set_owner(&self, path: &Path, owner: NewOwner) -> Result<(), Errno> {
-        let (directory, name) = self.parent(path)?;
+        let (directory, name) = self.parent_to_change(path)?;
         chown_at(directory.as_fd(), name, owner)
     }
 
@@ -380,7 +402,7 @@ impl<'a> Place<'a> {
         let (directory, name) = self.parent(path)?;
         let mut held = Vec::new();
         let limit = content.len() as u64 + 1;
-        let file = open_file(directory.as_fd(), name)?;
+        let file = File::from(open_file(directory.as_fd(), name)?);
         file.take(limit)
             .read_to_end(&mut held)
             .map_err(|error| errno(&error))?;
@@ -391,7 +413,7 @@ impl<'a> Place<'a> {
     pub(crate) fn hold_the_same(&self, left: &Path, right: &Path) -> Result<bool, Errno> {
         let open = |path| {
             let (directory, name) = self.parent(path)?;
-            open_file(directory.as_fd(), name).map(io::BufReader::new)
+            open_file(directory.as_fd(), name).map(|file| io::BufReader::new(File::from(file)))
         };
         let (mut left, mut right) = (open(left)?, open(right)?);
         loop {
@@ -425,7 +447,7 @@ impl<'a> Place<'a> {
         target: &[u8],
         owner: NewOwner,
     ) -> Result<(), Errno> {
-        let (directory, name) = self.parent(path)?;
+        let (directory, name) = self.parent_to_change(path)?;
         let directory = directory.as_fd();
         clear(directory)?;
         symlinkat(OsStr::from_bytes(target), directory, BESIDE)?;
@@ -447,7 +469,7 @@ impl<'a> Place<'a> {
         mode: u32,
         owner: NewOwner,
     ) -> Result<(), Errno> {
-        let (directory, name) = self.parent(path)?;
+        let (directory, name) = self.parent_to_change(path)?;
         let mut file = create(directory.as_fd())?;
         let written = io::Write::write_all(&mut file, content)
             .map_err(|error| errno(&error))
@@ -459,7 +481,7 @@ impl<'a> Place<'a> {
 
     /// Sets a file's, directory's or link's time of last modification.
     pub(crate) fn set_modified(&self, path: &Path, modified: Moment) -> Result<(), Errno> {
-        let (directory, name) = self.parent(path)?;
+        let (directory, name) = self.parent_to_change(path)?;
         let times = times(modified);
         utimensat(directory.as_fd(), name, &times, AtFlags::SYMLINK_NOFOLLOW)
     }
@@ -467,8 +489,8 @@ impl<'a> Place<'a> {
     /// Copies a file with its owner, mode, times, extended attributes and holes.
     pub(crate) fn copy_file(&self, from: &Path, to: &Path, owner: NewOwner) -> Result<(), Errno> {
         let (from_directory, from_name) = self.parent(from)?;
-        let (to_directory, to_name) = self.parent(to)?;
-        let source = open_file(from_directory.as_fd(), from_name)?;
+        let (to_directory, to_name) = self.parent_to_change(to)?;
+        let source = File::from(open_file(from_directory.as_fd(), from_name)?);
         let target = create(to_directory.as_fd())?;
         let copied = copy_content(&source, &target)
             .and_then(|()| copy_attributes(&source, &target, owner))
@@ -476,18 +498,17 @@ impl<'a> Place<'a> {
         or_clear(copied, to_directory.as_fd())
     }
 
-    /// Copies what stands at a path, and below it if it is a directory, to where nothing is yet.
-    /// Hard links among the files stay such.
+    /// Copies what was listed at a path and below it to where nothing is yet. Hard links among the files stay such.
     pub(crate) fn copy_tree(
         &self,
+        source: &Entries,
         from: &Path,
         to: &Path,
         owner: NewOwner,
         made: &mut dyn FnMut(&Path),
     ) -> Result<(), Errno> {
         let mut linked: HashMap<u64, PathBuf> = HashMap::new();
-        let source = self.walk(from)?;
-        for (path, meta) in &source {
+        for (path, meta) in source {
             let target = moved(path, from, to);
             let owner = NewOwner {
                 uid: owner.uid.or(Some(meta.look.uid)),
@@ -506,7 +527,7 @@ impl<'a> Place<'a> {
                     self.make_link(&target, &self.link_target(path)?, owner)?;
                     self.set_modified(&target, meta.look.modified)?;
                 }
-                EntryKind::Special => continue,
+                EntryKind::Special => self.copy_special(path, &target, owner)?,
             }
             made(&target);
             if meta.look.kind == EntryKind::File && meta.look.links > 1 {
@@ -520,16 +541,33 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
+    /// Makes a FIFO, socket or device like another one.
+    fn copy_special(&self, from: &Path, to: &Path, owner: NewOwner) -> Result<(), Errno> {
+        let (from_directory, from_name) = self.parent(from)?;
+        let (to_directory, to_name) = self.parent_to_change(to)?;
+        let to_directory = to_directory.as_fd();
+        let found = statat(from_directory, from_name, AtFlags::SYMLINK_NOFOLLOW)?;
+        clear(to_directory)?;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        let mode = Mode::from_raw_mode(found.st_mode & 0o7777);
+        mknodat(to_directory, BESIDE, kind, mode, found.st_rdev)?;
+        // The umask takes bits away, and a change of owner others.
+        let done = chown_at(to_directory, OsStr::new(BESIDE), owner)
+            .and_then(|()| set_mode(to_directory, OsStr::new(BESIDE), mode))
+            .and_then(|()| settle_in(to_directory, to_name));
+        or_clear(done, to_directory)
+    }
+
     /// Gives an entry another path; of a directory, `XDEV` when it is one of a lower layer.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), Errno> {
-        let (from_directory, from_name) = self.parent(from)?;
-        let (to_directory, to_name) = self.parent(to)?;
+        let (from_directory, from_name) = self.parent_to_change(from)?;
+        let (to_directory, to_name) = self.parent_to_change(to)?;
         renameat(from_directory, from_name, to_directory, to_name)
     }
 
     fn link(&self, from: &Path, to: &Path) -> Result<(), Errno> {
-        let (from_directory, from_name) = self.parent(from)?;
-        let (to_directory, to_name) = self.parent(to)?;
+        let (from_directory, from_name) = self.parent_to_change(from)?;
+        let (to_directory, to_name) = self.parent_to_change(to)?;
         linkat(
             from_directory,
             from_name,
@@ -545,7 +583,7 @@ impl<'a> Place<'a> {
         if self.has_mount_above(path) {
             return Err(Errno::XDEV);
         }
-        open_file(directory.as_fd(), name)
+        Ok(open_file(directory.as_fd(), name)?.into())
     }
 
     /// Reads a file; none when it is no regular file or a mount point. `FBIG` means that it has more
@@ -557,8 +595,25 @@ impl<'a> Place<'a> {
 
     /// Removes one entry; of a directory only an empty one.
     pub(crate) fn remove(&self, path: &Path, kind: EntryKind) -> Result<(), Errno> {
-        let (directory, name) = self.parent(path)?;
+        let (directory, name) = self.parent_to_change(path)?;
         unlinkat(directory, name, removal_of(kind))
+    }
+
+    /// Removes what was listed and is still as it was; answers with what is not, and stays.
+    pub(crate) fn remove_listed(&self, entries: &Entries) -> Result<Vec<PathBuf>, Errno> {
+        let mut written = Vec::new();
+        for (path, listed) in entries.iter().rev() {
+            match self.meta(path)? {
+                None => {}
+                Some(found) if !found.is_unwritten(listed) => written.push(path.clone()),
+                Some(_) => match self.remove(path, listed.look.kind) {
+                    // Something came into it.
+                    Err(Errno::NOTEMPTY | Errno::EXIST) => written.push(path.clone()),
+                    removed => removed?,
+                },
+            }
+        }
+        Ok(written)
     }
 
     /// Removes what stands at a path, and below it if it is a directory.
@@ -571,6 +626,7 @@ impl<'a> Place<'a> {
 
     /// Gives a directory the owner, mode and extended attributes of another one.
     pub(crate) fn set_as(&self, path: &Path, other: &Path) -> Result<(), Errno> {
+        self.rootfs.note_change();
         let (source, target) = (self.open(other)?, self.open(path)?);
         let found = fstat(&source)?;
         let owner = NewOwner {
@@ -606,6 +662,7 @@ impl<'a> Handles<'a> {
         owner: NewOwner,
     ) -> Result<(), Errno> {
         let name = path.file_name().ok_or(Errno::INVAL)?;
+        self.place.rootfs.note_change();
         let directory = self.parent_of(path).ok_or(Errno::NOENT)?;
         mkdirat(directory, name, Mode::from_raw_mode(mode))?;
         if owner == NewOwner::default() {
@@ -622,6 +679,7 @@ impl<'a> Handles<'a> {
         owner: NewOwner,
     ) -> Result<(), Errno> {
         let name = path.file_name().ok_or(Errno::INVAL)?;
+        self.place.rootfs.note_change();
         let directory = self.parent_of(path).ok_or(Errno::NOENT)?;
         symlinkat(OsStr::from_bytes(target), directory, name)?;
         if owner == NewOwner::default() {
@@ -728,11 +786,6 @@ fn or_clear(outcome: Result<(), Errno>, directory: BorrowedFd<'_>) -> Result<(),
     outcome
 }
 
-fn open_file(directory: BorrowedFd<'_>, name: &OsStr) -> Result<File, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(openat(directory, name, flags, Mode::empty())?.into())
-}
-
 fn chown_open(file: impl AsFd, owner: NewOwner) -> Result<(), Errno> {
     fchown(
         file,
@@ -807,4 +860,40 @@ fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
         fsetxattr(&target, name, &value[..length], XattrFlags::empty())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_since_it_was_listed_is_not_removed() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| root.path().join("top").join(name);
+        for name in ["a", "b", "d/old", "gone"] {
+            let path = path(name);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+            fs::write(path, "old").expect("a file");
+        }
+        fs::hard_link(path("a"), path("a-too")).expect("a link");
+        let rootfs = Rootfs::open(root.path()).expect("opens");
+        let place = Place::of(&rootfs);
+        let listed = place.walk(Path::new("top")).expect("lists");
+        fs::write(path("b"), "new").expect("a file");
+        fs::write(path("d/new"), "new").expect("a file");
+        fs::remove_file(path("gone")).expect("removes");
+        let written = place.remove_listed(&listed).expect("removes");
+        let expected = ["top/d", "top/b", "top"].map(PathBuf::from);
+        assert_eq!(written, expected);
+        for (name, is_left) in [
+            ("a", false),
+            ("a-too", false),
+            ("d/old", false),
+            ("d/new", true),
+        ] {
+            assert_eq!(path(name).exists(), is_left, "{name}");
+        }
+    }
 }

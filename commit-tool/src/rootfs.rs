@@ -3,28 +3,74 @@
 
 use std::{
     ffi::OsStr,
+    fs,
+    io::{Write as _, stderr},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use cap_std::{
     ambient_authority,
-    fs::{Dir, Metadata},
+    fs::{Dir, Metadata, MetadataExt as _},
 };
 use cap_std_ext::dirext::CapStdExtDirExt as _;
-use rustix::fd::{AsFd, BorrowedFd};
+use osderive_lints::{Ordinary, escape_path};
+use rustix::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    fs::{FlockOperation, Mode, OFlags, flock, fstat, openat},
+    io::{Errno, retry_on_intr},
+};
 
 use crate::{
     error::{Error, Result},
     handle::look,
     mounts::Mounts,
+    place::Told as _,
 };
+
+/// What stands in /run while a system runs: of ostree, systemd (`sd_booted(3)`), `OpenRC`, runit, s6-rc,
+/// dinit, System V init, Windows' subsystem for Linux, and toolbox.
+const MARKS: [&str; 9] = [
+    "run/ostree-booted",
+    "run/systemd/system",
+    "run/openrc/softlevel",
+    "run/runit",
+    "run/s6-rc",
+    "run/dinitctl",
+    "run/initctl",
+    "run/WSL",
+    "run/.toolboxenv",
+];
 
 /// An open root file system.
 pub(crate) struct Rootfs {
     path: PathBuf,
     dir: Dir,
     mounts: Mutex<Option<Known>>,
+    changes: AtomicU64,
+}
+
+/// Gives way to other commits when it is dropped.
+pub(crate) struct Lock {
+    _held: OwnedFd,
+}
+
+/// The process that holds a lock on a directory, as `/proc/locks` tells (proc(5)); none when it does not, or does not
+/// see that process.
+fn holder(directory: &OwnedFd) -> Option<u32> {
+    let inode = fstat(directory).ok()?.st_ino.to_string();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let is_flock = words.next() == Some("FLOCK");
+        let pid = words.nth(2)?.parse().ok()?;
+        let file = words.next()?;
+        (is_flock && pid != 0 && file.rsplit(':').next() == Some(&inode)).then_some(pid)
+    })
 }
 
 /// A mount table that was read; none when /proc did not tell.
@@ -43,6 +89,7 @@ impl Rootfs {
             path: path.to_owned(),
             dir,
             mounts: Mutex::default(),
+            changes: AtomicU64::new(0),
         })
     }
 
@@ -66,18 +113,71 @@ impl Rootfs {
         *self.mounts.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// How many calls were made that may have changed something in it.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Something in it may change now.
+    pub(crate) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keeps other commits of it away as long as the lock is held. Waits for one that is under way, and says so.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let held = openat(&self.dir, ".", flags, Mode::empty()).told("open", Path::new(""))?;
+        let mut locked = flock(&held, FlockOperation::NonBlockingLockExclusive);
+        if locked == Err(Errno::WOULDBLOCK) {
+            // Where nobody listens it waits all the same.
+            let _ = writeln!(
+                stderr(),
+                "osderive: another commit of {} is under way{}; waiting for it",
+                escape_path(self.path.as_os_str().as_encoded_bytes()),
+                holder(&held).map_or_else(String::new, |pid| format!(" (process {pid})")),
+            );
+            locked = retry_on_intr(|| flock(&held, FlockOperation::LockExclusive));
+        }
+        match locked {
+            Ok(()) => Ok(Lock { _held: held }),
+            // A file system without locks.
+            Err(Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::NOLCK) => {
+                Ok(Lock { _held: held })
+            }
+            Err(error) => Err(error).told("lock", Path::new("")),
+        }
+    }
+
     /// Refuses a root file system that some system runs on: there /tmp and /var/cache are in use.
     ///
-    /// systemd and ostree leave their marks in /run. A mark alone may come from a careless build
-    /// step; on a booted system /run is a mount as well.
+    /// Two things tell. Init systems leave marks in /run: a mark alone may come from a careless build
+    /// step, but on a booted system /run is a mount as well. And whatever the init system, the
+    /// machine's process 1 lives in this root; that of a container is no evidence, since it may be
+    /// the build step's own command.
     pub(crate) fn refuse_booted(&self) -> Result<()> {
         let run_is_mounted =
             look(self.as_fd(), OsStr::new("run")).is_ok_and(|run| run.is_mount != Some(false));
-        let marks = ["run/ostree-booted", "run/systemd/system"];
-        match marks.into_iter().find(|mark| self.dir.exists(mark)) {
-            Some(evidence) if run_is_mounted => Err(Error::Booted { evidence }),
-            _ => Ok(()),
-        }
+        let mark = MARKS.into_iter().find(|mark| self.dir.exists(mark));
+        let evidence = match mark {
+            Some(mark) if run_is_mounted => format!("/{mark} exists and /run is mounted"),
+            _ if self.is_root_of_machine(Path::new("/proc")) => {
+                "the machine's process 1 runs in it".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::Booted { evidence })
+    }
+
+    /// Whether process 1 is the machine's and this is its root. The kernel's own threads are children
+    /// of process 2, which no other pid namespace shows.
+    fn is_root_of_machine(&self, proc: &Path) -> bool {
+        let kernel = fs::read(proc.join("2/comm"));
+        let init = fs::metadata(proc.join("1/root"));
+        kernel.is_ok_and(|name| name == b"kthreadd\n")
+            && init.is_ok_and(|init| {
+                (self.dir.dir_metadata())
+                    .is_ok_and(|own| (own.dev(), own.ino()) == (init.dev(), init.ino()))
+            })
     }
 
     /// Whether this process runs in it, as in a build step, and so can run its programs.
@@ -85,14 +185,19 @@ impl Rootfs {
         self.path == Path::new("/")
     }
 
-    /// Refuses a root file system that [`is_bootable`](Self::is_bootable) says nothing about.
-    pub(crate) fn require_bootable(&self) -> Result<()> {
-        if self.is_bootable() {
-            return Ok(());
+    /// Whether it is to be committed.
+    ///
+    /// # Errors
+    /// When it does not look like a bootable image's and is to be refused then.
+    pub(crate) fn is_to_commit(&self, ordinary: Ordinary) -> Result<bool> {
+        match ordinary {
+            Ordinary::Commit => Ok(true),
+            _ if self.is_bootable() => Ok(true),
+            Ordinary::Leave => Ok(false),
+            Ordinary::Refuse => Err(Error::NotBootable {
+                rootfs: self.path.clone(),
+            }),
         }
-        Err(Error::NotBootable {
-            rootfs: self.path.clone(),
-        })
     }
 
     /// Whether this is a bootable image's root file system: it has the directory /sysroot, which
@@ -101,7 +206,7 @@ impl Rootfs {
     /// - /usr/lib/ostree/prepare-root.conf, which sets up the root at boot,
     /// - the directory /usr/lib/bootc,
     /// - /sysroot/ostree/repo/config, the repository of an encapsulated commit.
-    pub(crate) fn is_bootable(&self) -> bool {
+    fn is_bootable(&self) -> bool {
         let links_to_sysroot = || {
             self.dir.read_link_contents("ostree").is_ok_and(|target| {
                 target.as_os_str() == "sysroot/ostree" || target == Path::new("/sysroot/ostree")
@@ -165,6 +270,22 @@ mod tests {
         assert!(!bootable_after(|root| mkdir(root, "usr/lib/bootc")));
         assert!(!bootable_after(|root| mkdir(root, "sysroot")));
         assert!(!bootable_after(|root| mkdir(root, "ostree/repo")));
+    }
+
+    #[test]
+    fn the_root_of_the_machines_first_process_is_no_builds_whatever_its_init_system() {
+        let (root, proc) = (tempfile::tempdir(), tempfile::tempdir());
+        let (root, proc) = (root.expect("a directory"), proc.expect("a directory"));
+        mkdir(proc.path(), "1");
+        mkdir(proc.path(), "2");
+        symlink(root.path(), proc.path().join("1/root")).expect("a link");
+        let rootfs = Rootfs::open(root.path()).expect("opens");
+        for (second, is_machine) in [("kthreadd\n", true), ("sh\n", false)] {
+            fs::write(proc.path().join("2/comm"), second).expect("a file");
+            assert_eq!(rootfs.is_root_of_machine(proc.path()), is_machine);
+            let other = Rootfs::open(proc.path()).expect("opens");
+            assert!(!other.is_root_of_machine(proc.path()));
+        }
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Folder {
         let Ok(directory) = open_below(rootfs.as_fd(), path) else {
             return Ok(Self::default());
         };
-        let names = sorted_names(directory.as_fd()).map_err(|source| Error::Observe {
+        let names = sorted_names(directory.as_fd()).map_err(|source| Error::Place {
+            action: "look at",
             path: format!("/{path}"),
             source,
         })?;

@@ -12,7 +12,7 @@ use crate::{
     commit::{Before, Listener, commit, empty_report, prepare},
     error::Result,
     launch::{RunAs, launch},
-    leftovers::end_leftovers,
+    leftovers::{adopt, end_leftovers},
     report::ReportDir,
     rootfs::Rootfs,
     summary::summary,
@@ -26,7 +26,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     let rootfs = Rootfs::open(Path::new("/"))?;
     rootfs.refuse_booted()?;
     // What the base is decides, not what the command makes of it.
-    let is_bootable = !args.detect || rootfs.is_bootable();
+    let is_bootable = rootfs.is_to_commit(args.root.ordinary())?;
     let report = args.report.as_deref().map(ReportDir::open).transpose()?;
     let previous = args.previous.as_deref().map(Previous::read).transpose()?;
     let run_as = run_as(args)?;
@@ -40,6 +40,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
         }
     };
 
+    adopt()?;
     let supervisor = Supervisor::begin()?;
     let command = launch(&args.command, &run_as)?;
     let ended = supervisor.wait_for(command)?;

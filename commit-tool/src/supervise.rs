@@ -1,7 +1,13 @@
 //! Stays by a step's command until it ends: hands signals on to it, reaps what else ends
 //! meanwhile, and tells how it ended.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rustix::{
     io::Errno,
@@ -9,6 +15,7 @@ use rustix::{
 };
 use signal_hook::{
     consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH},
+    flag,
     iterator::Signals,
 };
 
@@ -41,6 +48,7 @@ impl Ended {
 /// The signals of this process, caught from here on.
 pub(crate) struct Supervisor {
     signals: Signals,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -51,9 +59,16 @@ impl Supervisor {
         let mut signals = vec![SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
         // The command inherits what is ignored, and a handler of ours would undo that.
         signals.retain(|signal| !is_ignored(signal));
+        // Once the command has ended they do to this process what they do to any.
+        let has_ended = Arc::new(AtomicBool::new(false));
+        for signal in &signals {
+            let has_ended = Arc::clone(&has_ended);
+            flag::register_conditional_default(*signal, has_ended).map_err(Error::Wait)?;
+        }
         signals.push(SIGCHLD);
         Ok(Self {
             signals: Signals::new(signals).map_err(Error::Wait)?,
+            has_ended,
         })
     }
 
@@ -68,7 +83,8 @@ impl Supervisor {
                     other => pass_on(command, other),
                 }
             }
-            if a_child_ended && let Some(ended) = reap(Some(command)).map_err(Error::Wait)? {
+            if a_child_ended && let Some(ended) = reap(Some(command)).map_err(Error::Wait)?.ended {
+                self.has_ended.store(true, Ordering::Relaxed);
                 return Ok(ended);
             }
         }
@@ -91,17 +107,30 @@ fn pass_on(command: Pid, number: i32) {
     }
 }
 
-/// Reaps all children that have ended; tells how `command` ended if it is among them.
-pub(crate) fn reap(command: Option<Pid>) -> io::Result<Option<Ended>> {
-    let mut ended = None;
+/// What came of reaping.
+#[derive(Default)]
+pub(crate) struct Reaped {
+    /// How the command ended, if it did.
+    ended: Option<Ended>,
+    /// Whether children are left.
+    pub(crate) has_children: bool,
+}
+
+/// Reaps all children that have ended, the `command` among them.
+pub(crate) fn reap(command: Option<Pid>) -> io::Result<Reaped> {
+    let mut reaped = Reaped::default();
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
                 if Some(pid) == command {
-                    ended = Ended::from_status(status);
+                    reaped.ended = Ended::from_status(status);
                 }
             }
-            Ok(None) | Err(Errno::CHILD) => return Ok(ended),
+            Ok(None) => {
+                reaped.has_children = true;
+                return Ok(reaped);
+            }
+            Err(Errno::CHILD) => return Ok(reaped),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

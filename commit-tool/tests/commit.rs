@@ -6,9 +6,10 @@ mod support;
 use std::{
     ffi::OsStr,
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::{ffi::OsStrExt as _, fs::symlink},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -491,4 +492,30 @@ fn what_a_step_left_in_var_is_declared_and_kept_outside_of_it() {
         summary.contains("kept 5 files in /usr/share/factory"),
         "{summary}"
     );
+}
+
+#[test]
+fn of_two_commits_at_once_the_second_waits_and_says_for_whom() {
+    let root = bootc_root();
+    fs::write(root.path().join("tmp/left"), "").expect("a file");
+    let held = fs::File::open(root.path()).expect("opens");
+    held.lock().expect("locks");
+    let mut second = Command::new(TOOL)
+        .args(["commit", "--rootfs"])
+        .arg(root.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut told = BufReader::new(second.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    told.read_line(&mut line).expect("reads");
+    let waits = format!(
+        "is under way (process {}); waiting for it\n",
+        std::process::id()
+    );
+    assert!(line.ends_with(&waits), "{line}");
+    assert!(root.path().join("tmp/left").exists());
+    held.unlock().expect("unlocks");
+    assert!(second.wait().expect("ends").success());
+    assert!(!root.path().join("tmp/left").exists());
 }

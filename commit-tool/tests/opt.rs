@@ -128,3 +128,20 @@ fn a_full_disk_loses_nothing_and_leaves_no_half_copy() {
     assert!(run.stderr.contains("No space left on device"), "{run:?}");
     assert_eq!(run.ended_with(0).stdout, "new\n12582912\n12582912\n");
 }
+
+#[test]
+fn special_files_of_software_come_along() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let prepare = |acme: &Path| fs::write(acme.join("old"), "").expect("a file");
+    let script = r#"
+        mkfifo -m 622 var/opt/acme/fifo
+        mknod -m 640 var/opt/acme/null c 1 3
+        chown 7:8 var/opt/acme/fifo
+        "$TOOL" commit --rootfs .
+        cd usr/lib/opt/acme
+        stat -c "%n %F %a %u:%g %t:%T" fifo null
+    "#;
+    let run = in_layer(folder.path(), prepare, script);
+    let copied = "fifo fifo 622 7:8 0:0\nnull character special file 640 0:0 1:3\n";
+    assert_eq!(run.ended_with(0).stdout, copied);
+}

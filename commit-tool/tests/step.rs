@@ -292,16 +292,18 @@ fn each_of_a_crowd_of_leftovers_is_ended_and_counted_once() {
 }
 
 #[test]
-fn elsewhere_than_as_process_one_nothing_is_ended() {
+fn elsewhere_than_as_process_one_only_what_the_step_started_is_ended() {
     let image = Image::bootable();
     let run = image.exec(&[
         "sh",
         "-c",
         "sleep 60 & mine=$!
-         /dev/.osderive/ostree-container step -- sh -c 'sleep 61 & echo $! > /etc/pid'
-         kill -0 $mine && kill -0 $(cat /etc/pid) && echo both alive",
+         step='setsid sleep 61 & echo $! > /etc/pid'
+         /dev/.osderive/ostree-container step -- sh -c \"$step\"
+         kill -0 $mine && ! kill -0 $(cat /etc/pid) && echo only mine",
     ]);
-    assert_eq!(run.ended_with(0).stdout, "both alive\n");
+    assert_eq!(run.ended_with(0).stdout, "only mine\n");
+    assert!(run.stderr.contains("1 process left running"), "{run:?}");
 }
 
 #[test]
@@ -328,6 +330,33 @@ fn detect_leaves_an_ordinary_image_as_it_is() {
 }
 
 #[test]
+fn an_ordinary_root_is_refused_before_the_command_runs_unless_a_front_knows_better() {
+    for end in [false, true] {
+        let image = Image::ordinary();
+        image.write("var/log/syslog", "a line");
+        image.write("var/cache/apt/archive", "x");
+        let run = |flags: &[&str]| {
+            if end {
+                return image.end(flags);
+            }
+            image.step(flags, &["touch", "/etc/ran"])
+        };
+        let refused = run(&[]);
+        assert!(refused.code != 0, "{refused:?}");
+        assert!(
+            refused.stderr.contains("no bootable image in /"),
+            "{refused:?}"
+        );
+        assert!(!image.path("etc/ran").exists());
+        assert!(image.path("var/cache/apt/archive").exists());
+        assert!(image.path("var/log/syslog").exists());
+        run(&["--any-root"]).ended_with(0);
+        assert_eq!(image.path("etc/ran").exists(), !end);
+        assert!(!image.path("var/cache/apt/archive").exists());
+    }
+}
+
+#[test]
 fn a_report_that_the_command_forged_is_replaced() {
     let image = Image::bootable();
     image
@@ -342,16 +371,21 @@ fn a_report_that_the_command_forged_is_replaced() {
 }
 
 #[test]
+fn whatever_the_command_puts_in_the_place_of_the_report_it_is_written() {
+    let image = Image::bootable();
+    let out = "/dev/.osderive-out";
+    for name in ["report.json", ".report.json.new"] {
+        for odd in ["mkdir -p X/full", "mkfifo X", "ln -s /etc/passwd X"] {
+            let odd = odd.replace('X', &format!("{out}/{name}"));
+            image.sh(&format!("rm -r {out}/*; {odd}")).ended_with(0);
+            assert_eq!(image.report().outcome, Outcome::Committed, "{odd}");
+        }
+    }
+}
+
+#[test]
 fn a_report_that_cannot_be_written_fails_the_step() {
     let image = Image::bootable();
-    let run = image.sh("mkdir -p /dev/.osderive-out/report.json/full");
-    assert!(
-        run.ended_with(125)
-            .stderr
-            .contains("cannot write /dev/.osderive-out/report.json"),
-        "{}",
-        run.stderr
-    );
     let run = image.exec(&[
         "/dev/.osderive/ostree-container",
         "step",
@@ -541,17 +575,70 @@ fn a_booted_system_is_refused() {
     assert!(
         run.ended_with(125)
             .stderr
-            .contains("this is a booted system"),
+            .contains("this is a running system"),
         "{}",
         run.stderr
     );
     let run = image.exec(&["/dev/.osderive/ostree-container", "commit"]);
     assert!(
-        run.ended_with(1).stderr.contains("this is a booted system"),
+        run.ended_with(1)
+            .stderr
+            .contains("this is a running system"),
         "{}",
         run.stderr
     );
     assert!(image.path("var/cache/precious").exists());
+}
+
+#[test]
+fn a_running_system_is_known_whatever_its_init_system() {
+    for mark in [
+        "openrc/softlevel",
+        "runit",
+        "s6-rc",
+        "dinitctl",
+        "initctl",
+        "WSL",
+        ".toolboxenv",
+    ] {
+        let made = format!("mount -t tmpfs tmpfs \"$ROOT/run\"; mkdir -p \"$ROOT/run/{mark}\"");
+        let image = Image::bootable().with_mounts(&made);
+        image.write("var/cache/precious", "x");
+        let run = image.exec(&["/dev/.osderive/ostree-container", "commit"]);
+        let refused = format!("this is a running system (/run/{mark} exists and /run is mounted)");
+        assert!(run.ended_with(1).stderr.contains(&refused), "{run:?}");
+        assert!(image.path("var/cache/precious").exists());
+    }
+}
+
+#[test]
+fn a_file_that_a_stream_was_redirected_to_stays_roots() {
+    let image = image_with_users();
+    image.write("etc/secret", "x");
+    let tool = "/dev/.osderive/ostree-container step --user web";
+    let script =
+        format!("{tool} -- sh -c 'exec stat -c %U /etc/secret /etc/log' < /etc/secret 2> /etc/log");
+    let run = image.exec(&["sh", "-c", &script]);
+    assert_eq!(run.ended_with(0).stdout, "root\nroot\n");
+}
+
+#[test]
+fn a_signal_ends_the_commit_as_it_ends_any_program() {
+    let image = Image::bootable();
+    // The commit waits for a lock that is taken while the command runs.
+    let script = "
+        cd /etc
+        step='touch /etc/ran; while ! test -e /etc/locked; do sleep .01; done'
+        /dev/.osderive/ostree-container step -- sh -c \"$step\" 2> /etc/told &
+        step=$!
+        while ! test -e /etc/ran; do sleep .01; done
+        exec 9< /; flock 9; touch /etc/locked
+        while ! grep -q waiting /etc/told; do sleep .01; done
+        kill -TERM $step; wait $step; echo $?";
+    let run = image.exec(&["sh", "-c", script]);
+    assert_eq!(run.ended_with(0).stdout, "143\n", "{run:?}");
+    let rest = image.sh("true");
+    rest.ended_with(0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! another user becomes root, because the commit needs it and the tool drops privileges itself.
 
 use osderive_lints::model::ledger::Ledger;
-use osderive_lints::{EndRequest, StepRequest, StepUser};
+use osderive_lints::{EndRequest, Ordinary, StepRequest, StepUser};
 use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{NewMount, Run, Splice};
 
@@ -110,16 +110,23 @@ fn step(run: &Run, decision: Decision) -> StepRequest {
         keep_home: has_home(),
     });
     StepRequest {
-        detect: decision == Decision::Detect,
+        ordinary: ordinary(decision),
         user,
         ..StepRequest::default()
+    }
+}
+
+fn ordinary(decision: Decision) -> Ordinary {
+    match decision {
+        Decision::Commit => Ordinary::Commit,
+        Decision::Detect | Decision::LeaveAlone => Ordinary::Leave,
     }
 }
 
 /// The command at the end of a build.
 pub(crate) fn end(decision: Decision, options: &Options) -> Vec<String> {
     let request = EndRequest {
-        detect: decision == Decision::Detect,
+        ordinary: ordinary(decision),
         verbose: options.verbose,
         base: BASE_MOUNT.to_owned(),
         report: REPORT_MOUNT.to_owned(),
@@ -197,14 +204,17 @@ mod tests {
         let options = Options::default();
         for root in ["", "root", "0"] {
             let args = args(&run(root, &[]), Decision::Commit, &options);
-            assert_eq!(args, "--report /dev/.osderive-out --");
+            assert_eq!(args, "--any-root --report /dev/.osderive-out --");
         }
         let args = args(
             &run("app:www-data", &["PATH=/bin"]),
             Decision::Commit,
             &options,
         );
-        assert_eq!(args, "--user app:www-data --report /dev/.osderive-out --");
+        assert_eq!(
+            args,
+            "--any-root --user app:www-data --report /dev/.osderive-out --"
+        );
     }
 
     #[test]
@@ -216,7 +226,7 @@ mod tests {
         );
         assert_eq!(
             args,
-            "--user app --keep-home --report /dev/.osderive-out --"
+            "--any-root --user app --keep-home --report /dev/.osderive-out --"
         );
     }
 
@@ -257,7 +267,10 @@ mod tests {
         let args = args(&run("", &[]), Decision::Commit, &options);
         let paths =
             "--first-start=/var/lib/d --writable=/opt/a/x --writable=/opt/b/y --read-only=/opt/c";
-        assert_eq!(args, format!("{paths} --report /dev/.osderive-out --"));
+        assert_eq!(
+            args,
+            format!("--any-root {paths} --report /dev/.osderive-out --")
+        );
     }
 
     #[test]
@@ -298,7 +311,7 @@ mod tests {
             };
             request.to_args()[1..].join(" ")
         };
-        assert_eq!(args("", Decision::Commit), "--prepare --");
+        assert_eq!(args("", Decision::Commit), "--any-root --prepare --");
         assert_eq!(
             args("app", Decision::Detect),
             "--detect --user app --keep-home --prepare --"

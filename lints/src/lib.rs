@@ -43,4 +43,4 @@ pub use report::{
     Outcome, PLAN_VERSION, PlanReport, Planned, PlannedAction, REPORT_FILE, REPORT_VERSION,
     RemovedEntry, ReportError, StepReport,
 };
-pub use request::{EndRequest, PathSettings, StepRequest, StepUser};
+pub use request::{EndRequest, Ordinary, PathSettings, StepRequest, StepUser};

@@ -25,11 +25,23 @@ pub struct StepUser {
     pub keep_home: bool,
 }
 
+/// What becomes of a root file system that does not look like a bootable image's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ordinary {
+    /// The tool refuses it: whoever runs it by hand has made a mistake.
+    #[default]
+    Refuse,
+    /// It is left as it is.
+    Leave,
+    /// It is committed: a front knows better.
+    Commit,
+}
+
 /// `ostree-container step`, without the command that it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepRequest {
-    /// Commit only if the root file system is a bootable image's.
-    pub detect: bool,
+    /// What becomes of an ordinary root file system.
+    pub ordinary: Ordinary,
     /// Make /var as at boot and commit nothing.
     pub prepare: bool,
     /// Name each change and its reason.
@@ -47,8 +59,8 @@ pub struct StepRequest {
 /// `ostree-container commit` at the end of a build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndRequest {
-    /// Commit only if the root file system is a bootable image's.
-    pub detect: bool,
+    /// What becomes of an ordinary root file system.
+    pub ordinary: Ordinary,
     /// Name each change and its reason.
     pub verbose: bool,
     /// Where the base image's root is mounted.
@@ -63,7 +75,7 @@ impl StepRequest {
     /// The arguments of the tool, from `step` to the `--` before the command.
     pub fn to_args(&self) -> Vec<String> {
         let mut args = Args::of("step");
-        args.flag("--detect", self.detect);
+        args.ordinary(self.ordinary);
         args.flag("-v", self.verbose);
         if let Some(StepUser { name, keep_home }) = &self.user {
             args.value("--user", Some(name.clone()));
@@ -82,7 +94,7 @@ impl EndRequest {
     /// The arguments of the tool.
     pub fn to_args(&self) -> Vec<String> {
         let mut args = Args::of("commit");
-        args.flag("--detect", self.detect);
+        args.ordinary(self.ordinary);
         args.flag("-v", self.verbose);
         args.paths(&self.paths);
         args.value("--base", Some(self.base.clone()));
@@ -106,6 +118,11 @@ impl Args {
         if let Some(value) = value {
             self.0.extend([name.to_owned(), value]);
         }
+    }
+
+    fn ordinary(&mut self, ordinary: Ordinary) {
+        self.flag("--detect", ordinary == Ordinary::Leave);
+        self.flag("--any-root", ordinary == Ordinary::Commit);
     }
 
     /// With a sign between name and value, as a path may begin with a dash.

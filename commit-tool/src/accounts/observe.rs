@@ -165,7 +165,8 @@ fn joined(rootfs: &Rootfs, paths: &[&str]) -> Vec<u8> {
 }
 
 pub(super) fn failed(path: &str, source: Errno) -> Error {
-    Error::Observe {
+    Error::Place {
+        action: "look at",
         path: format!("/{path}"),
         source,
     }

@@ -53,6 +53,7 @@ impl Moves {
 
 /// Gives what the step made and what belongs to an old id to the new one. Mounts are left alone.
 pub(super) fn change(rootfs: &Rootfs, moves: &Moves, began: Began) -> Result<()> {
+    rootfs.note_change();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = openat(rootfs, ".", flags, Mode::empty()).map_err(|source| failed("/", source))?;
     let mut walk = Walk {
@@ -233,7 +234,8 @@ impl Moves {
 }
 
 fn failed(path: &str, source: Errno) -> Error {
-    Error::Change {
+    Error::Place {
+        action: "change",
         path: path.to_owned(),
         source,
     }

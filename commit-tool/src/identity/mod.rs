@@ -6,7 +6,7 @@ mod observe;
 mod plan;
 
 use crate::{
-    domain::{self, Domain, Phase, Work},
+    domain::{self, Domain, Work},
     error::Result,
     settled::Plan,
 };
@@ -15,11 +15,12 @@ use crate::{
 pub(crate) struct Identity;
 
 impl Domain for Identity {
+    fn waits_for_the_end(&self) -> bool {
+        true
+    }
+
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
-        let seen = match work.phase {
-            Phase::Step => None,
-            Phase::End | Phase::ByHand => observe::Seen::look(work.place, work.base)?,
-        };
+        let seen = observe::Seen::look(work.place, work.base)?;
         let plan: Plan = seen.as_ref().map(plan::plan).unwrap_or_default();
         Ok(Box::new(plan))
     }

@@ -2,9 +2,12 @@
 //! a step, whose root is the image's; a commit from outside runs none of the image's programs.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Write as _, stderr},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
 use osderive_lints::{
@@ -25,6 +28,8 @@ use crate::{
     settled::{Plan, Settled, Tell},
 };
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Runs programs of the image.
 pub(super) struct Maker<'a> {
     place: &'a Place<'a>,
@@ -41,7 +46,7 @@ impl<'a> Maker<'a> {
 
     pub(super) fn depmod(&self, version: &str, tell: Tell<'_>) -> Settled {
         let mut settled = Settled::default();
-        match self.run("depmod", &[version]) {
+        match self.run("depmod", &["--", version]) {
             Ok(()) => {
                 let file = wrote(version, "modules.dep", INDEXED);
                 tell(&file);
@@ -78,9 +83,8 @@ impl<'a> Maker<'a> {
         let path = shown(unfinished);
         let flags = ["--quiet", "--force", "--no-hostonly", "--reproducible"];
         // /var/tmp, its default, may be a directory that only a machine has.
-        let words = [
-            "--tmpdir", "/tmp", "--add", "ostree", "--kver", version, &path,
-        ];
+        let kver = format!("--kver={version}");
+        let words = ["--tmpdir", "/tmp", "--add", "ostree", &kver, &path];
         self.run("dracut", &[&flags[..], &words[..]].concat())?;
         let made = self.place.open_file(unfinished);
         match made.map(ostree) {
@@ -98,14 +102,15 @@ impl<'a> Maker<'a> {
                 "a commit from outside does not run the image's {program}"
             ));
         }
-        let output = Command::new(program)
+        self.place.note_change();
+        let mut command = Command::new(program);
+        command
             .args(words)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null())
-            .output();
-        match output {
+            .stdin(Stdio::null());
+        match telling_that_it_runs(program, || command.output()) {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
                 let said = output
@@ -122,6 +127,25 @@ impl<'a> Maker<'a> {
             Err(error) => Err(format!("{program} cannot be run: {error}")),
         }
     }
+}
+
+/// Says each minute that a program still runs: who waits for a build wants to know what for.
+fn telling_that_it_runs<T>(program: &str, run: impl FnOnce() -> T) -> T {
+    thread::scope(|scope| {
+        let (ended, is_ended) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            let mut minutes = 0;
+            while is_ended.recv_timeout(MINUTE) == Err(RecvTimeoutError::Timeout) {
+                minutes += 1;
+                let told = format!("osderive: {program} of the image runs for {minutes} min now\n");
+                // Where nobody listens there is nothing to tell.
+                let _ = stderr().write_all(told.as_bytes());
+            }
+        });
+        let done = run();
+        drop(ended);
+        done
+    })
 }
 
 fn replaced(paths: Vec<PathBuf>) -> Plan {

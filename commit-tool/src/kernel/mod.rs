@@ -7,7 +7,7 @@ mod observe;
 mod plan;
 
 use crate::{
-    domain::{self, Domain, Phase, Work},
+    domain::{self, Domain, Work},
     error::Result,
     settled::{Settled, Tell},
 };
@@ -18,11 +18,12 @@ use plan::Plan;
 pub(crate) struct Kernels;
 
 impl Domain for Kernels {
+    fn waits_for_the_end(&self) -> bool {
+        true
+    }
+
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
-        let seen = match work.phase {
-            Phase::Step => None,
-            Phase::End | Phase::ByHand => observe::Seen::look(work.place, work.base)?,
-        };
+        let seen = observe::Seen::look(work.place, work.base)?;
         let plan: Plan = seen.as_ref().map(plan::plan).unwrap_or_default();
         Ok(Box::new(plan))
     }

@@ -13,7 +13,7 @@ use super::{
     plan::{Action, absolute},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     files::shown,
     place::{NewOwner, Place, Told as _, moved},
     settled::{Settled, Tell},
@@ -166,20 +166,21 @@ fn rename_or_copy(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> {
 /// overlayfs renames no directory that a lower layer has.
 fn copy(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> {
     let entries = place.walk(from).told("look at", from)?;
-    let odd = entries
-        .iter()
-        .find(|(_, meta)| meta.look.kind == EntryKind::Special);
-    if let Some((path, _)) = odd {
-        return Err(Errno::OPNOTSUPP).told("copy", path);
-    }
     let beside = to.with_file_name(COPY);
     place.remove_tree(&beside).told("remove", &beside)?;
-    let copied = place.copy_tree(from, &beside, NewOwner::default(), &mut |_| ());
+    let copied = place.copy_tree(&entries, from, &beside, NewOwner::default(), &mut |_| ());
     if let Err(error) = copied.and_then(|()| place.rename(&beside, to)) {
         let _ = place.remove_tree(&beside);
         return Err(error).told("copy", from);
     }
-    place.remove_tree(from).told("remove", from)
+    let written = place.remove_listed(&entries).told("remove", from)?;
+    match written.last() {
+        None => Ok(()),
+        Some(path) => Err(Error::Written {
+            path: shown(path),
+            to: shown(&moved(path, from, to)),
+        }),
+    }
 }
 
 /// The link is made beside its place first: it tells the next run what was under way.

@@ -91,7 +91,8 @@ impl Work<'_> {
                 self.applied.changed = true;
             }
             Err(source) => {
-                return Err(Error::Remove {
+                return Err(Error::Place {
+                    action: "remove",
                     path: self.seen.path(entry),
                     source,
                 });
@@ -112,6 +113,7 @@ impl Work<'_> {
         };
         // When this fails the cursor is dropped and the next action begins at the area again.
         cursor.go_to(self.seen, entry.parent)?;
+        self.rootfs.note_change();
         let outcome = unlinkat(cursor.descent.directory(), &entry.name, flags);
         self.cursor = Some(cursor);
         outcome

@@ -352,7 +352,8 @@ fn reversed(mut names: Vec<OsString>) -> Vec<OsString> {
 }
 
 fn observe_error(path: &str, source: Errno) -> Error {
-    Error::Observe {
+    Error::Place {
+        action: "look at",
         path: path.to_owned(),
         source,
     }

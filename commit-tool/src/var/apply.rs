@@ -46,7 +46,8 @@ pub(super) fn apply(
                 });
             }
             Err(source) => {
-                return Err(Error::Change {
+                return Err(Error::Place {
+                    action: "change",
                     path: changed.from.unwrap_or(changed.path),
                     source,
                 });

@@ -554,10 +554,12 @@ impl Work<'_> {
     fn copy_tree(&mut self, from: &Path, to: &Path, owner: NewOwner) -> Result<(), Errno> {
         let created = &mut self.made;
         let mut copied = Vec::new();
-        let outcome = self.place.copy_tree(from, to, owner, &mut |path: &Path| {
+        let source = self.place.walk(from)?;
+        let mut made = |path: &Path| {
             created.insert(path.to_owned(), None);
             copied.push(path.to_owned());
-        });
+        };
+        let outcome = (self.place).copy_tree(&source, from, to, owner, &mut made);
         for path in copied {
             let meta = self.place.meta(&path)?.ok_or(Errno::NOENT)?;
             if meta.look.mode & SETGID != 0 {
