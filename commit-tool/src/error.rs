@@ -7,6 +7,8 @@ use osderive_lints::escape_path;
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::place::IN_THE_WAY;
+
 /// The tool's one result type.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -36,7 +38,7 @@ pub(crate) enum Error {
     )]
     MountsUnknown,
 
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {}", why(*source))]
     Place {
         action: &'static str,
         path: String,
@@ -141,6 +143,15 @@ impl Error {
             _ => exit::STEP_FAILED,
         }
     }
+}
+
+fn why(source: Errno) -> String {
+    if source == IN_THE_WAY {
+        return "it is made under the name .NAME.osderive-new first, and that is the name of a file of somebody else's in \
+                the same directory: move it away"
+            .to_owned();
+    }
+    source.to_string()
 }
 
 fn escaped(path: &std::ffi::OsStr) -> String {

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     ffi::{OsStr, OsString},
     fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom},
+    io::{self, BufRead as _, Read as _, Seek as _, SeekFrom},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -32,10 +32,30 @@ use crate::{
     },
     mounts::Mounts,
     rootfs::Rootfs,
+    snippets::digits_of,
 };
 
-/// The name of a file that is being written; one that stands there was left by a killed commit.
-pub(crate) const BESIDE: &str = ".osderive-new";
+/// How the name of what is being made ends, until it is whole.
+const UNFINISHED: &str = ".osderive-new";
+
+/// The longest name that a file system takes, in bytes (`NAME_MAX` of linux/limits.h).
+const MAX_NAME: usize = 255;
+
+/// What stands where something is being made and was left by no killed commit of the same thing.
+pub(crate) const IN_THE_WAY: Errno = Errno::NOTUNIQ;
+
+/// The name of what is made beside its place, to be renamed there when it is whole. A killed commit leaves it, and the
+/// next one, which makes the same again, finds it by the same name.
+pub(crate) fn unfinished(name: &OsStr) -> OsString {
+    let mut unfinished = OsString::from(".");
+    if name.len() + UNFINISHED.len() < MAX_NAME {
+        unfinished.push(name);
+    } else {
+        unfinished.push(digits_of(name.as_bytes()));
+    }
+    unfinished.push(UNFINISHED);
+    unfinished
+}
 
 /// Directories that a look at many paths holds open.
 const MAX_OPEN: usize = 128;
@@ -43,6 +63,13 @@ const MAX_OPEN: usize = 128;
 /// File systems that [count directories](Place::counts_directories): ext2 to ext4, overlayfs, tmpfs and
 /// XFS (linux/magic.h).
 const COUNT_DIRECTORIES: [FsWord; 4] = [0xef53, 0x794c_7630, 0x0102_1994, 0x5846_5342];
+
+/// Whether an entry is a link that a killed commit left before it had its name. Of other unfinished things only who
+/// makes the same again knows that they are no user's.
+pub(crate) fn is_unfinished_link(path: &Path, kind: EntryKind) -> bool {
+    let name = path.file_name().map_or(&[][..], OsStr::as_bytes);
+    kind == EntryKind::Symlink && name.starts_with(b".") && name.ends_with(UNFINISHED.as_bytes())
+}
 
 /// What stands at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -344,23 +371,21 @@ impl<'a> Place<'a> {
         owner: NewOwner,
     ) -> Result<(), Errno> {
         let (directory, name) = self.parent_to_change(path)?;
-        let directory = directory.as_fd();
-        match mkdirat(directory, BESIDE, Mode::RWXU) {
-            Err(Errno::EXIST) => {
-                clear(directory)?;
-                mkdirat(directory, BESIDE, Mode::RWXU)?;
-            }
-            done => done?,
-        }
-        let opened = open_child(directory, OsStr::new(BESIDE))?;
+        let beside = Beside::of(directory.as_fd(), name);
+        // Whoever left one with something in it was none of us.
+        let is_left = || Ok(true);
+        beside.make(AtFlags::REMOVEDIR, is_left, |at, name| {
+            mkdirat(at, name, Mode::RWXU)
+        })?;
+        let opened = open_child(beside.directory, &beside.name)?;
         let done = chown_open(&opened, owner)
             .and_then(|()| {
                 let inherited = fstat(&opened)?.st_mode & Mode::SGID.as_raw_mode();
                 let mode = mode.unwrap_or(0o755 | inherited);
                 fchmod(&opened, Mode::from_raw_mode(mode))
             })
-            .and_then(|()| settle_in(directory, name));
-        or_clear(done, directory)
+            .and_then(|()| beside.settle());
+        beside.or_remove(done, AtFlags::REMOVEDIR)
     }
 
     /// Directories that are held open from one path to the next.
@@ -413,25 +438,13 @@ impl<'a> Place<'a> {
     pub(crate) fn hold_the_same(&self, left: &Path, right: &Path) -> Result<bool, Errno> {
         let open = |path| {
             let (directory, name) = self.parent(path)?;
-            open_file(directory.as_fd(), name).map(|file| io::BufReader::new(File::from(file)))
+            open_file(directory.as_fd(), name)
         };
-        let (mut left, mut right) = (open(left)?, open(right)?);
-        loop {
-            let read = |file: &mut io::BufReader<File>| {
-                let part = io::BufRead::fill_buf(file).map_err(|error| errno(&error))?;
-                Ok::<_, Errno>(part.to_vec())
-            };
-            let (part, other) = (read(&mut left)?, read(&mut right)?);
-            let length = part.len().min(other.len());
-            if part[..length] != other[..length] || (length == 0 && part.len() != other.len()) {
-                return Ok(false);
-            }
-            if length == 0 {
-                return Ok(true);
-            }
-            io::BufRead::consume(&mut left, length);
-            io::BufRead::consume(&mut right, length);
+        let (left, right) = (open(left)?, open(right)?);
+        if fstat(&left)?.st_size != fstat(&right)?.st_size {
+            return Ok(false);
         }
+        begins_with(File::from(left), File::from(right))
     }
 
     /// The type of what is neither file, directory nor link.
@@ -448,12 +461,17 @@ impl<'a> Place<'a> {
         owner: NewOwner,
     ) -> Result<(), Errno> {
         let (directory, name) = self.parent_to_change(path)?;
-        let directory = directory.as_fd();
-        clear(directory)?;
-        symlinkat(OsStr::from_bytes(target), directory, BESIDE)?;
-        let done = chown_at(directory, OsStr::new(BESIDE), owner)
-            .and_then(|()| settle_in(directory, name));
-        or_clear(done, directory)
+        let beside = Beside::of(directory.as_fd(), name);
+        let target = OsStr::from_bytes(target);
+        let is_left = || {
+            let left = readlinkat(beside.directory, &beside.name, Vec::new());
+            Ok(left.is_ok_and(|left| left.as_bytes() == target.as_bytes()))
+        };
+        beside.make(AtFlags::empty(), is_left, |at, name| {
+            symlinkat(target, at, name)
+        })?;
+        let done = chown_at(beside.directory, &beside.name, owner).and_then(|()| beside.settle());
+        beside.or_remove(done, AtFlags::empty())
     }
 
     pub(crate) fn link_target(&self, path: &Path) -> Result<Vec<u8>, Errno> {
@@ -470,13 +488,14 @@ impl<'a> Place<'a> {
         owner: NewOwner,
     ) -> Result<(), Errno> {
         let (directory, name) = self.parent_to_change(path)?;
-        let mut file = create(directory.as_fd())?;
+        let beside = Beside::of(directory.as_fd(), name);
+        let mut file = beside.create(|| Ok(content))?;
         let written = io::Write::write_all(&mut file, content)
             .map_err(|error| errno(&error))
             .and_then(|()| chown_open(&file, owner))
             .and_then(|()| fchmod(&file, Mode::from_raw_mode(mode)))
-            .and_then(|()| renameat(directory.as_fd(), BESIDE, directory.as_fd(), name));
-        or_clear(written, directory.as_fd())
+            .and_then(|()| beside.replace());
+        beside.or_remove(written, AtFlags::empty())
     }
 
     /// Sets a file's, directory's or link's time of last modification.
@@ -490,12 +509,40 @@ impl<'a> Place<'a> {
     pub(crate) fn copy_file(&self, from: &Path, to: &Path, owner: NewOwner) -> Result<(), Errno> {
         let (from_directory, from_name) = self.parent(from)?;
         let (to_directory, to_name) = self.parent_to_change(to)?;
-        let source = File::from(open_file(from_directory.as_fd(), from_name)?);
-        let target = create(to_directory.as_fd())?;
+        let open = || Ok(File::from(open_file(from_directory.as_fd(), from_name)?));
+        let source = open()?;
+        let beside = Beside::of(to_directory.as_fd(), to_name);
+        let target = beside.create(open)?;
         let copied = copy_content(&source, &target)
             .and_then(|()| copy_attributes(&source, &target, owner))
-            .and_then(|()| renameat(to_directory.as_fd(), BESIDE, to_directory.as_fd(), to_name));
-        or_clear(copied, to_directory.as_fd())
+            .and_then(|()| beside.replace());
+        beside.or_remove(copied, AtFlags::empty())
+    }
+
+    /// Whether all that stands at a path is a copy of what stands at another one, whole or in part, and nothing else.
+    pub(crate) fn is_copied_from(&self, copy: &Path, from: &Path) -> Result<bool, Errno> {
+        for (path, meta) in &self.walk(copy)? {
+            let original = moved(path, copy, from);
+            let Some(there) = self.meta(&original)? else {
+                let above = original.parent().unwrap_or(Path::new(""));
+                // What was being made when the commit was killed.
+                let mut names = self.names(above).unwrap_or_default().into_iter();
+                if names.any(|name| Some(&*unfinished(&name)) == path.file_name()) {
+                    continue;
+                }
+                return Ok(false);
+            };
+            let is_alike = there.look.kind == meta.look.kind
+                && match meta.look.kind {
+                    EntryKind::File => self.hold_the_same(path, &original)?,
+                    EntryKind::Symlink => self.link_target(path)? == self.link_target(&original)?,
+                    EntryKind::Directory | EntryKind::Special => true,
+                };
+            if !is_alike {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Copies what was listed at a path and below it to where nothing is yet. Hard links among the files stay such.
@@ -545,17 +592,22 @@ impl<'a> Place<'a> {
     fn copy_special(&self, from: &Path, to: &Path, owner: NewOwner) -> Result<(), Errno> {
         let (from_directory, from_name) = self.parent(from)?;
         let (to_directory, to_name) = self.parent_to_change(to)?;
-        let to_directory = to_directory.as_fd();
         let found = statat(from_directory, from_name, AtFlags::SYMLINK_NOFOLLOW)?;
-        clear(to_directory)?;
         let kind = FileType::from_raw_mode(found.st_mode);
         let mode = Mode::from_raw_mode(found.st_mode & 0o7777);
-        mknodat(to_directory, BESIDE, kind, mode, found.st_rdev)?;
+        let beside = Beside::of(to_directory.as_fd(), to_name);
+        let is_left = || {
+            let left = look(beside.directory, &beside.name)?;
+            Ok(left.kind == EntryKind::Special)
+        };
+        beside.make(AtFlags::empty(), is_left, |at, name| {
+            mknodat(at, name, kind, mode, found.st_rdev)
+        })?;
         // The umask takes bits away, and a change of owner others.
-        let done = chown_at(to_directory, OsStr::new(BESIDE), owner)
-            .and_then(|()| set_mode(to_directory, OsStr::new(BESIDE), mode))
-            .and_then(|()| settle_in(to_directory, to_name));
-        or_clear(done, to_directory)
+        let done = chown_at(beside.directory, &beside.name, owner)
+            .and_then(|()| set_mode(beside.directory, &beside.name, mode))
+            .and_then(|()| beside.settle());
+        beside.or_remove(done, AtFlags::empty())
     }
 
     /// Gives an entry another path; of a directory, `XDEV` when it is one of a lower layer.
@@ -748,42 +800,105 @@ fn times(modified: Moment) -> Timestamps {
     }
 }
 
-fn create(directory: BorrowedFd<'_>) -> Result<File, Errno> {
-    clear(directory)?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    Ok(openat(directory, BESIDE, flags, Mode::RUSR | Mode::WUSR)?.into())
+/// What is made beside its place.
+struct Beside<'a> {
+    directory: BorrowedFd<'a>,
+    /// Its name until it is whole.
+    name: OsString,
+    /// Its name then.
+    settled: &'a OsStr,
 }
 
-/// Removes what a killed commit left unfinished.
-fn clear(directory: BorrowedFd<'_>) -> Result<(), Errno> {
-    let removed = match unlinkat(directory, BESIDE, AtFlags::empty()) {
-        Err(Errno::ISDIR) => unlinkat(directory, BESIDE, AtFlags::REMOVEDIR),
-        removed => removed,
-    };
-    match removed {
-        Err(Errno::NOENT) => Ok(()),
-        removed => removed,
+impl<'a> Beside<'a> {
+    fn of(directory: BorrowedFd<'a>, settled: &'a OsStr) -> Self {
+        Self {
+            directory,
+            name: unfinished(settled),
+            settled,
+        }
     }
-}
 
-/// Gives what was made beside its place its name, which nothing may have yet.
-fn settle_in(directory: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
-    match renameat_with(directory, BESIDE, directory, name, RenameFlags::NOREPLACE) {
-        // A file system that cannot tell.
-        Err(Errno::INVAL) => match look(directory, name) {
-            Err(Errno::NOENT) => renameat(directory, BESIDE, directory, name),
-            Ok(_) => Err(Errno::EXIST),
+    /// Makes it. What stands there `is_left` by a killed commit and goes, or it is [`IN_THE_WAY`] and stays.
+    fn make<T>(
+        &self,
+        removal: AtFlags,
+        is_left: impl FnOnce() -> Result<bool, Errno>,
+        make: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match make(self.directory, &self.name) {
+            Err(Errno::EXIST) => {
+                if !is_left()? || unlinkat(self.directory, &self.name, removal).is_err() {
+                    return Err(IN_THE_WAY);
+                }
+                make(self.directory, &self.name)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Makes a file that is going to have a content. What a killed commit left is the beginning of the same.
+    fn create<R: io::Read>(
+        &self,
+        content: impl FnOnce() -> Result<R, Errno>,
+    ) -> Result<File, Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let is_left = || match open_file(self.directory, &self.name) {
+            Ok(left) => begins_with(content()?, File::from(left)),
+            Err(Errno::LOOP | Errno::NXIO | Errno::XDEV) => Ok(false),
             Err(error) => Err(error),
-        },
-        renamed => renamed,
+        };
+        let made = self.make(AtFlags::empty(), is_left, |at, name| {
+            openat(at, name, flags, Mode::RUSR | Mode::WUSR)
+        });
+        Ok(made?.into())
+    }
+
+    /// Gives it its name, which nothing may have yet.
+    fn settle(&self) -> Result<(), Errno> {
+        let (at, name, settled) = (self.directory, &self.name, self.settled);
+        match renameat_with(at, name, at, settled, RenameFlags::NOREPLACE) {
+            // A file system that cannot tell.
+            Err(Errno::INVAL) => match look(at, settled) {
+                Err(Errno::NOENT) => renameat(at, name, at, settled),
+                Ok(_) => Err(Errno::EXIST),
+                Err(error) => Err(error),
+            },
+            renamed => renamed,
+        }
+    }
+
+    /// Puts it in the place of what has its name.
+    fn replace(&self) -> Result<(), Errno> {
+        renameat(self.directory, &self.name, self.directory, self.settled)
+    }
+
+    /// Removes it where it did not become whole.
+    fn or_remove(&self, outcome: Result<(), Errno>, removal: AtFlags) -> Result<(), Errno> {
+        if outcome.is_err() {
+            let _ = unlinkat(self.directory, &self.name, removal);
+        }
+        outcome
     }
 }
 
-fn or_clear(outcome: Result<(), Errno>, directory: BorrowedFd<'_>) -> Result<(), Errno> {
-    if outcome.is_err() {
-        let _ = clear(directory);
-    }
-    outcome
+/// Whether a content begins with all of another one.
+fn begins_with(whole: impl io::Read, part: impl io::Read) -> Result<bool, Errno> {
+    let (mut whole, mut part) = (io::BufReader::new(whole), io::BufReader::new(part));
+    let mut compare = || -> io::Result<bool> {
+        loop {
+            let (have, want) = (whole.fill_buf()?, part.fill_buf()?);
+            let length = have.len().min(want.len());
+            if length == 0 {
+                return Ok(want.is_empty());
+            }
+            if have[..length] != want[..length] {
+                return Ok(false);
+            }
+            whole.consume(length);
+            part.consume(length);
+        }
+    };
+    compare().map_err(|error| errno(&error))
 }
 
 fn chown_open(file: impl AsFd, owner: NewOwner) -> Result<(), Errno> {
@@ -868,17 +983,89 @@ mod tests {
 
     use super::*;
 
+    fn root_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Rootfs) {
+        let root = tempfile::tempdir().expect("a directory");
+        for (path, content) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+            fs::write(path, content).expect("a file");
+        }
+        let rootfs = Rootfs::open(root.path()).expect("opens");
+        (root, rootfs)
+    }
+
+    type Way = fn(&Place<'_>, &Path) -> Result<(), Errno>;
+
+    /// Each way of making something at a path.
+    const WAYS: [Way; 4] = [
+        |place, path| place.write_file(path, b"whole", 0o644, NewOwner::default()),
+        |place, path| place.copy_file(Path::new("from"), path, NewOwner::default()),
+        |place, path| place.make_link(path, b"target", NewOwner::default()),
+        |place, path| place.make_directory(path, None, NewOwner::default()),
+    ];
+
+    #[test]
+    fn a_users_file_under_the_name_of_unfinished_work_stays_and_stops_it() {
+        let long = "n".repeat(MAX_NAME);
+        for name in ["new", &long] {
+            let left = unfinished(OsStr::new(name)).into_string().expect("text");
+            for way in WAYS {
+                let (root, rootfs) = root_with(&[("from", "whole"), (&left, "mine")]);
+                let made = way(&Place::of(&rootfs), Path::new(name));
+                assert_eq!(made, Err(IN_THE_WAY));
+                let left = fs::read_to_string(root.path().join(&left));
+                assert_eq!(left.expect("is there"), "mine");
+                assert!(!root.path().join(name).exists());
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_killed_commit_left_of_the_same_thing_is_made_again() {
+        let leave: [fn(&Path); 4] = [
+            |left| fs::write(left, "wh").expect("a file"),
+            |left| fs::write(left, "whole").expect("a file"),
+            |left| std::os::unix::fs::symlink("target", left).expect("a link"),
+            |left| fs::create_dir(left).expect("a directory"),
+        ];
+        for (way, leave) in WAYS.into_iter().zip(leave) {
+            let (root, rootfs) = root_with(&[("from", "whole")]);
+            let left = root.path().join(unfinished(OsStr::new("new")));
+            leave(&left);
+            way(&Place::of(&rootfs), Path::new("new")).expect("makes");
+            assert!(root.path().join("new").symlink_metadata().is_ok());
+            assert!(left.symlink_metadata().is_err());
+        }
+    }
+
+    #[test]
+    fn a_tree_is_a_copy_only_of_what_has_all_of_it() {
+        let files = [("from/a", "a"), ("from/d/b", "b"), ("copy/d/b", "b")];
+        let (root, rootfs) = root_with(&files);
+        let place = Place::of(&rootfs);
+        let is_copy = || place.is_copied_from(Path::new("copy"), Path::new("from"));
+        assert_eq!(is_copy(), Ok(true));
+        fs::write(root.path().join("copy/.a.osderive-new"), "").expect("a file");
+        assert_eq!(is_copy(), Ok(true));
+        for (path, content) in [("copy/mine", "x"), ("copy/a", "other")] {
+            let path = root.path().join(path);
+            fs::write(&path, content).expect("a file");
+            assert_eq!(is_copy(), Ok(false));
+            fs::remove_file(path).expect("removes");
+        }
+    }
+
     #[test]
     fn what_was_written_since_it_was_listed_is_not_removed() {
-        let root = tempfile::tempdir().expect("a directory");
+        let files = [
+            ("top/a", "a"),
+            ("top/b", "b"),
+            ("top/d/old", ""),
+            ("top/gone", ""),
+        ];
+        let (root, rootfs) = root_with(&files);
         let path = |name: &str| root.path().join("top").join(name);
-        for name in ["a", "b", "d/old", "gone"] {
-            let path = path(name);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
-            fs::write(path, "old").expect("a file");
-        }
         fs::hard_link(path("a"), path("a-too")).expect("a link");
-        let rootfs = Rootfs::open(root.path()).expect("opens");
         let place = Place::of(&rootfs);
         let listed = place.walk(Path::new("top")).expect("lists");
         fs::write(path("b"), "new").expect("a file");

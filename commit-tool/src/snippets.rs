@@ -18,7 +18,6 @@ use crate::{
     error::{Error, Result},
     files::Action,
     handle::{open_below, read_listed, sorted_names},
-    place::BESIDE,
     rootfs::Rootfs,
 };
 
@@ -55,8 +54,6 @@ pub(crate) const TMPFILES_D: Kind = Kind {
 pub(crate) struct Folder {
     /// Name and content, sorted by name.
     pub(crate) files: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Whether a killed commit left an unfinished file.
-    pub(crate) unfinished: bool,
 }
 
 impl Folder {
@@ -85,7 +82,6 @@ impl Folder {
             read_listed(root, path, directory.as_fd(), name, MAX_FILE_BYTES).unwrap_or_default()
         };
         Ok(Self {
-            unfinished: names.iter().any(|name| name == BESIDE),
             files: (names.iter())
                 .filter(|name| name.as_bytes().ends_with(SUFFIX.as_bytes()))
                 .filter(|name| is_wanted(name.as_bytes()))
@@ -141,12 +137,6 @@ impl Folder {
             path,
             reason: kind.outdated.to_owned(),
         }));
-        if self.unfinished {
-            actions.push(Action::Remove {
-                path: Path::new(kind.directory).join(BESIDE),
-                reason: UNFINISHED.to_owned(),
-            });
-        }
         actions
     }
 
@@ -175,9 +165,6 @@ impl Kind {
     }
 }
 
-/// Why what a killed commit left goes.
-pub(crate) const UNFINISHED: &str = "an unfinished file of an interrupted commit";
-
 /// Whether a file of this name is one of ours.
 pub(crate) fn is_own(name: &[u8]) -> bool {
     let hash = name
@@ -187,11 +174,16 @@ pub(crate) fn is_own(name: &[u8]) -> bool {
 }
 
 fn own_name(content: &[u8]) -> String {
-    let mut name = PREFIX.to_owned();
+    format!("{PREFIX}{}{SUFFIX}", digits_of(content))
+}
+
+/// The first digits of a content's hash, for names.
+pub(crate) fn digits_of(content: &[u8]) -> String {
+    let mut digits = String::with_capacity(HASH_DIGITS);
     for byte in Sha256::digest(content).iter().take(HASH_DIGITS / 2) {
-        let _ = write!(name, "{byte:02x}");
+        let _ = write!(digits, "{byte:02x}");
     }
-    name + SUFFIX
+    digits
 }
 
 fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -243,7 +235,6 @@ mod tests {
     fn files_of_others_are_left_alone_whatever_is_in_them() {
         let folder = Folder {
             files: vec![(b"00-osderive-mine.conf".to_vec(), b"d /a\n".to_vec())],
-            unfinished: false,
         };
         assert_eq!(folder.plan(&KIND, &[], "new", |_| false), []);
     }

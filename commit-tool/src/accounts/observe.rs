@@ -15,7 +15,6 @@ use super::declare::Limits;
 use crate::{
     error::{Error, Result},
     handle::{look, open_below, read_in_root, read_regular},
-    place::BESIDE,
     rootfs::Rootfs,
     snippets::Folder,
 };
@@ -86,12 +85,12 @@ impl Snapshot {
     }
 }
 
-/// shadow-utils' backups and locks (`lib/commonio.c`), glibc's lock, and our own unfinished file.
+/// shadow-utils' backups and locks (`lib/commonio.c`), and glibc's lock.
 fn debris_names() -> impl Iterator<Item = String> {
     FILES
         .iter()
         .flat_map(|name| [format!("{name}-"), format!("{name}.lock")])
-        .chain([".pwd.lock".to_owned(), BESIDE.to_owned()])
+        .chain([".pwd.lock".to_owned()])
 }
 
 fn stamp(etc: &OwnedFd, name: &str) -> Option<Stamp> {

@@ -19,9 +19,8 @@ use super::{
 };
 use crate::{
     files::Action,
-    place::BESIDE,
     settled::Plan,
-    snippets::{Folder, Kind, UNFINISHED, is_own},
+    snippets::{Folder, Kind, is_own},
 };
 
 const SYSUSERS_D: Kind = Kind {
@@ -75,7 +74,6 @@ fn plan_debris(before: Option<&Snapshot>, after: &Snapshot, plan: &mut Plan) {
     };
     for name in after.debris.keys().filter(|name| is_new(name)) {
         let reason = match name.as_str() {
-            BESIDE => UNFINISHED,
             name if name.ends_with('-') => "backup of account tools",
             _ => "lock of account tools",
         };

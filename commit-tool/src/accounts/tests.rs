@@ -377,17 +377,6 @@ fn mode_and_owner_of_a_repaired_file_stay() {
 }
 
 #[test]
-fn an_interrupted_commit_leaves_nothing_to_the_next() {
-    let image = Image::new();
-    image.add("redis", 105, 107);
-    image.write("etc/.osderive-new", "half");
-    image.write("usr/lib/sysusers.d/.osderive-new", "half");
-    image.commit();
-    assert!(!image.path("etc/.osderive-new").exists());
-    assert!(!image.path("usr/lib/sysusers.d/.osderive-new").exists());
-}
-
-#[test]
 fn stopped_after_any_action_and_run_again_it_ends_in_the_same_place() {
     let prepared = || {
         let image = Image::new();

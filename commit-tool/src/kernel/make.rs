@@ -2,6 +2,7 @@
 //! a step, whose root is the image's; a commit from outside runs none of the image's programs.
 
 use std::{
+    ffi::OsStr,
     io::{ErrorKind, Write as _, stderr},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     error::Result,
     files::shown,
-    place::{BESIDE, Place, Told as _},
+    place::{Place, Told as _, unfinished},
     rootfs::Rootfs,
     settled::{Plan, Settled, Tell},
 };
@@ -62,7 +63,7 @@ impl<'a> Maker<'a> {
     /// The initramfs is put in place only when it is what is wanted.
     pub(super) fn initramfs(&self, wanted: Wanted, tell: Tell<'_>) -> Result<Settled> {
         let directory = Path::new(MODULES).join(&wanted.version);
-        let unfinished = directory.join(BESIDE);
+        let unfinished = directory.join(unfinished(OsStr::new(INITRAMFS)));
         let mut settled = Settled::default();
         if let Err(unmade) = self.dracut(&wanted.version, &unfinished) {
             let _ = self.place.remove(&unfinished, EntryKind::File);

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +16,7 @@ use osderive_lints::{
 use super::observe::{BOOT, INITRAMFS, InBoot, Kernel, MODULES, Seen, VMLINUZ};
 use crate::{
     files::shown,
-    place::BESIDE,
+    place::unfinished,
     settled::{self, Settled},
 };
 
@@ -72,11 +73,11 @@ pub(super) fn plan(seen: &Seen) -> Plan {
     };
     let kernels = work.kernels();
     for (version, kernel) in &seen.kernels {
-        if kernel.names.contains_key(Path::new(BESIDE).as_os_str()) {
-            let path = Path::new(MODULES).join(version).join(BESIDE);
-            work.plan
-                .files
-                .remove(path, "an unfinished file of an interrupted commit");
+        let name = unfinished(OsStr::new(INITRAMFS));
+        if kernel.names.contains_key(&name) {
+            let path = Path::new(MODULES).join(version).join(name);
+            let reason = "dracut was ended before it was complete";
+            work.plan.files.remove(path, reason);
         }
     }
     for entry in &seen.boot {

@@ -9,18 +9,18 @@ use rustix::io::Errno;
 
 use super::{
     AREAS,
-    observe::{Before, Layout, PART_LINK, relative, unfinished},
+    observe::{Before, Layout, PART_LINK, relative, unfinished as unfinished_parts},
     plan::{Action, absolute},
 };
 use crate::{
     error::{Error, Result},
     files::shown,
-    place::{NewOwner, Place, Told as _, moved},
+    place::{IN_THE_WAY, NewOwner, Place, Told as _, moved, unfinished},
     settled::{Settled, Tell},
 };
 
-/// The name of a copy until it is complete.
-const COPY: &str = ".osderive-copy";
+/// What the name of the copy of a tree ends with beside all that it is made of, until it is whole.
+const COPY: &str = "-tree";
 
 const ROOT: NewOwner = NewOwner {
     uid: Some(0),
@@ -166,7 +166,15 @@ fn rename_or_copy(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> {
 /// overlayfs renames no directory that a lower layer has.
 fn copy(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> {
     let entries = place.walk(from).told("look at", from)?;
-    let beside = to.with_file_name(COPY);
+    let mut name = unfinished(to.file_name().unwrap_or_default());
+    name.push(COPY);
+    let beside = to.with_file_name(name);
+    if !place
+        .is_copied_from(&beside, from)
+        .told("look at", &beside)?
+    {
+        return Err(IN_THE_WAY).told("copy", from);
+    }
     place.remove_tree(&beside).told("remove", &beside)?;
     let copied = place.copy_tree(&entries, from, &beside, NewOwner::default(), &mut |_| ());
     if let Err(error) = copied.and_then(|()| place.rename(&beside, to)) {
@@ -204,7 +212,7 @@ pub(super) fn finish_parts(place: &Place<'_>) -> Result<()> {
         let Some(image) = layout.image(area) else {
             continue;
         };
-        for link in unfinished(place, area, image)? {
+        for link in unfinished_parts(place, area, image)? {
             let Some(state) = relative(&place.link_target(&link).told("look at", &link)?) else {
                 continue;
             };

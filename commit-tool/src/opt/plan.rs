@@ -21,7 +21,7 @@ use super::{
 use crate::{
     domain::Phase,
     files::{self, shown},
-    place::{BESIDE, Entries, Meta, moved},
+    place::{Entries, Meta, is_unfinished_link, moved},
     scratch::MOUNT_POINT,
     settings::Settings,
     settled::Settled,
@@ -133,11 +133,10 @@ struct Work<'a> {
 impl Work<'_> {
     /// Plans what is in a directory in /var that is nobody's own.
     fn plan_directory(&mut self, area: &SeenArea, state: &Path, directory: &Path) {
-        // What a killed commit left unfinished is made again.
-        let is_child = |path: &Path| {
-            path.parent() == Some(directory) && path.file_name() != Some(OsStr::new(BESIDE))
+        let is_child = |(path, meta): &(&PathBuf, &Meta)| {
+            path.parent() == Some(directory) && !is_unfinished_link(path, meta.look.kind)
         };
-        let children = below(&area.state, directory).filter(|(path, _)| is_child(path));
+        let children = below(&area.state, directory).filter(is_child);
         for (path, meta) in children {
             let tree = || below(&area.state, path);
             if meta.is_mount {

@@ -1,12 +1,7 @@
 //! What is known by name below /var: what package managers leave behind, what a machine makes by
 //! itself, and the databases that packages need again. Never by guess.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-};
-
-use crate::{place::BESIDE, snippets::UNFINISHED};
+use std::path::{Path, PathBuf};
 
 /// Entries that are not kept; paths are relative to /var.
 struct Leftover {
@@ -49,9 +44,6 @@ const fn leftover(pattern: &'static str, reason: &'static str) -> Leftover {
 
 /// Why an entry, given by its path relative to the root, is not kept.
 pub(super) fn leftover_reason(path: &Path) -> Option<&'static str> {
-    if path.file_name() == Some(OsStr::new(BESIDE)) {
-        return Some(UNFINISHED);
-    }
     let below = path.strip_prefix("var").ok()?.to_str()?;
     let known = LEFTOVERS.iter();
     let mut known = known.filter(|leftover| matches(leftover.pattern, below));

@@ -23,8 +23,9 @@ use crate::{
     domain::Phase,
     files::{self, shown},
     handle::Look,
+    place::is_unfinished_link,
     settings::Settings,
-    snippets::{TMPFILES_D, UNFINISHED, is_own},
+    snippets::{TMPFILES_D, is_own},
 };
 
 const NEEDED: &str = "/var is empty on a new machine";
@@ -232,6 +233,9 @@ impl<'a> Planner<'a> {
             return Fate::Stays;
         }
         let is_directory = entry.kind == Kind::Directory;
+        if is_unfinished_link(path, entry.meta.look.kind) {
+            return self.at_the_end("a link that a killed commit had not finished");
+        }
         if !is_directory && let Some(reason) = leftover_reason(path) {
             return self.at_the_end(reason);
         }
@@ -255,7 +259,7 @@ impl<'a> Planner<'a> {
 
     /// What is known to go may be needed by later RUNs, but for what a killed commit left.
     fn at_the_end(&self, reason: &'static str) -> Fate {
-        if self.seen.phase == Phase::Step && reason != UNFINISHED {
+        if self.seen.phase == Phase::Step {
             Fate::Waits
         } else {
             Fate::Goes(reason)
