@@ -33,6 +33,7 @@ mod summary;
 mod supervise;
 #[cfg(test)]
 mod trees;
+mod unread;
 mod user;
 mod var;
 
