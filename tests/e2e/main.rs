@@ -13,6 +13,7 @@ mod doors;
 mod fidelity;
 mod identity;
 mod ids;
+mod image;
 mod kernel;
 mod lifecycle;
 mod needs;
@@ -187,6 +188,7 @@ const SYNTHESIS: Part = Part {
         ("by_hand", by_hand::TESTS),
         ("ids", ids::TESTS),
         ("identity", identity::TESTS),
+        ("image", image::TESTS),
         ("kernel", kernel::TESTS),
         ("opt", opt::TESTS),
         ("packages", packages::TESTS),

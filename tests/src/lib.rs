@@ -13,6 +13,7 @@ mod process;
 pub mod product;
 pub mod roots;
 pub mod saved_image;
+pub mod sbom;
 pub mod scenario;
 pub mod shipped;
 

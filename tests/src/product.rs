@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::{Result, io_error};
 use crate::places::Places;
 use crate::process::{capture, ending_with_us, run_logged};
+use crate::sbom;
 
 /// The target both binaries are built for.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -40,7 +41,7 @@ pub enum Binary {
 }
 
 impl Binary {
-    fn package(self) -> &'static str {
+    pub(crate) fn package(self) -> &'static str {
         match self {
             Self::Frontend => "osderive-frontend",
             Self::Tool => "osderive-commit-tool",
@@ -178,6 +179,8 @@ impl Engine {
         let tool = tool(profile, places)?;
         let context = image_of(&in_workspace(Binary::Frontend, profile, places)?, places)?;
         install(&tool, &context.path().join("root/tool/linux-amd64"))?;
+        let contents = context.path().join("root").join(sbom::FILE);
+        fs::write(&contents, sbom::document(places)?).map_err(io_error("write", contents))?;
         self.build_image("osderive", context.path())
     }
 
