@@ -10,7 +10,7 @@ use crate::{
     accounts::{self, Accounts},
     base::Base,
     began::Began,
-    domain::{Domain, Phase, Work},
+    domain::{Domain, Phase, Plan, Work},
     error::{Error, Result},
     identity::Identity,
     kernel::Kernels,
@@ -22,6 +22,7 @@ use crate::{
     scratch::{self, Scratch},
     settings::Settings,
     settled::{Settled, Tell},
+    unread::require_all_read,
     var::{Prelude, Var},
 };
 
@@ -72,13 +73,15 @@ impl Before {
         let _alone = rootfs.lock()?;
         let began = Began::now(rootfs)?;
         prepare(rootfs)?;
-        Ok(Self {
+        let before = Self {
             origin: Origin::Step { began, ids },
             prelude: Prelude::make(rootfs)?,
             metadata: metadata::Snapshot::take(&Place::of(rootfs))?,
             accounts: accounts::Snapshot::take(rootfs)?,
             opt: opt::Before::take(rootfs)?,
-        })
+        };
+        require_all_read()?;
+        Ok(before)
     }
 
     /// Makes /var in the same way; what was before is what the base image has.
@@ -226,12 +229,20 @@ fn each(domains: &[&dyn Domain], work: &Work<'_>, mut tell: Option<Tell<'_>>) ->
         match &mut tell {
             Some(tell) => {
                 settled.add(domain.recover(work, tell)?);
-                settled.add(domain.plan(work)?.apply(work, tell)?);
+                settled.add(planned(*domain, work)?.apply(work, tell)?);
             }
-            None => settled.add(domain.plan(work)?.preview()),
+            None => settled.add(planned(*domain, work)?.preview()),
         }
     }
+    require_all_read()?;
     Ok(settled)
+}
+
+/// A plan that is built upon what is there, all of which could be read.
+fn planned<'a>(domain: &dyn Domain, work: &Work<'a>) -> Result<Box<dyn Plan + 'a>> {
+    let plan = domain.plan(work)?;
+    require_all_read()?;
+    Ok(plan)
 }
 
 fn committed(settled: Settled) -> Committed {

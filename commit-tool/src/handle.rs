@@ -23,6 +23,8 @@ use rustix::{
     path::DecInt,
 };
 
+use crate::unread::heed;
+
 /// How much of a directory is read at once.
 const LIST_BYTES: usize = 8 << 10;
 
@@ -89,7 +91,8 @@ fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Err
         return Err(Errno::INVAL);
     }
     if path.as_os_str().len() <= MAX_PATH {
-        match openat2(top, path, flags, Mode::empty(), CONFINED) {
+        let opened = openat2(top, path, flags, Mode::empty(), CONFINED);
+        match heed(top, path.as_os_str(), opened) {
             Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
             opened => return opened,
         }
@@ -108,9 +111,10 @@ fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Err
 pub(crate) fn open_file(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     let found = open_one(directory, name, LOOK | OFlags::NOFOLLOW)?;
     match file_type(&found)? {
-        FileType::RegularFile => reopen(&found, || {
-            openat(directory, name, READ | OFlags::NOFOLLOW, Mode::empty())
-        }),
+        FileType::RegularFile => {
+            let again = || openat(directory, name, READ | OFlags::NOFOLLOW, Mode::empty());
+            heed(directory, name, reopen(&found, again))
+        }
         FileType::Symlink => Err(Errno::LOOP),
         _ => Err(Errno::NXIO),
     }
@@ -189,21 +193,27 @@ pub(crate) fn read_regular(
 /// Reads a file by its path, following links as a system that runs on this root would; none when
 /// there is no such regular file, it is too large, or the kernel cannot confine links.
 pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &OsStr, limit: u64) -> Option<Vec<u8>> {
-    read_all(&open_in_root(root, path)?, limit).ok()?
+    heed(root, path, read_all(&open_in_root(root, path)?, limit)).ok()?
 }
 
 /// Opens a file for reading, which is reached in the same way.
 pub(crate) fn open_in_root(root: BorrowedFd<'_>, path: &OsStr) -> Option<OwnedFd> {
     let open = |flags| openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
-    let found = open(LOOK).ok()?;
-    let is_file = file_type(&found).is_ok_and(|kind| kind == FileType::RegularFile);
-    is_file.then(|| reopen(&found, || open(READ)).ok())?
+    let reached = || {
+        let found = open(LOOK)?;
+        if file_type(&found)? != FileType::RegularFile {
+            return Ok(None);
+        }
+        reopen(&found, || open(READ)).map(Some)
+    };
+    heed(root, path, reached()).ok()?
 }
 
 /// Opens a directory, which is reached as in [`read_in_root`]; none when there is no such directory.
 pub(crate) fn directory_in_root(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
     let flags = READ | OFlags::DIRECTORY;
-    openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
+    let opened = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    heed(root, path.as_os_str(), opened).ok()
 }
 
 /// Reads an entry of a directory that stands at `path`, as [`read_in_root`] does: only for a link the way to it
@@ -216,7 +226,7 @@ pub(crate) fn read_listed(
     limit: u64,
 ) -> Option<Vec<u8>> {
     match open_file(directory, name) {
-        Ok(file) => read_all(&file, limit).ok()?,
+        Ok(file) => heed(directory, name, read_all(&file, limit)).ok()?,
         Err(Errno::LOOP) => read_in_root(root, path.join(name).as_os_str(), limit),
         Err(_) => None,
     }
@@ -242,12 +252,18 @@ fn read_all(file: &OwnedFd, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
 
 fn open_one(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     debug_assert!(!name.as_encoded_bytes().contains(&b'/') && name != ".." && name != ".");
-    match openat2(directory, name, flags, Mode::empty(), CONFINED) {
+    match heed(
+        directory,
+        name,
+        openat2(directory, name, flags, Mode::empty(), CONFINED),
+    ) {
         // Kernels before 5.6 have no openat2, and old seccomp profiles answer EPERM. A single
         // name with O_NOFOLLOW stays beneath all the same.
-        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {
-            openat(directory, name, flags, Mode::empty())
-        }
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => heed(
+            directory,
+            name,
+            openat(directory, name, flags, Mode::empty()),
+        ),
         opened => opened,
     }
 }
@@ -288,7 +304,7 @@ pub(crate) fn look(directory: BorrowedFd<'_>, name: &OsStr) -> Result<Look, Errn
         Ok(found) => Ok(Look::from_statx(&found)),
         // Kernels before 4.11, and old seccomp profiles.
         Err(Errno::NOSYS | Errno::PERM) => Ok(Look::from_stat(&statat(directory, name, flags)?)),
-        Err(error) => Err(error),
+        Err(error) => heed(directory, name, Err(error)),
     }
 }
 

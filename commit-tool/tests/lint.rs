@@ -1,6 +1,8 @@
 //! The command `lint` as users and CI run it: on trees that want to break it, on images in files, with
 //! configuration, baselines and exit codes.
 
+mod support;
+
 use std::{
     ffi::OsStr,
     fs::{self, File, Permissions},
@@ -16,9 +18,8 @@ use std::{
 use osderive_lints::rules::RULES;
 use rustix::fs::{CWD, FileType, Mode, mkdirat, mknodat, openat};
 use serde_json::Value;
+use support::{TOOL, copy_program};
 use tempfile::TempDir;
-
-const TOOL: &str = env!("CARGO_BIN_EXE_ostree-container");
 
 /// The rules that are asked here: a root of a few files would not pass the others.
 const ASKED: [&str; 4] = [
@@ -316,11 +317,9 @@ fn what_another_user_may_not_read_is_told() {
     for path in ["root/usr/lib/closed", "root/etc/passwd"] {
         fs::set_permissions(place.path(path), Permissions::from_mode(0o000)).expect("a mode");
     }
-    // Nobody may not come to where the tool is built. Written by another process: of this one any thread's child holds
-    // an open file for a moment, and what is open for writing cannot be executed.
+    // Nobody may not come to where the tool is built.
     let tool = place.path("tool");
-    let copied = Command::new("cp").args([TOOL.as_ref(), &*tool]).status();
-    assert!(copied.expect("cp runs").success());
+    copy_program(TOOL.as_ref(), &tool);
     let output = as_nobody(&tool, &place.path("root"));
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {output:?}"));

@@ -2,7 +2,6 @@
 //! fault, and no image differs by it. What is known before the build, of the configuration too, and what
 //! people decide about findings.
 
-use osderive_tests::engine::ImageStore;
 use osderive_tests::scenario::{Scenario, findings};
 
 use crate::fidelity::TIMELESS;
@@ -19,8 +18,8 @@ crate::tests![
     osderive_toml_says_what_fails_the_build_unless_the_build_does,
     a_mistake_in_osderive_toml_stops_the_build_at_its_line,
     what_the_configuration_says_is_told_with_its_line,
-    a_question_about_checks_is_answered_with_our_rules_too,
-    a_question_about_checks_of_what_is_right_or_not_bootable_is_answered_as_ever,
+    a_question_about_checks_is_answered_with_our_rules_too: Checks,
+    a_question_about_checks_of_what_is_right_or_not_bootable_is_answered_as_ever: Checks,
     what_the_base_has_is_neither_told_nor_an_error,
     what_a_later_instruction_mends_does_not_fail,
     what_a_later_instruction_removes_is_told_with_the_line_of_that,
@@ -28,7 +27,7 @@ crate::tests![
     a_step_that_runs_again_is_checked_again,
     a_check_leaves_no_trace_in_the_image,
     an_image_that_is_not_bootable_is_not_checked,
-    each_platform_is_checked,
+    each_platform_is_checked: Index,
     an_imported_cache_does_not_keep_an_error_from_being_found,
 ];
 
@@ -257,12 +256,8 @@ fn what_the_configuration_says_is_told_with_its_line(setup: &Setup) {
     assert_eq!(findings(&log), [], "{log}");
 }
 
-/// What the client says to a question about a scenario's Containerfile, and whether it is content; none
-/// of a client or an engine that has no such question.
-fn ask(setup: &Setup, scenario: &Scenario, question: &str) -> Option<(bool, String)> {
-    if setup.engine.version().server_major() < 27 {
-        return None;
-    }
+/// What the client says to a question about a scenario's Containerfile, and whether it is content.
+fn ask(setup: &Setup, scenario: &Scenario, question: &str) -> (bool, String) {
     let mut command = setup.engine.docker();
     command.current_dir(scenario.folder());
     command.args(["build", question, "--file", "Containerfile", "."]);
@@ -273,7 +268,7 @@ fn ask(setup: &Setup, scenario: &Scenario, question: &str) -> Option<(bool, Stri
         [output.stdout, output.stderr].concat()
     };
     let text = String::from_utf8_lossy(&text).into_owned();
-    Some((output.status.success(), text))
+    (output.status.success(), text)
 }
 
 fn a_question_about_checks_is_answered_with_our_rules_too(setup: &Setup) {
@@ -283,9 +278,7 @@ fn a_question_about_checks_is_answered_with_our_rules_too(setup: &Setup) {
     let scenario = setup.derive("check-question", &instructions);
     let scenario = scenario.file("a", "x").unwrap();
     let scenario = scenario.file("osderive.toml", "fail_on = 1\n").unwrap();
-    let Some((is_content, json)) = ask(setup, &scenario, "--call=check,format=json") else {
-        return;
-    };
+    let (is_content, json) = ask(setup, &scenario, "--call=check,format=json");
     assert!(!is_content, "{json}");
     let results: serde_json::Value = serde_json::from_str(&json).unwrap();
     let warnings = results["warnings"].as_array().unwrap();
@@ -309,7 +302,7 @@ fn a_question_about_checks_is_answered_with_our_rules_too(setup: &Setup) {
         assert_eq!(told(rule, *line), 1, "{rule} {line}: {json}");
     }
     assert_eq!(warnings.len(), expected.len(), "{json}");
-    let (is_content, text) = ask(setup, &scenario, "--check").unwrap();
+    let (is_content, text) = ask(setup, &scenario, "--check");
     assert!(!is_content, "{text}");
     for part in [
         "WARNING: policy-rejected\n",
@@ -328,9 +321,8 @@ fn a_question_about_checks_of_what_is_right_or_not_bootable_is_answered_as_ever(
     let plain = setup.scenario("check-question-plain", &containerfile);
     let plain = plain.file("osderive.toml", "fail_on = 1\n").unwrap();
     for scenario in [&right, &plain] {
-        if let Some((is_content, text)) = ask(setup, scenario, "--check") {
-            assert!(is_content && text.contains("no warnings found"), "{text}");
-        }
+        let (is_content, text) = ask(setup, scenario, "--check");
+        assert!(is_content && text.contains("no warnings found"), "{text}");
     }
 }
 
@@ -436,9 +428,6 @@ fn an_image_that_is_not_bootable_is_not_checked(setup: &Setup) {
 }
 
 fn each_platform_is_checked(setup: &Setup) {
-    if setup.engine.image_store() == ImageStore::Graphdriver {
-        return;
-    }
     let scenario = with_files(
         setup,
         "check-platforms",

@@ -16,7 +16,7 @@ crate::tests![
     onbuild_steps_are_committed,
     a_containerfile_from_standard_input_works,
     a_syntax_error_shows_its_line,
-    check_outline_and_targets_answer,
+    check_outline_and_targets_answer: Checks,
     a_bake_file_links_targets_without_wrapping_twice,
     several_platforms_are_committed_side_by_side,
     a_platform_without_a_tool_is_refused_with_the_line,
@@ -143,10 +143,6 @@ fn check_outline_and_targets_answer(setup: &Setup) {
         "subrequests",
         &format!("{SYNTAX}\nFROM debian-ostree-base as base\nARG WHAT=x\nRUN echo $WHAT\n"),
     );
-    // The client's --call and --check came with Docker 27, the checks themselves with BuildKit 0.14.
-    if setup.engine.version().server_major() < 27 {
-        return;
-    }
     let ask = |question: &str| {
         let mut command = setup.engine.docker();
         command.current_dir(scenario.folder());

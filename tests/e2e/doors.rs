@@ -7,16 +7,13 @@ use std::path::Path;
 use std::process::Command;
 
 use osderive_tests::listing::{Listing, differences, list};
-use osderive_tests::product;
+use osderive_tests::product::{self, Profile};
 
 use crate::Setup;
 use crate::packages::{VENDOR, build_with_vendor};
 
-/// Four times the same packages, and the trees of all on disk.
-pub(crate) const ONCE: &[crate::Test] = &[(
-    "the_same_commit_by_any_door_leaves_the_same_tree",
-    the_same_commit_by_any_door_leaves_the_same_tree,
-)];
+// Four times the same packages, and the trees of all on disk.
+crate::tests![LARGE = the_same_commit_by_any_door_leaves_the_same_tree];
 
 /// Accounts, /opt with a capability and a setgid file, /var with files of packages and of nobody.
 const INSTALL: &str = r"
@@ -125,7 +122,7 @@ fn the_same_commit_by_any_door_leaves_the_same_tree(setup: &Setup) {
 }
 
 fn commit_from_outside(setup: &Setup, root: &Path) {
-    let tool = product::tool(&setup.places).unwrap();
+    let tool = product::tool(Profile::Test, &setup.places).unwrap();
     let output = Command::new(tool)
         .args(["commit", "--rootfs"])
         .arg(root)

@@ -14,14 +14,14 @@ use crate::Setup;
 
 crate::tests![a_cancelled_build_ends_its_processes_and_the_next_one_works];
 
-/// Tests that other builds must not run beside.
-pub(crate) const ALONE: &[crate::Test] = &[(
-    "steps_come_from_a_cache_in_a_folder",
-    steps_come_from_a_cache_in_a_folder,
-)];
+// Tests that other builds must not run beside.
+crate::tests![ALONE = steps_come_from_a_cache_in_a_folder: OwnCache];
 
 /// A length of sleep that nothing else on the engine uses.
 const SLEEP: &str = "sleep 298.7";
+
+/// How long a busy machine may take for what an idle one does at once; far less than the sleep.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn sleepers(setup: &Setup) -> usize {
     let output = setup
@@ -55,10 +55,7 @@ fn a_cancelled_build_ends_its_processes_and_the_next_one_works(setup: &Setup) {
     );
     let start = Instant::now();
     while sleepers(setup) < 2 {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "the command does not run"
-        );
+        assert!(start.elapsed() < PATIENCE, "the command does not run");
     }
 
     let start = Instant::now();
@@ -66,10 +63,9 @@ fn a_cancelled_build_ends_its_processes_and_the_next_one_works(setup: &Setup) {
     let rest: Vec<String> = log.map_while(Result::ok).collect();
     assert!(!client.wait().unwrap().success());
     while sleepers(setup) > 0 {
-        let seconds = start.elapsed().as_secs();
         assert!(
-            seconds < 10,
-            "still running {seconds} s after the interrupt: {rest:#?}"
+            start.elapsed() < PATIENCE,
+            "still running {PATIENCE:?} after the interrupt: {rest:#?}"
         );
         sleep(Duration::from_millis(50));
     }
@@ -105,9 +101,7 @@ fn steps_come_from_a_cache_in_a_folder(setup: &Setup) {
     assert!(log.contains("leftover-process: "), "{log}");
     let first = scenario.saved(0).unwrap().layer_digests;
 
-    if !setup.empty_cache().unwrap() {
-        return;
-    }
+    setup.empty_cache().unwrap();
     let log = scenario.build(&["--cache-from", "type=local,src=cache"]);
     let log = log.unwrap().expect_success();
     // Reading a step's report would run it again: its layer is in the cache, its report is not. Only the commit at the end

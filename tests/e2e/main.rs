@@ -1,6 +1,6 @@
 //! Real builds on real engines: given this Containerfile, this is what ends up in the image.
-//! `OSDERIVE_ENGINES` lists the engine kinds to test on; without it, one is chosen as by
-//! `cargo xtask engine`. Test names are prefixed by the engine's kind.
+//! `OSDERIVE_ENGINES` says on which kinds of engine ([`Selection`]); without it, one is chosen as by
+//! `cargo xtask engine`. Test names are prefixed by the engine's kind. An engine starts with its first test.
 
 mod accounts;
 mod attestations;
@@ -13,8 +13,10 @@ mod doors;
 mod fidelity;
 mod identity;
 mod ids;
+mod image;
 mod kernel;
 mod lifecycle;
+mod needs;
 mod opt;
 mod options;
 mod packages;
@@ -23,15 +25,18 @@ mod step;
 mod var;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result};
-use libtest_mimic::{Arguments, Trial};
+use anyhow::Result;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use osderive_tests::Places;
 use osderive_tests::base::Base;
-use osderive_tests::engine::{Engine, Kind};
+use osderive_tests::engine::{Engine, Kind, Selection};
+use osderive_tests::product::Profile;
 use osderive_tests::saved_image::Layer;
 use osderive_tests::scenario::{self, Scenario};
+
+use needs::Need;
 
 /// The Containerfile's first line that makes osderive the frontend.
 const SYNTAX: &str = "# syntax=osderive";
@@ -46,7 +51,7 @@ impl Setup {
     fn new(engine: Engine, places: &Places) -> Result<Self> {
         engine.load_base(Base::Ostree, places)?;
         engine.load_base(Base::Plain, places)?;
-        engine.load_frontend(places)?;
+        engine.load_frontend(Profile::Test, places)?;
         let setup = Self {
             engine,
             places: places.clone(),
@@ -113,125 +118,217 @@ fn top_has(scenario: &Scenario<'_>, path: &str) -> bool {
     image.shipped().contains_key(path)
 }
 
-type Test = (&'static str, fn(&Setup));
+/// A test of an engine.
+struct Test {
+    name: &'static str,
+    needs: Need,
+    run: fn(&Setup),
+}
 
-/// A group's tests as a table whose names are the functions'.
+/// A group's tests as a table whose names are the functions', each with what it [`Need`]s after a colon. The table is
+/// `TESTS` if no other name is given.
 #[macro_export]
 macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
-        pub(crate) const TESTS: &[$crate::Test] = &[$((stringify!($name), $name)),*];
+    ($table:ident = $($name:ident $(: $need:ident)?),* $(,)?) => {
+        pub(crate) const $table: &[$crate::Test] = &[$($crate::Test {
+            name: stringify!($name),
+            needs: [$($crate::Need::$need,)? $crate::Need::Nothing][0],
+            run: $name,
+        }),*];
+    };
+    ($($test:tt)*) => {
+        $crate::tests!(TESTS = $($test)*);
     };
 }
 
-const GROUPS: &[(&str, &[Test])] = &[
-    ("attestations", attestations::TESTS),
-    ("commit", commit::TESTS),
-    ("dockerfile", dockerfile::TESTS),
-    ("fidelity", fidelity::TESTS),
-    ("lifecycle", lifecycle::TESTS),
-    ("options", options::TESTS),
-    ("step", step::TESTS),
-];
+type Group = (&'static str, &'static [Test]);
 
-/// What the check of the finished image tells. One kind is enough, the last: with another image store it could be
-/// asked less.
-const CHECKS: &[(&str, &[Test])] = &[("check", check::TESTS)];
+/// On which kinds of engine tests run if nobody says.
+#[derive(Clone, Copy)]
+enum On {
+    /// Two opposite ones.
+    Two,
+    /// This one.
+    One(Kind),
+}
+
+/// Groups of tests that run on the same kinds of engine.
+struct Part {
+    on: On,
+    groups: &'static [Group],
+}
+
+/// What an engine may do in its own way.
+const GROUPS: Part = Part {
+    on: On::Two,
+    groups: &[
+        ("attestations", attestations::TESTS),
+        ("commit", commit::TESTS),
+        ("dockerfile", dockerfile::TESTS),
+        ("fidelity", fidelity::TESTS),
+        ("lifecycle", lifecycle::TESTS),
+        ("options", options::TESTS),
+        ("step", step::TESTS),
+    ],
+};
+
+/// What the check of the finished image tells. One kind is enough, of which most can be asked.
+const CHECKS: Part = Part {
+    on: On::One(Kind::SidContainerd),
+    groups: &[("check", check::TESTS)],
+};
 
 /// What becomes of a step's work, in minutes: the tool does the same on every engine, so one kind is
-/// enough. It is the one that users of `cargo xtask` get; the first has those of [`ONCE`].
-const SYNTHESIS: &[(&str, &[Test])] = &[
-    ("accounts", accounts::TESTS),
-    ("branches", branches::TESTS),
-    ("by_hand", by_hand::TESTS),
-    ("ids", ids::TESTS),
-    ("identity", identity::TESTS),
-    ("kernel", kernel::TESTS),
-    ("opt", opt::TESTS),
-    ("packages", packages::TESTS),
-    ("previous", previous::TESTS),
-    ("var", var::TESTS),
-];
+/// enough. It is the one that users of `cargo xtask` get.
+const SYNTHESIS: Part = Part {
+    on: On::One(Kind::DEFAULT),
+    groups: &[
+        ("accounts", accounts::TESTS),
+        ("branches", branches::TESTS),
+        ("by_hand", by_hand::TESTS),
+        ("ids", ids::TESTS),
+        ("identity", identity::TESTS),
+        ("image", image::TESTS),
+        ("kernel", kernel::TESTS),
+        ("opt", opt::TESTS),
+        ("packages", packages::TESTS),
+        ("previous", previous::TESTS),
+        ("var", var::TESTS),
+    ],
+};
 
 /// Tests that change what all builds of an engine share; they run one by one after the others.
-const ALONE: [(&str, &[Test]); 1] = [("lifecycle", lifecycle::ALONE)];
+const ALONE: Part = Part {
+    on: On::Two,
+    groups: &[("lifecycle", lifecycle::ALONE)],
+};
 
-/// Tests that take minutes and gigabytes and that the engine's kind makes no difference to; they run
-/// one by one on the first kind only, when the others' images are gone.
-const ONCE: [(&str, &[Test]); 2] = [("doors", doors::ONCE), ("packages", packages::ONCE)];
+/// Tests that take minutes and gigabytes and that the engine's kind makes no difference to; they run when the others'
+/// images are gone.
+const LARGE: Part = Part {
+    on: On::One(Kind::TrixieGraphdriver),
+    groups: &[("doors", doors::LARGE), ("packages", packages::LARGE)],
+};
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
-    if arguments.list {
-        let mut all = trials(GROUPS, "any", None);
-        all.extend(trials(CHECKS, "any", None));
-        all.extend(trials(SYNTHESIS, "any", None));
-        all.extend(trials(&ALONE, "any", None));
-        all.extend(trials(&ONCE, "any", None));
-        return Ok(libtest_mimic::run(&arguments, all).exit_code());
-    }
     let places = Places::of_workspace()?;
+    let selection = Selection::from_environment()?;
+    let kinds: Vec<Option<Kind>> = match &selection {
+        Selection::Any => vec![None],
+        Selection::Opposite => Kind::PRIVATE.map(Some).to_vec(),
+        Selection::Each(kinds) => kinds.iter().copied().map(Some).collect(),
+    };
+    let engines = kinds.iter().map(|kind| OnDemand::new(*kind, &places));
+    if arguments.list {
+        let parts = [GROUPS, CHECKS, SYNTHESIS, ALONE, LARGE];
+        let all = engines.flat_map(|engine| trials(&parts, &selection, &engine));
+        return Ok(libtest_mimic::run(&arguments, all.collect()).exit_code());
+    }
+    let one_by_one = Arguments {
+        test_threads: Some(1),
+        ..arguments.clone()
+    };
     let mut failed = false;
-    let kinds = kinds()?;
-    let last = kinds.len() - 1;
-    let default = kinds.iter().position(|kind| *kind == Some(Kind::DEFAULT));
-    let of_synthesis = default.unwrap_or(last);
-    for (index, kind) in kinds.into_iter().enumerate() {
-        let engine = match kind {
-            Some(kind) => Engine::start(kind, &places)?,
-            None => Engine::select(None, &places)?,
+    for engine in engines {
+        let mut run = |parts: &[Part], arguments: &Arguments| {
+            let trials = trials(parts, &selection, &engine);
+            failed |= libtest_mimic::run(arguments, trials).has_failed();
         };
-        let name = engine.kind().name();
-        println!("\n{name} engine: {}", engine.version());
-        let setup = Arc::new(Setup::new(engine, &places)?);
-        let mut together = trials(GROUPS, name, Some(&setup));
-        if index == last {
-            together.extend(trials(CHECKS, name, Some(&setup)));
-        }
-        if index == of_synthesis {
-            together.extend(trials(SYNTHESIS, name, Some(&setup)));
-        }
-        failed |= libtest_mimic::run(&arguments, together).has_failed();
-        let one_by_one = Arguments {
-            test_threads: Some(1),
-            ..arguments.clone()
-        };
-        let alone = trials(&ALONE, name, Some(&setup));
-        failed |= libtest_mimic::run(&one_by_one, alone).has_failed();
-        setup.tidy()?;
-        if index == 0 {
-            let once = trials(&ONCE, name, Some(&setup));
-            failed |= libtest_mimic::run(&one_by_one, once).has_failed();
-            setup.tidy()?;
-        }
+        run(&[SYNTHESIS, GROUPS, CHECKS], &arguments);
+        run(&[ALONE], &one_by_one);
+        engine.tidy()?;
+        run(&[LARGE], &arguments);
+        engine.tidy()?;
     }
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-fn kinds() -> Result<Vec<Option<Kind>>> {
-    let Ok(list) = std::env::var("OSDERIVE_ENGINES") else {
-        return Ok(vec![None]);
-    };
-    list.split(',')
-        .map(|kind| Ok(Some(kind.parse().context("in OSDERIVE_ENGINES")?)))
-        .collect()
-}
-
-fn trials(
-    groups: &[(&str, &'static [Test])],
-    kind: &str,
-    setup: Option<&Arc<Setup>>,
-) -> Vec<Trial> {
+/// The tests of these parts that an engine is to have.
+fn trials(parts: &[Part], selection: &Selection, engine: &Arc<OnDemand>) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (group, tests) in groups {
-        for (name, test) in *tests {
-            let setup = setup.cloned();
-            trials.push(Trial::test(format!("{kind}::{group}::{name}"), move || {
-                if let Some(setup) = &setup {
-                    test(setup);
-                }
-                Ok(())
-            }));
+    for part in parts {
+        let groups = part.groups.iter();
+        let tests = groups.flat_map(|(group, tests)| tests.iter().map(move |test| (group, test)));
+        for (number, (group, test)) in tests.enumerate() {
+            if part.is_for(engine.kind, selection, number, test.needs) {
+                let name = format!("{}::{group}::{}", engine.name(), test.name);
+                let engine = Arc::clone(engine);
+                trials.push(Trial::ignorable_test(name, move || engine.run(test)));
+            }
         }
     }
     trials
+}
+
+impl Part {
+    /// Whether a kind of engine is to have the part's test with this number.
+    fn is_for(
+        &self,
+        kind: Option<Kind>,
+        selection: &Selection,
+        number: usize,
+        needs: Need,
+    ) -> bool {
+        let Some(kind) = kind else { return true };
+        match (selection, self.on) {
+            (Selection::Opposite, On::One(one)) => one == kind,
+            (Selection::Opposite, On::Two) => {
+                let pairs = (number..number + 2).map(|number| selection.kinds(number));
+                let has_the_needed = |pair: &Vec<Kind>| pair.iter().any(|kind| needs.met_by(*kind));
+                let mut pairs = pairs.filter(has_the_needed);
+                pairs.next().is_some_and(|pair| pair.contains(&kind))
+            }
+            _ => true,
+        }
+    }
+}
+
+/// An engine of this kind, or whichever there is, from its first test on.
+struct OnDemand {
+    kind: Option<Kind>,
+    places: Places,
+    setup: OnceLock<Result<Setup, String>>,
+}
+
+impl OnDemand {
+    fn new(kind: Option<Kind>, places: &Places) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            places: places.clone(),
+            setup: OnceLock::new(),
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        self.kind.map_or("any", Kind::name)
+    }
+
+    fn start(&self) -> Result<Setup> {
+        let engine = match self.kind {
+            Some(kind) => Engine::start(kind, &self.places)?,
+            None => Engine::select(None, &self.places)?,
+        };
+        println!("{} engine: {}", engine.kind(), engine.version());
+        Setup::new(engine, &self.places)
+    }
+
+    /// A test that the engine has not what it needs for is told as ignored.
+    fn run(&self, test: &Test) -> Result<Completion, Failed> {
+        let setup = (self.setup).get_or_init(|| self.start().map_err(|error| format!("{error:#}")));
+        let setup = setup.as_ref()?;
+        if let Some(reason) = test.needs.missing_in(&setup.engine) {
+            return Ok(Completion::ignored_with(reason));
+        }
+        (test.run)(setup);
+        Ok(Completion::Completed)
+    }
+
+    /// Removes what its tests left, if there were any.
+    fn tidy(&self) -> Result<()> {
+        match self.setup.get() {
+            Some(Ok(setup)) => setup.tidy(),
+            _ => Ok(()),
+        }
+    }
 }

@@ -16,16 +16,10 @@ crate::tests![
     a_vendors_rpm_keeps_its_accounts_owners_and_capabilities,
 ];
 
-/// Tests of many packages: the engine's kind makes no difference to these, their minutes do.
-pub(crate) const ONCE: &[crate::Test] = &[
-    (
-        "servers_leave_no_findings_and_their_accounts_and_var_come_back",
-        servers_leave_no_findings_and_their_accounts_and_var_come_back,
-    ),
-    (
-        "a_vendors_seed_and_directories_are_on_a_machine",
-        a_vendors_seed_and_directories_are_on_a_machine,
-    ),
+// Tests of many packages: the engine's kind makes no difference to these, their minutes do.
+crate::tests![
+    LARGE = servers_leave_no_findings_and_their_accounts_and_var_come_back,
+    a_vendors_seed_and_directories_are_on_a_machine,
 ];
 
 /// Debian's servers with all that they recommend, each in a RUN of its own.

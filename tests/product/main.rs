@@ -1,11 +1,13 @@
 //! What is promised of the product's binaries themselves.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use osderive_tests::Places;
-use osderive_tests::product::{self, Binary};
+use osderive_tests::product::{self, Binary, Profile};
+use osderive_tests::{Places, sbom};
+use serde_json::Value;
 
 /// All that the tool is built from, and the rest of the workspace that cargo asks for.
 const SOURCES: [&str; 7] = [
@@ -17,6 +19,77 @@ const SOURCES: [&str; 7] = [
     "proto",
     "tests",
 ];
+
+/// Where crates of a registry are in the binaries, which keep the places of their panics.
+const REGISTRY: &[u8] = b"/cargo/registry/src/";
+
+/// The crates of a registry, as `NAME-VERSION`, whose files a binary names.
+fn named_in(binary: &[u8]) -> BTreeSet<String> {
+    let starts = binary.windows(REGISTRY.len()).enumerate();
+    let starts = starts.filter(|(_, window)| *window == REGISTRY);
+    let named = starts.filter_map(|(start, _)| {
+        let path = &binary[start + REGISTRY.len()..];
+        let name = path.split(|byte| *byte == b'/').nth(1)?;
+        Some(String::from_utf8_lossy(name).into_owned())
+    });
+    named.collect()
+}
+
+/// Whoever asks whether a fault in a crate concerns osderive finds it in the image's own list.
+#[test]
+fn the_list_of_contents_has_every_crate_that_the_binaries_name() {
+    let places = Places::of_workspace().unwrap();
+    let document: Value = serde_json::from_str(&sbom::document(&places).unwrap()).unwrap();
+    let components = document["components"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let target = places.state().join("product");
+    for binary in [Binary::Frontend, Binary::Tool] {
+        let is_within = |component: &&Value| {
+            let properties = component["properties"].as_array().unwrap();
+            let mut values = properties.iter().map(|property| text(&property["value"]));
+            values.any(|value| value == binary.file_name())
+        };
+        let listed = components.iter().filter(is_within);
+        let listed: BTreeSet<String> = listed
+            .map(|component| {
+                format!(
+                    "{}-{}",
+                    text(&component["name"]),
+                    text(&component["version"])
+                )
+            })
+            .collect();
+        let built = product::build(binary, Profile::Test, places.workspace(), &target).unwrap();
+        let named = named_in(&fs::read(built).unwrap());
+        assert!(named.len() > 10, "{named:?}");
+        let missing: Vec<_> = named.difference(&listed).collect();
+        assert!(
+            missing.is_empty(),
+            "{missing:?} are in {} only",
+            binary.file_name()
+        );
+        for other in ["proptest-", "insta-", "serde_derive-"] {
+            assert!(
+                !listed.iter().any(|name| name.starts_with(other)),
+                "{other}"
+            );
+        }
+    }
+    for component in components {
+        assert_ne!(component["licenses"][0]["expression"], "", "{component}");
+        let is_ours = text(&component["name"]).starts_with("osderive-");
+        assert_eq!(
+            component["hashes"][0]["content"].is_string(),
+            !is_ours && is_crate(component)
+        );
+    }
+}
+
+fn is_crate(component: &Value) -> bool {
+    !["rust-std", "glibc", "libgcc"]
+        .iter()
+        .any(|name| component["name"] == *name)
+}
 
 /// The engine's cache knows a committed step by the tool's bytes: they must not depend on who built it where.
 #[test]
@@ -31,8 +104,12 @@ fn the_tool_is_the_same_to_the_last_bit_built_in_another_folder() {
         copy_tree(&workspace.join(source), &copy.join(source)).unwrap();
     }
     let here = places.state().join("product");
-    let here = product::build(Binary::Tool, workspace, &here).unwrap();
-    let there = product::build(Binary::Tool, &copy, &elsewhere.path().join("out")).unwrap();
+    // As users get it: what is promised is promised of that.
+    let build = |workspace: &Path, target: &Path| {
+        product::build(Binary::Tool, Profile::Release, workspace, target).unwrap()
+    };
+    let here = build(workspace, &here);
+    let there = build(&copy, &elsewhere.path().join("out"));
     assert_ne!(here, there);
     if fs::read(&here).unwrap() != fs::read(&there).unwrap() {
         let _ = elsewhere.keep();
@@ -42,7 +119,7 @@ fn the_tool_is_the_same_to_the_last_bit_built_in_another_folder() {
 
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
-        return fs::copy(from, to).map(drop);
+        return fs::write(to, fs::read(from)?);
     }
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {

@@ -13,9 +13,10 @@ mod process;
 pub mod product;
 pub mod roots;
 pub mod saved_image;
+pub mod sbom;
 pub mod scenario;
 pub mod shipped;
 
 pub use error::{Error, Result};
 pub use places::Places;
-pub use process::engine_output;
+pub use process::{ENDING_WITH_US, ending_with_us, engine_output};

@@ -51,7 +51,7 @@ impl Places {
     }
 
     /// A directory below the state directory, made when missing.
-    pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn directory(&self, name: impl AsRef<Path>) -> Result<PathBuf> {
         let path = self.state.join(name);
         fs::create_dir_all(&path).map_err(io_error("make", &path))?;
         Ok(path)

@@ -1,6 +1,7 @@
 //! Running long programs: output into a log, a sign of life on stderr, and a failure that shows the log's end.
 //! Everything slow that the harness does goes through here.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -15,6 +16,16 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 const TAIL_LINES: usize = 30;
 /// How often something is tried that an engine does not do when it has more to do than it can.
 pub(crate) const ATTEMPTS: usize = 3;
+
+/// A program that the kernel kills when the thread that starts it ends, however that comes.
+pub fn ending_with_us(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(ENDING_WITH_US[0]);
+    command.args(&ENDING_WITH_US[1..]).arg(program);
+    command
+}
+
+/// The words before a program's that make it end with whoever starts it.
+pub const ENDING_WITH_US: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
 
 /// Runs `command` to its end; `action` reads after "failed to" and is shown while it runs.
 ///

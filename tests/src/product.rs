@@ -4,11 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::str::FromStr;
+
+use tempfile::TempDir;
 
 use crate::engine::Engine;
 use crate::error::{Result, io_error};
 use crate::places::Places;
-use crate::process::{capture, run_logged};
+use crate::process::{capture, ending_with_us, run_logged};
+use crate::sbom;
 
 /// The target both binaries are built for.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -37,7 +41,7 @@ pub enum Binary {
 }
 
 impl Binary {
-    fn package(self) -> &'static str {
+    pub(crate) fn package(self) -> &'static str {
         match self {
             Self::Frontend => "osderive-frontend",
             Self::Tool => "osderive-commit-tool",
@@ -55,16 +59,48 @@ impl Binary {
     }
 }
 
+/// How the product is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As users get it: what is measured and shown.
+    Release,
+    /// The same code, in a third of the time: what is tested.
+    Test,
+}
+
+impl Profile {
+    /// The profile's name in `Cargo.toml`, which is its folder's below the target directory, too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Test => "product-test",
+        }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = [Self::Release, Self::Test].into_iter();
+        let mut named = known.filter(|profile| profile.name() == name);
+        named
+            .next()
+            .ok_or_else(|| "there are: release, product-test".to_owned())
+    }
+}
+
 /// The tool as the frontend image has it.
 ///
 /// # Errors
 /// As of [`build`].
-pub fn tool(places: &Places) -> Result<PathBuf> {
-    build(
-        Binary::Tool,
-        places.workspace(),
-        &places.state().join("product"),
-    )
+pub fn tool(profile: Profile, places: &Places) -> Result<PathBuf> {
+    in_workspace(Binary::Tool, profile, places)
+}
+
+fn in_workspace(binary: Binary, profile: Profile, places: &Places) -> Result<PathBuf> {
+    let target = places.state().join("product");
+    build(binary, profile, places.workspace(), &target)
 }
 
 /// Builds one binary of the workspace at `workspace`, static and stripped, and returns its path.
@@ -72,24 +108,30 @@ pub fn tool(places: &Places) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When cargo is missing or fails.
-pub fn build(binary: Binary, workspace: &Path, target_dir: &Path) -> Result<PathBuf> {
+pub fn build(
+    binary: Binary,
+    profile: Profile,
+    workspace: &Path,
+    target_dir: &Path,
+) -> Result<PathBuf> {
     let made = |path: &Path| fs::create_dir_all(path).map_err(io_error("make", path));
     made(target_dir)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = ending_with_us(cargo);
     command
         .current_dir(workspace)
-        .args(["build", "--release", "--locked", "--target", TARGET])
+        .args(["build", "--locked", "--target", TARGET])
+        .args(["--profile", profile.name()])
         .args(["--package", binary.package(), "--bin", binary.file_name()])
         .arg("--target-dir")
         .arg(target_dir)
         // Unlike RUSTFLAGS, it takes paths with spaces, and whatever the caller has set loses against it.
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace));
-    let log = target_dir.join(format!("{}.log", binary.file_name()));
+    let log = target_dir.join(format!("{}-{}.log", binary.file_name(), profile.name()));
     run_logged(&format!("build {}", binary.file_name()), &mut command, &log)?;
     Ok(target_dir
         .join(TARGET)
-        .join("release")
+        .join(profile.name())
         .join(binary.file_name()))
 }
 
@@ -108,40 +150,14 @@ fn rustflags(workspace: &Path) -> String {
     .join("\x1f")
 }
 
-/// Builds both binaries and lays out the build context of the frontend image; returns its folder.
-fn image_context(places: &Places) -> Result<PathBuf> {
-    let tool = tool(places)?;
-    let context = frontend_context(Binary::Frontend, places, "frontend-image")?;
-    install(&tool, &context.join("root/tool/linux-amd64"))?;
-    Ok(context)
-}
-
-/// Builds the frontend that captures definitions, for the golden tests, and the build context of
-/// its image; returns its folder.
-fn capture_image_context(places: &Places) -> Result<PathBuf> {
-    frontend_context(Binary::Capture, places, "capture-image")
-}
-
-fn frontend_context(frontend: Binary, places: &Places, name: &str) -> Result<PathBuf> {
-    let built = build(
-        frontend,
-        places.workspace(),
-        &places.state().join("product"),
-    )?;
-    image_of(&built, places, name)
-}
-
-/// The build context of a frontend's image; returns its folder.
-fn image_of(frontend: &Path, places: &Places, name: &str) -> Result<PathBuf> {
-    let context = places.directory(name)?;
-    let root = context.join("root");
-    if root.exists() {
-        fs::remove_dir_all(&root).map_err(io_error("empty", &root))?;
-    }
-    install(frontend, &root)?;
+/// The build context of a frontend's image, which goes with the value: others may make theirs at the same time.
+fn image_of(frontend: &Path, places: &Places) -> Result<TempDir> {
+    let beside = places.state();
+    let context = tempfile::tempdir_in(beside).map_err(io_error("make a folder in", beside))?;
+    install(frontend, &context.path().join("root"))?;
     let name = frontend.file_name().unwrap_or_default().to_string_lossy();
     let dockerfile = DOCKERFILE.replace("FRONTEND", &name);
-    let path = context.join("Dockerfile");
+    let path = context.path().join("Dockerfile");
     fs::write(&path, dockerfile).map_err(io_error("write", path))?;
     Ok(context)
 }
@@ -149,8 +165,9 @@ fn image_of(frontend: &Path, places: &Places, name: &str) -> Result<PathBuf> {
 fn install(binary: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(io_error("make", folder))?;
     let copy = folder.join(binary.file_name().unwrap_or_default());
-    fs::copy(binary, &copy).map_err(io_error("copy a binary to", copy))?;
-    Ok(())
+    let mut cp = Command::new("cp");
+    let action = format!("copy a program to {}", copy.display());
+    capture(&action, cp.arg("--").args([binary, &copy])).map(drop)
 }
 
 impl Engine {
@@ -158,8 +175,13 @@ impl Engine {
     ///
     /// # Errors
     /// When it does not build, or the engine refuses it.
-    pub fn load_frontend(&self, places: &Places) -> Result<()> {
-        self.build_image("osderive", &image_context(places)?)
+    pub fn load_frontend(&self, profile: Profile, places: &Places) -> Result<()> {
+        let tool = tool(profile, places)?;
+        let context = image_of(&in_workspace(Binary::Frontend, profile, places)?, places)?;
+        install(&tool, &context.path().join("root/tool/linux-amd64"))?;
+        let contents = context.path().join("root").join(sbom::FILE);
+        fs::write(&contents, sbom::document(places)?).map_err(io_error("write", contents))?;
+        self.build_image("osderive", context.path())
     }
 
     /// As [`Engine::load_frontend`], with the frontend that captures definitions, as the image
@@ -168,7 +190,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::load_frontend`].
     pub fn load_capture_frontend(&self, places: &Places) -> Result<()> {
-        self.build_image("osderive-capture", &capture_image_context(places)?)
+        let frontend = in_workspace(Binary::Capture, Profile::Release, places)?;
+        self.build_image("osderive-capture", image_of(&frontend, places)?.path())
     }
 
     /// Sees to it that the engine has a frontend that was built with the tests, which needs shared libraries, as an
@@ -177,7 +200,7 @@ impl Engine {
     /// # Errors
     /// When its libraries are not found, or the engine refuses it.
     pub fn load_test_frontend(&self, tag: &str, binary: &Path, places: &Places) -> Result<()> {
-        let context = image_of(binary, places, tag)?;
+        let context = image_of(binary, places)?;
         let mut ldd = Command::new("ldd");
         let needed = capture("list a program's libraries", ldd.arg(binary))?;
         for library in needed
@@ -187,9 +210,9 @@ impl Engine {
             let library = Path::new(library);
             let folder = library.parent().unwrap_or(library);
             let folder = folder.strip_prefix("/").unwrap_or(folder);
-            install(library, &context.join("root").join(folder))?;
+            install(library, &context.path().join("root").join(folder))?;
         }
-        self.build_image(tag, &context)
+        self.build_image(tag, context.path())
     }
 
     fn build_image(&self, tag: &str, context: &Path) -> Result<()> {

@@ -42,7 +42,7 @@ pub fn remove_folders(engine: &Engine, places: &Places) -> Result<()> {
 }
 
 fn folders(engine: &Engine, places: &Places) -> Result<PathBuf> {
-    places.directory(&format!("e2e/{}", engine.kind().name()))
+    places.directory(Path::new("e2e").join(engine.place()))
 }
 
 impl<'a> Scenario<'a> {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use osderive_tests::Places;
 use osderive_tests::machine::{Systemd, accounts};
-use osderive_tests::product;
+use osderive_tests::product::{self, Profile};
 use osderive_tests::roots::Suite;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -186,7 +186,7 @@ fn made_anew(state: &State, systemd: &Systemd, tool: &Path) -> [BTreeSet<String>
 fn every_account_comes_back(suite: Suite) {
     let places = Places::of_workspace().expect("places");
     let systemd = Systemd::of(suite, &places).expect("systemd");
-    let tool = product::tool(&places).expect("the tool");
+    let tool = product::tool(Profile::Test, &places).expect("the tool");
     let config = Config {
         failure_persistence: None,
         ..Config::with_cases(CASES)

@@ -13,7 +13,7 @@ use std::process::Command;
 use osderive_lints::model::acl::{ACCESS, Acl, DEFAULT, Who};
 use osderive_tests::Places;
 use osderive_tests::machine::Systemd;
-use osderive_tests::product;
+use osderive_tests::product::{self, Profile};
 use osderive_tests::roots::Suite;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -352,7 +352,7 @@ fn made_anew(all: &[Made], systemd: &Systemd, tool: &Path) -> (Tree, Tree, Strin
 fn every_var_comes_back(suite: Suite) {
     let places = Places::of_workspace().expect("places");
     let systemd = Systemd::of(suite, &places).expect("a root with systemd-tmpfiles");
-    let tool = product::tool(&places).expect("the tool");
+    let tool = product::tool(Profile::Test, &places).expect("the tool");
     let config = Config {
         failure_persistence: None,
         ..Config::with_cases(CASES)

@@ -246,6 +246,13 @@ impl Run {
     }
 }
 
+/// Copies a program that is then to be executed. Another process writes it: what this one has open for writing, a child
+/// that another thread forks meanwhile has open too, and as long as that is so, nobody can execute it.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("--").args([from, to]).status();
+    assert!(copied.expect("cp").success());
+}
+
 /// `ostree-container commit` on a root file system, from outside.
 pub(crate) fn commit(root: &Path, flags: &[&str]) -> Run {
     Run::from(

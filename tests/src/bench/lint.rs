@@ -16,7 +16,7 @@ use crate::base::Base;
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
 use crate::process::capture;
-use crate::product;
+use crate::product::{self, Profile};
 
 /// How many pairs of runs.
 const PAIRS: usize = 15;
@@ -50,7 +50,7 @@ pub struct Lint {
 /// When a tree cannot be made or a run fails.
 pub fn lint(places: &Places) -> Result<Lint> {
     let base = Base::Ostree.build(places)?;
-    let tool = product::tool(places)?;
+    let tool = product::tool(Profile::Release, places)?;
     let folder =
         tempfile::tempdir_in(places.state()).map_err(io_error("make a root in", places.state()))?;
     let bench = Bench {

@@ -13,6 +13,7 @@ use crate::base::Base;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::places::Places;
+use crate::product::Profile;
 use crate::scenario::Scenario;
 
 /// How many pairs of no-op rebuilds.
@@ -44,7 +45,7 @@ ENTRYPOINT [\"/tool/linux-amd64/ostree-container\", \"--version\"]
 /// When a build fails.
 pub fn rebuild(engine: &Engine, places: &Places) -> Result<Rebuild> {
     engine.load_base(Base::Ostree, places)?;
-    engine.load_frontend(places)?;
+    engine.load_frontend(Profile::Release, places)?;
     let variant = |name: &str, first_line: &str| -> Result<Scenario<'_>> {
         Scenario::new(engine, places, name)?
             .file("Containerfile", &format!("{first_line}\n{INSTRUCTIONS}"))?

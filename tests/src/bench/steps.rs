@@ -16,7 +16,7 @@ use crate::base::Base;
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
 use crate::process::capture;
-use crate::product;
+use crate::product::{self, Profile};
 
 /// How many files the root file system has, by the names that figures have.
 const SIZES: [(&str, usize); 3] = [("10k", 10_000), ("100k", 100_000), ("1m", 1_000_000)];
@@ -101,7 +101,7 @@ pub struct Steps {
 /// When the root cannot be made or a step fails.
 pub fn steps(places: &Places) -> Result<Vec<Steps>> {
     let base = Base::Ostree.build(places)?;
-    let tool = product::tool(places)?;
+    let tool = product::tool(Profile::Release, places)?;
     let folder =
         tempfile::tempdir_in(places.state()).map_err(io_error("make a root in", places.state()))?;
     let bench = Bench {

@@ -22,7 +22,7 @@ use super::report::Report;
 use super::workshop::Workshop;
 use crate::engine::Engine;
 use crate::error::{Error, Result, io_error};
-use crate::places::Places;
+use crate::places::{FileLock, Places};
 use crate::roots::remove;
 
 /// How long a boot with KVM may take before emulation is used instead. It takes a few seconds where it works.
@@ -99,6 +99,8 @@ struct Common {
     accelerator: OnceLock<Accelerator>,
     /// The base image that was asked for last.
     taken: Mutex<Option<Arc<Taken>>>,
+    /// Another harness of the same name waits for it.
+    _lock: FileLock,
 }
 
 /// A base image, and what all machines that come from it are clones of.
@@ -146,6 +148,7 @@ impl<'a> Harness<'a> {
     /// When this machine cannot make them; see [`Recipe::build`](crate::roots::Recipe::build).
     pub fn new(engine: &'a Engine, places: &Places, name: &str) -> Result<Self> {
         let folder = places.directory("boot")?.join(name);
+        let lock = FileLock::wait(&folder.with_extension("lock"))?;
         remove(&folder)?;
         fs::create_dir_all(&folder).map_err(io_error("make", &folder))?;
         let common = Common {
@@ -153,6 +156,7 @@ impl<'a> Harness<'a> {
             folder: folder.clone(),
             accelerator: OnceLock::new(),
             taken: Mutex::default(),
+            _lock: lock,
         };
         Ok(Self {
             engine,

@@ -27,6 +27,7 @@ use crate::engine::{Engine, Kind};
 use crate::error::{Error, Result};
 use crate::places::Places;
 use crate::process::capture;
+use crate::product::Profile;
 use crate::scenario::Scenario;
 use store::{Store, sources_hash};
 
@@ -308,7 +309,7 @@ impl<'a> Rate<'a> {
             .for_boots_beside(jobs)
             .in_runner(runner);
         harness.load_base(places)?;
-        engine.load_frontend(places)?;
+        engine.load_frontend(Profile::Release, places)?;
         let id = |image: &str| {
             let mut docker = engine.docker();
             docker.args(["image", "inspect", "--format={{.Id}}", image]);

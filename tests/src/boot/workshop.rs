@@ -7,6 +7,7 @@ use std::process::Command;
 use super::importer;
 use crate::error::Result;
 use crate::places::Places;
+use crate::process::ending_with_us;
 use crate::roots::{Recipe, Root, Shape, Suite};
 
 const ENTER: &str = include_str!("enter.sh");
@@ -84,16 +85,9 @@ impl Workshop {
 
     /// As [`command`](Self::command), with further directories of the machine at their own paths.
     pub(super) fn command_with(&self, program: impl AsRef<Path>, shared: &[&Path]) -> Command {
-        let mut command = Command::new("setpriv");
+        let mut command = ending_with_us("unshare");
         command
-            .args([
-                "--pdeathsig",
-                "KILL",
-                "unshare",
-                "--mount",
-                "--pid",
-                "--ipc",
-            ])
+            .args(["--mount", "--pid", "--ipc"])
             .args(["--fork", "--kill-child", "sh", "-c", ENTER, "enter"])
             .args([&self.root.path, &self.state])
             .arg((shared.len() + 1).to_string())

@@ -2,14 +2,16 @@
 //! private one from Debian packages. Callers ask for [`Engine::docker`] and need not know which it is.
 
 pub(crate) mod private;
+mod selection;
 mod version;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
 pub use private::group_name;
+pub use selection::Selection;
 pub use version::Version;
 
 use crate::error::{Error, Result};
@@ -47,6 +49,12 @@ impl Kind {
     /// The private engine that is started where no engine is asked for and none is reachable.
     pub const DEFAULT: Self = Self::SidGraphdriver;
 
+    /// Every kind of private engine, each beside its opposite: with another Docker, and with the other image store.
+    pub const OPPOSITE: [[Self; 2]; 2] = [
+        [Self::TrixieGraphdriver, Self::SidContainerd],
+        [Self::TrixieContainerd, Self::SidGraphdriver],
+    ];
+
     /// The name used in options, paths and messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -64,6 +72,15 @@ impl Kind {
             Self::Reachable => None,
             Self::TrixieGraphdriver | Self::SidGraphdriver => Some(ImageStore::Graphdriver),
             Self::TrixieContainerd | Self::SidContainerd => Some(ImageStore::Containerd),
+        }
+    }
+
+    /// The first number of the Docker that a private engine of this kind has at least; `None` for the reachable one.
+    pub fn major(self) -> Option<u32> {
+        match self {
+            Self::Reachable => None,
+            Self::TrixieGraphdriver | Self::TrixieContainerd => Some(26),
+            Self::SidGraphdriver | Self::SidContainerd => Some(28),
         }
     }
 
@@ -133,15 +150,6 @@ pub struct Engine {
     version: Version,
     image_store: ImageStore,
     private: Option<PrivateEngine>,
-}
-
-/// Whether this machine can hold a private engine, for tests of one; says that they are skipped if not.
-pub fn can_be_private() -> bool {
-    let can = rustix::process::geteuid().is_root() && Path::new("/usr/bin/dpkg-deb").exists();
-    if !can {
-        eprintln!("skipped: a private engine needs root on Debian or Ubuntu");
-    }
-    can
 }
 
 impl Engine {
@@ -240,6 +248,15 @@ impl Engine {
         match &self.private {
             Some(private) => private.command(program),
             None => Command::new(program),
+        }
+    }
+
+    /// What no other running engine of this machine is called: the kind and, of a private one, its slot.
+    pub(crate) fn place(&self) -> PathBuf {
+        let kind = Path::new(self.kind.name());
+        match &self.private {
+            Some(private) => kind.join(private.slot()),
+            None => kind.to_owned(),
         }
     }
 

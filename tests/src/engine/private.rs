@@ -1,6 +1,7 @@
 //! A private engine: dockerd from Debian packages in mount, pid, network and control group namespaces of its own.
 //! Process 1 in there ends with a pipe from this process, so the kernel itself clears everything away.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -117,7 +118,7 @@ impl Slot {
     /// The first slot of this kind that no live harness holds.
     fn take(kind: Kind, places: &Places) -> Result<Self> {
         for number in 0..SLOTS {
-            let directory = places.directory(&format!("engines/{kind}/slot-{number}"))?;
+            let directory = places.directory(format!("engines/{kind}/slot-{number}"))?;
             if let Some(lock) = FileLock::attempt(&directory.join("lock"))? {
                 return Ok(Self {
                     directory,
@@ -152,7 +153,6 @@ pub fn group_name(directory: &Path) -> String {
 pub(super) struct PrivateEngine {
     // Fields are dropped in this order: the processes end before the slot is free again.
     processes: Processes,
-    #[expect(dead_code, reason = "held for its lock")]
     slot: Slot,
     log: PathBuf,
     workspace: PathBuf,
@@ -189,6 +189,11 @@ impl PrivateEngine {
 
     pub(super) fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// The name of its slot.
+    pub(super) fn slot(&self) -> &OsStr {
+        self.slot.directory.file_name().unwrap_or_default()
     }
 
     pub(super) fn shell_prefix(&self) -> String {

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::{Recipe, Shape};
 use crate::error::{Result, io_error};
 use crate::places::{FileLock, Places};
-use crate::process::run_logged;
+use crate::process::{ending_with_us, run_logged};
 
 const MIRROR: &str = "http://deb.debian.org/debian";
 const KEYRING: &str = "usr/share/keyrings/debian-archive-keyring";
@@ -57,9 +57,8 @@ impl Tool {
 
     /// The command that builds `recipe` at `output`.
     pub(super) fn command(&self, recipe: &Recipe, output: &Path) -> Command {
-        let mut command = Command::new("setpriv");
+        let mut command = ending_with_us("unshare");
         command
-            .args(["--pdeathsig", "KILL", "unshare"])
             .args([
                 "--mount",
                 "--pid",

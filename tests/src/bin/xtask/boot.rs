@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// Boot in systemd-nspawn instead of QEMU: in seconds, without the image's kernel, initramfs and devices.
     #[arg(long)]
     fast: bool,
+    /// The folder below `target/boot` in which consoles are kept.
+    #[arg(long, hide = true, default_value = "by-hand")]
+    name: String,
     #[command(flatten)]
     engine: EngineChoice,
 }
@@ -36,7 +39,7 @@ fn way(name: &str) -> Result<Way, String> {
 pub(crate) fn run(arguments: &Arguments, places: &Places) -> Result<ExitCode> {
     let engine = arguments.engine.start(places)?;
     let runner = crate::runner(arguments.fast);
-    let harness = Harness::new(&engine, places, "by-hand")?.in_runner(runner);
+    let harness = Harness::new(&engine, places, &arguments.name)?.in_runner(runner);
     if arguments.from == BASE {
         harness.load_base(places)?;
     }

@@ -151,7 +151,8 @@ fn capture(case: &Case, engine: &Engine, places: &Places, golden: &Path) -> Resu
             platform => format!("{}-{}", case.name, platform.trim_start_matches("linux-")),
         };
         let copy = golden.join(format!("{name}.pb"));
-        fs::copy(&file, &copy).with_context(|| format!("writing {}", copy.display()))?;
+        let definition = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        fs::write(&copy, definition).with_context(|| format!("writing {}", copy.display()))?;
     }
     Ok(())
 }

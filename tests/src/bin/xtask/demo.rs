@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use osderive_tests::Places;
 use osderive_tests::base::Base;
 use osderive_tests::engine::Engine;
+use osderive_tests::product::Profile;
 
 const EXAMPLE: &str = "examples/debian-web";
 
@@ -21,10 +22,10 @@ const GONE_AT_BOOT: &str = "/run /tmp /var/tmp /var/cache";
 /// How many entries the comparison lists.
 const SHOWN: usize = 12;
 
-pub(crate) fn run(engine: &Engine, places: &Places) -> Result<()> {
+pub(crate) fn run(engine: &Engine, profile: Profile, places: &Places) -> Result<()> {
     eprintln!("» {} engine: {}", engine.kind(), engine.version());
     engine.load_base(Base::Ostree, places)?;
-    engine.load_frontend(places)?;
+    engine.load_frontend(profile, places)?;
     eprintln!("» build {EXAMPLE} with osderive, which names what it removes");
     build(
         engine,

@@ -15,7 +15,8 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use osderive_tests::base::Base;
 use osderive_tests::boot::Runner;
-use osderive_tests::engine::{Engine, Kind};
+use osderive_tests::engine::{Engine, Kind, Selection};
+use osderive_tests::product::Profile;
 use osderive_tests::{Places, bench};
 use serde_json::{Map, Value};
 
@@ -33,11 +34,17 @@ enum Task {
     Demo {
         #[command(flatten)]
         engine: EngineChoice,
+        /// How to build osderive: `product-test` takes a third of the time.
+        #[arg(long, hide = true, default_value = "release")]
+        profile: Profile,
     },
-    /// Check and test everything, on every kind of private engine.
+    /// Check and test everything, each end-to-end test on two opposite kinds of private engine.
     Test {
         /// Words of test names, as for `cargo test`; all tests without them.
         filters: Vec<String>,
+        /// Run each end-to-end test on all four kinds of private engine.
+        #[arg(long)]
+        all_engines: bool,
     },
     /// Measure what osderive costs.
     Bench {
@@ -112,8 +119,18 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let places = Places::of_workspace()?;
     match Arguments::parse().task {
-        Task::Demo { engine } => demo::run(&engine.start(&places)?, &places)?,
-        Task::Test { filters } => return test::run(&filters, &places),
+        Task::Demo { engine, profile } => demo::run(&engine.start(&places)?, profile, &places)?,
+        Task::Test {
+            filters,
+            all_engines,
+        } => {
+            let engines = if all_engines {
+                Selection::Each(Kind::PRIVATE.to_vec())
+            } else {
+                Selection::Opposite
+            };
+            return test::run(&filters, &engines, &places);
+        }
         Task::Bench { only, json, engine } => measure(only, json.as_deref(), &engine, &places)?,
         Task::Rules => write_rules(&places)?,
         Task::Engine { engine } => serve(&engine.start(&places)?, &places)?,
@@ -127,7 +144,7 @@ fn run() -> Result<ExitCode> {
 
 fn serve(engine: &Engine, places: &Places) -> Result<()> {
     engine.load_base(Base::Ostree, places)?;
-    engine.load_frontend(places)?;
+    engine.load_frontend(Profile::Release, places)?;
     println!("{} engine: {}", engine.kind(), engine.version());
     if let Some(log) = engine.log() {
         println!("its log: {}", log.display());

@@ -1,5 +1,6 @@
-//! `cargo xtask test`: formatting, lints and every test of the workspace. The end-to-end tests run
-//! on every kind of private engine, one after the other, and beside them those that are marked as ignored.
+//! `cargo xtask test`: formatting, lints and every test of the workspace. The end-to-end tests run on one kind of
+//! private engine after the other, and beside them those that are marked as ignored. However this process ends, the
+//! kernel ends cargo with it, and with cargo the test that it runs; engines and machines end with their test.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -7,10 +8,10 @@ use std::process::{Child, Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use osderive_tests::Places;
-use osderive_tests::engine::Kind;
+use osderive_tests::engine::Selection;
+use osderive_tests::{ENDING_WITH_US, Places, ending_with_us};
 
-pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
+pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> Result<ExitCode> {
     if !rustix::process::geteuid().is_root() {
         bail!(
             "the tests start engines, mount and change users, so they need root: run `sudo -E cargo xtask test`"
@@ -35,7 +36,6 @@ pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
             places,
         )?;
     }
-    let kinds: Vec<&str> = Kind::PRIVATE.iter().map(|kind| kind.name()).collect();
     let mut test = cargo(places);
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .args(["--lib", "--bins", "--tests"]);
@@ -52,7 +52,7 @@ pub(crate) fn run(filters: &[String], places: &Places) -> Result<ExitCode> {
     test.arg("--")
         .args((!is_all).then_some("--include-ignored"))
         .args(filters)
-        .env("OSDERIVE_ENGINES", kinds.join(","));
+        .env(Selection::VARIABLE, engines.to_string());
     let mut passed = ended_well(&mut test)?;
     if let Some(beside) = beside {
         passed &= beside.finish()?;
@@ -130,7 +130,13 @@ fn check(what: &str, arguments: &[&str], places: &Places) -> Result<()> {
 }
 
 fn cargo(places: &Places) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = ending_with_us(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(places.workspace());
+    // What cargo starts ends with cargo.
+    let runner = ENDING_WITH_US.join("', '");
+    cargo.args([
+        "--config",
+        &format!("target.'cfg(all())'.runner = ['{runner}']"),
+    ]);
     cargo
 }
