@@ -2,7 +2,11 @@
 //! memory, a broken disk. Whoever looks takes what cannot be opened for what is not there, which is right of links and
 //! mount points; here it is kept that this time it is not known, so that nothing is built upon it.
 
-use std::{cell::RefCell, ffi::OsStr, os::unix::ffi::OsStrExt as _};
+use std::{
+    cell::RefCell,
+    ffi::{CString, OsStr},
+    os::unix::ffi::OsStrExt as _,
+};
 
 use osderive_lints::escape_path;
 use rustix::{
@@ -52,7 +56,7 @@ pub(crate) fn require_all_read() -> Result<()> {
 /// Where it is, as this process sees it; only the name where no /proc tells.
 fn path_of(directory: BorrowedFd<'_>, name: &OsStr) -> String {
     let handle = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    let directory = readlinkat(CWD, handle, Vec::new()).map(|path| path.into_bytes());
+    let directory = readlinkat(CWD, handle, Vec::new()).map(CString::into_bytes);
     let name = name.as_bytes();
     escape_path(&[&directory.unwrap_or_default()[..], b"/", name].concat())
 }

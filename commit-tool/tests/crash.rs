@@ -136,7 +136,7 @@ fn whatever_change_fails_nothing_is_lost_and_the_next_commit_ends_alike() {
     let mut number = 1;
     let fate = |number: usize| {
         let errno = FAULTS[number % FAULTS.len()];
-        if number / FAULTS.len() % 2 == 0 {
+        if (number / FAULTS.len()).is_multiple_of(2) {
             Fate::Fails(errno)
         } else {
             Fate::FailsFromNowOn(errno)
