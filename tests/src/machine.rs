@@ -22,6 +22,15 @@ use crate::roots::{Recipe, Root, Shape, Suite};
 /// A machine-id, without which tmpfiles.d lines about the journal mean nothing.
 const MACHINE_ID: &str = "5a1e0f6c2d8b4e7fa3c9d0b1e2f34567\n";
 
+/// Puts the account files of the second root in the place of those of the first, and goes on.
+const WITH_ACCOUNTS: &str = r#"
+for name in passwd group; do
+    if [ -e "$1/etc/$name" ] && [ -e "$2/etc/$name" ]; then mount --bind "$2/etc/$name" "$1/etc/$name"; fi
+done
+shift 2
+exec "$@"
+"#;
+
 /// The library of access control lists.
 const LIBRARY: &str = "libacl.so.1";
 
@@ -83,12 +92,28 @@ impl Systemd {
         Ok(())
     }
 
-    /// A tool that works on a root below [`folder`](Self::folder), with /proc, as it needs at boot.
+    /// A tool that works on a root below [`folder`](Self::folder), with /proc and the root's accounts, as it needs at
+    /// boot: libacl knows no other root than its own.
     pub fn tool(&self, program: &str, root: &Path) -> Command {
         let inside = root.strip_prefix(&self.0.path).unwrap_or(root);
         let mut command = Command::new("unshare");
         command
-            .args(["--pid", "--mount", "--fork", "--mount-proc=/proc"])
+            .args([
+                "--mount",
+                "--propagation=private",
+                "sh",
+                "-ec",
+                WITH_ACCOUNTS,
+                "sh",
+            ])
+            .args([&self.0.path, root])
+            .args([
+                "unshare",
+                "--pid",
+                "--mount",
+                "--fork",
+                "--mount-proc=/proc",
+            ])
             .arg(format!("--root={}", self.0.path.display()))
             .arg(program)
             .arg(format!("--root=/{}", inside.display()));
