@@ -3,6 +3,7 @@
 //! never exits and knows nothing of BuildKit.
 
 pub mod baseline;
+pub mod budget;
 mod check;
 mod config;
 mod escape;

@@ -46,6 +46,7 @@ pub mod import_os_release;
 pub mod import_special_file;
 pub mod import_whiteout_file;
 pub mod injected_by_builder;
+pub mod input_over_budget;
 pub mod input_unreadable;
 pub mod kernel_arguments;
 pub mod kernel_boot_not_empty;
@@ -227,6 +228,7 @@ pub const RULES: &[Rule] = &[
     import_special_file::RULE,
     import_whiteout_file::RULE,
     injected_by_builder::RULE,
+    input_over_budget::RULE,
     input_unreadable::RULE,
     kernel_arguments::RULE,
     kernel_boot_not_empty::RULE,
