@@ -114,7 +114,9 @@ impl Budget {
 /// Whether an error says that a budget is spent.
 pub(crate) fn is_spent(error: &io::Error) -> bool {
     let cause = error.get_ref();
-    cause.is_some_and(|cause| cause.is::<Spent>())
+    cause
+        .and_then(|cause| cause.downcast_ref::<Spent>())
+        .is_some()
 }
 
 /// A source whose bytes count as work.

@@ -9,7 +9,7 @@ use crate::budget::is_spent;
 use crate::lost_access::{LostAccess, lost_access};
 use crate::machine::{Accounts, History};
 use crate::model::group::{Group, groups};
-use crate::model::initramfs::{Ostree, ostree};
+use crate::model::initramfs::{Ostree, ostree_within};
 use crate::model::passwd::{User, users};
 use crate::model::{sysusers, tmpfiles};
 use crate::predict::{self, Prediction};
@@ -229,7 +229,7 @@ impl<'a> Image<'a> {
                         let unread = |error: &io::Error| {
                             self.tree.budget().note(path.as_bytes(), error);
                         };
-                        ostree(file, self.tree.budget()).unwrap_or_else(|error| {
+                        ostree_within(file, self.tree.budget()).unwrap_or_else(|error| {
                             unread(&error);
                             Ostree::Unreadable(error.to_string())
                         })

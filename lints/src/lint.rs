@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::image::Image;
 use crate::rules::{
-    Check, EntryCheck, Need, RULES, Rule, input_over_budget, input_unreadable, narrowed,
+    Check, EntryCheck, Findings, Need, RULES, Rule, input_over_budget, input_unreadable, narrowed,
     rule_broken,
 };
 use crate::tree::{Entry, Gathered, MAX_PATHS, Stack, Tree};
@@ -159,6 +159,6 @@ fn ask_of(entry: &Entry<'_>, checks: &[(usize, EntryCheck)], gathered: &mut Gath
 }
 
 fn ask(rule: &Rule, check: fn(&Image<'_>) -> Vec<Finding>, image: &Image<'_>) -> Vec<Finding> {
-    catch_unwind(AssertUnwindSafe(|| check(image)))
+    catch_unwind(AssertUnwindSafe(|| Findings::of(check(image))))
         .unwrap_or_else(|_| vec![rule_broken::finding(rule.name, None)])
 }

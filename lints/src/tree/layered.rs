@@ -13,6 +13,7 @@ use super::stack::{Layer, Stack};
 use super::{Entry, Gathered, Kind, Meta, Tree};
 use crate::ImageConfig;
 use crate::budget::{self, Budget};
+use crate::history::masked;
 use crate::oci::{Image, ImageError, LayerBlob, Skip as _, Store, Unpacked};
 
 /// How often the content of an image may be unpacked again at most, for files that were not kept. One kernel's
@@ -263,7 +264,7 @@ fn stack(config: &ImageConfig, layers: &[LayerBlob]) -> Stack {
             .unwrap_or(&layer.name)
             .clone(),
         created_by: if is_whole {
-            history[number].to_owned()
+            masked(history[number]).into_owned()
         } else {
             String::new()
         },

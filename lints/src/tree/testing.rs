@@ -105,6 +105,7 @@ impl LayerTar {
 pub(crate) struct TestImage {
     folder: TempDir,
     layers: Vec<Vec<u8>>,
+    created_by: Option<String>,
 }
 
 impl TestImage {
@@ -112,7 +113,14 @@ impl TestImage {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             layers: Vec::new(),
+            created_by: None,
         }
+    }
+
+    /// Sets what the history says of each layer.
+    pub(crate) fn created_by(mut self, text: &str) -> Self {
+        self.created_by = Some(text.to_owned());
+        self
     }
 
     pub(crate) fn layer(self, layer: LayerTar) -> Self {
@@ -131,7 +139,10 @@ impl TestImage {
 
     fn config(&self) -> Value {
         let history: Vec<Value> = (0..self.layers.len())
-            .map(|number| json!({ "created_by": format!("RUN step {number}") }))
+            .map(|number| match &self.created_by {
+                Some(text) => json!({ "created_by": text }),
+                None => json!({ "created_by": format!("RUN step {number}") }),
+            })
             .collect();
         let diff_ids: Vec<String> = self
             .layers
