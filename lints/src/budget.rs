@@ -69,10 +69,10 @@ impl Budget {
         self.limit.fetch_add(units, Ordering::Relaxed);
     }
 
-    /// Takes the limit down to what is spent by now and so many units.
-    pub(crate) fn leave(&self, units: u64) {
+    /// Begins anew: so many units are left, whatever was before.
+    pub(crate) fn renew(&self, units: u64) {
         let limit = self.spent().saturating_add(units);
-        self.limit.fetch_min(limit, Ordering::Relaxed);
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Counts units of work that is about to be done.
@@ -158,10 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_never_more_than_before() {
+    fn a_renewed_budget_has_what_it_is_given() {
         let budget = Budget::of(0);
-        budget.leave(10);
-        budget.leave(u64::MAX);
+        budget.spend(FLOOR).expect("the floor");
+        budget.renew(10);
         assert!(budget.spend(11).is_err() && budget.spend(10).is_ok());
     }
 }

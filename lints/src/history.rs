@@ -87,33 +87,47 @@ fn shown_assignments(created_by: &str) -> (usize, usize) {
 pub(crate) fn masked(created_by: &str) -> Cow<'_, str> {
     let (start, count) = shown_assignments(created_by);
     let (before, rest) = created_by.split_at(start);
-    let is_of_secret = |word: &str| {
-        let assignment = word.split_once('=');
-        assignment.is_some_and(|(name, value)| is_secret(name, value))
+    let is_run = count != usize::MAX;
+    let shell = rest.find(" /bin/sh -c ").filter(|_| is_run);
+    let words: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let (assigned, after) = words.split_at(count.min(words.len()));
+    let command = shell.map_or("", |shell| &rest[shell..]);
+    let ends = match shell {
+        Some(shell) => rest[..shell].split_ascii_whitespace().count() == count,
+        None => after.first().is_none_or(|word| word.starts_with('/')),
     };
-    let words = || rest.split_ascii_whitespace().take(count);
-    if !words().any(is_of_secret) {
+    if ends && assigned.iter().all(|word| word.contains('=')) {
+        let is_of_secret = |word: &&str| {
+            let assignment = word.split_once('=');
+            assignment.is_some_and(|(name, value)| is_secret(name, value))
+        };
+        if !assigned.iter().any(is_of_secret) {
+            return Cow::Borrowed(created_by);
+        }
+        let shown = assigned.iter().map(|word| match word.split_once('=') {
+            Some((name, _)) if is_of_secret(&word) => format!("{name}={MASK}"),
+            _ => (*word).to_owned(),
+        });
+        let shown = shown.chain(after.iter().map(|word| (*word).to_owned()));
+        let shown: Vec<String> = shown.collect();
+        return Cow::Owned(format!("{before} {}", shown.join(" ")));
+    }
+    let arguments = &rest[..rest.len() - command.len()];
+    let mut equals = arguments.match_indices('=');
+    let is_secret = equals.any(|(at, _)| {
+        let name = arguments[..at].rsplit(|sign: char| sign.is_ascii_whitespace());
+        is_secret(
+            name.into_iter().next().unwrap_or_default(),
+            &arguments[at + 1..],
+        )
+    });
+    if count == 0 || !is_secret {
         return Cow::Borrowed(created_by);
     }
-    let end = match count {
-        usize::MAX => rest.len(),
-        _ => rest.find(" /bin/sh -c ").unwrap_or(rest.len()),
-    };
-    let (arguments, command) = rest.split_at(end);
-    let is_plain = words().all(|word| word.contains('='))
-        && (count == usize::MAX || arguments.split_ascii_whitespace().count() == count);
-    if !is_plain {
-        // One word for all of them, as its number says.
-        let before = before.trim_end_matches(|sign: char| sign.is_ascii_digit());
-        let number = if count == usize::MAX { "" } else { "1" };
-        return Cow::Owned(format!("{before}{number} {MASK}{command}"));
-    }
-    let shown = words().map(|word| match word.split_once('=') {
-        Some((name, _)) if is_of_secret(word) => format!("{name}={MASK}"),
-        _ => word.to_owned(),
-    });
-    let shown: Vec<String> = shown.collect();
-    Cow::Owned(format!("{before} {}{command}", shown.join(" ")))
+    // One word for all of them, as its number says.
+    let before = before.trim_end_matches(|sign: char| sign.is_ascii_digit());
+    let number = if is_run { "1" } else { "" };
+    Cow::Owned(format!("{before}{number} {MASK}{command}"))
 }
 
 #[cfg(test)]
@@ -162,6 +176,10 @@ mod tests {
                 "/bin/sh -c #(nop)  ENV DB_PASSWORD=***",
             ),
             ("ENV PASSWORD=a secret", "ENV ***"),
+            (
+                "RUN |1 MY_TOKEN=abcdef /bin/bash -o pipefail -c x",
+                "RUN |1 MY_TOKEN=*** /bin/bash -o pipefail -c x",
+            ),
         ] {
             assert_eq!(masked(text), expected);
         }

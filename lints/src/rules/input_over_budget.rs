@@ -31,7 +31,8 @@ pub const RULE: Rule = Rule {
 
 /// The finding about what was not read: escaped paths and names of layers; none if that is nothing.
 pub(crate) fn finding(unread: &BTreeSet<String>) -> Option<Finding> {
-    let first = unread.first()?;
+    // Layers first: all that is in them is not checked.
+    let first = unread.iter().min_by_key(|what| what.starts_with('/'))?;
     let others = match unread.len() {
         1 => String::new(),
         count => format!(" and {}", counted(count - 1, "other", "others")),
@@ -52,7 +53,11 @@ mod tests {
     fn the_finding_names_what_was_not_read() {
         let unread = ["/usr/x", "layer 2 of 3"].map(str::to_owned);
         let finding = finding(&unread.into()).expect("a finding");
-        assert!(finding.message.starts_with("/usr/x and 1 other: not read"));
+        assert!(
+            finding
+                .message
+                .starts_with("layer 2 of 3 and 1 other: not read")
+        );
         assert_eq!(finding.paths, ["/usr/x"]);
         assert_eq!(super::finding(&BTreeSet::new()), None);
     }

@@ -102,7 +102,8 @@ impl Layered {
         for layer in &mut index.stack.layers {
             layer.buried.sort();
         }
-        budget.leave(budget::FLOOR + AGAIN * budget.spent());
+        // Whatever became of the layers, rules may ask.
+        budget.renew(budget::FLOOR + AGAIN * budget.spent());
         Ok(Self {
             config,
             stopped: layers.iter().map(|_| Mutex::default()).collect(),

@@ -544,7 +544,7 @@ fn chains_of_links_end_at_the_budget_and_what_was_not_read_is_told() {
     let image = TestImage::new().gzip(chain(1600, 1000));
     let (spent, over) = work(&image);
     assert!(over[0].contains("a part of layer 1 of 1"), "{over:?}");
-    let limit = 2 * budget::FLOOR + budget::PER_STORED_BYTE * 10 * stored(&image);
+    let limit = 10 * (2 * budget::FLOOR + budget::PER_STORED_BYTE * stored(&image));
     assert!(spent < limit, "{spent}");
 }
 
@@ -610,12 +610,12 @@ fn files_that_are_asked_for_as_they_stand_unpack_their_layer_once_more() {
 }
 
 #[test]
-fn a_layer_that_is_named_a_thousand_times_counts_once() {
+fn a_layer_that_is_named_again_and_again_counts_once() {
     let layer = gzip(&LayerTar::new().file("zeros", vec![0; 4 << 20]).bytes());
-    let image = (0..1000).fold(TestImage::new(), |image, _| image.blob(layer.clone()));
+    let image = (0..40).fold(TestImage::new(), |image, _| image.blob(layer.clone()));
     let (spent, over) = work(&image);
-    assert!(over[0].contains("of 1000"), "{over:?}");
-    assert!(spent <= 2 * budget::FLOOR + 20 * budget::PER_STORED_BYTE * stored(&image));
+    assert!(over[0].contains("of 40"), "{over:?}");
+    assert!(spent <= 10 * (2 * budget::FLOOR + budget::PER_STORED_BYTE * stored(&image)));
 }
 
 #[test]
