@@ -1,5 +1,5 @@
 //! Ids that a user namespace does not have. The kernel shows one and the same id for all of them, so nobody in the
-//! namespace can tell, declare or give them (user_namespaces(7)).
+//! namespace can tell, declare or give them (`user_namespaces(7)`).
 
 use std::fs;
 
