@@ -994,7 +994,7 @@ fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The names of a file's extended attributes, but for labels of `SELinux`: they are the policy's business on the machine.
+/// The names of a file's extended attributes, but for labels of a policy, which are the machine's business.
 fn xattr_names(file: impl AsFd) -> Result<Vec<Vec<u8>>, Errno> {
     let names = filled(|buffer| flistxattr(&file, buffer))?.unwrap_or_default();
     let names = names.split(|&byte| byte == 0);
