@@ -105,7 +105,7 @@ pub(crate) fn masked(created_by: &str) -> Cow<'_, str> {
             return Cow::Borrowed(created_by);
         }
         let shown = assigned.iter().map(|word| match word.split_once('=') {
-            Some((name, _)) if is_of_secret(&word) => format!("{name}={MASK}"),
+            Some((name, _)) if is_of_secret(word) => format!("{name}={MASK}"),
             _ => (*word).to_owned(),
         });
         let shown = shown.chain(after.iter().map(|word| (*word).to_owned()));
