@@ -123,6 +123,29 @@ fn a_finding_at_the_wanted_severity_ends_with_1() {
 }
 
 #[test]
+fn no_form_passes_on_names_and_versions_that_steer_a_terminal_or_a_ci_system() {
+    let hostile = "a\x1b[31m\u{202e}\n::error::b [x](y) ##[c]";
+    let place = Place::new();
+    place.fifo(&format!("root/usr/lib/{hostile}"));
+    place.write(&format!("root/usr/lib/modules/{hostile}/vmlinuz"), "");
+    for format in ["human", "json", "sarif", "github", "junit"] {
+        let output = place.lint(&["root", "--format", format]);
+        let (stdout, stderr) = ended_with(&output, 1);
+        let text = stdout + &stderr;
+        let steers = |sign: char| (sign.is_control() && sign != '\n') || sign == '\u{202e}';
+        assert_eq!(text.chars().find(|sign| steers(*sign)), None, "{text}");
+        let own = |line: &&str| format == "github" && !line.contains("::error::b [x]");
+        let commands = text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("::"));
+        assert_eq!(commands.filter(|line| !own(line)).count(), 0, "{text}");
+    }
+    let (_, stderr) = ended_with(&place.lint(&[&format!("{hostile}.tar")]), 2);
+    assert!(stderr.contains(r"a\x1b[31m"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[test]
 fn ostree_container_lint_is_the_same() {
     let place = Place::new();
     place.fifo("root/usr/lib/fifo");

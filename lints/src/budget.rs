@@ -64,6 +64,16 @@ impl Budget {
         }
     }
 
+    /// A budget of half of what is left, for one of several parts that must not take it all.
+    pub(crate) fn half(&self) -> Self {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let half = limit.saturating_sub(self.spent()) / 2;
+        Self {
+            limit: half.into(),
+            ..Self::default()
+        }
+    }
+
     /// Allows so many units more.
     pub(crate) fn allow(&self, units: u64) {
         self.limit.fetch_add(units, Ordering::Relaxed);
@@ -155,6 +165,14 @@ mod tests {
         assert_eq!(budget.spent(), FLOOR + PER_STORED_BYTE);
         budget.allow(1);
         budget.spend(1).expect("a unit more");
+    }
+
+    #[test]
+    fn a_part_gets_half_of_what_is_left() {
+        let budget = Budget::of(0);
+        budget.spend(FLOOR - 10).expect("most of it");
+        let half = budget.half();
+        assert!(half.spend(6).is_err() && half.spend(5).is_ok());
     }
 
     #[test]

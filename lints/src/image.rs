@@ -225,12 +225,13 @@ impl<'a> Image<'a> {
                 let found = match self.tree.open(path.as_bytes()) {
                     Ok(None) => return None,
                     Ok(Some(file)) => {
-                        let path = format!("/{path}");
-                        let unread = |error: &io::Error| {
-                            self.tree.budget().note(path.as_bytes(), error);
-                        };
-                        ostree_within(file, self.tree.budget()).unwrap_or_else(|error| {
-                            unread(&error);
+                        let all = self.tree.budget();
+                        let own = all.half();
+                        let found = ostree_within(file, &own);
+                        // It is no more than half of what was left.
+                        let _ = all.spend(own.spent());
+                        found.unwrap_or_else(|error| {
+                            all.note(format!("/{path}").as_bytes(), &error);
                             Ostree::Unreadable(error.to_string())
                         })
                     }

@@ -437,6 +437,10 @@ impl Index {
         let Some(place) = place else {
             return Ok(None);
         };
+        let there = place.key().and_then(|key| self.entry(key));
+        if place.names.is_empty() || there.is_some_and(|node| node.meta.kind == Kind::Directory) {
+            return Ok(Some(place));
+        }
         let mut made = Reached::root();
         let mut starts = place.names.iter().map(|(start, _)| *start).peekable();
         while let Some(start) = starts.next() {

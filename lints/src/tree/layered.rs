@@ -27,6 +27,8 @@ pub struct Layered {
     layers: Vec<LayerBlob>,
     index: Index,
     budget: Arc<Budget>,
+    /// For unpacking layers again: apart from the budget of all else, which the rules need.
+    again: Arc<Budget>,
     /// Of each layer, where its last reader stopped: files are mostly asked for in the order in which they stand.
     stopped: Vec<Mutex<Option<Unpacked>>>,
 }
@@ -103,6 +105,8 @@ impl Layered {
             layer.buried.sort();
         }
         // Whatever became of the layers, rules may ask.
+        let again = Budget::default();
+        again.renew(budget::FLOOR + AGAIN * budget.spent());
         budget.renew(budget::FLOOR + AGAIN * budget.spent());
         Ok(Self {
             config,
@@ -110,6 +114,7 @@ impl Layered {
             layers,
             index,
             budget,
+            again: Arc::new(again),
         })
     }
 
@@ -191,7 +196,7 @@ impl Rest<'_> {
             Some(layer) => layer,
             None => self.tree.layers[self.layer]
                 .blob
-                .unpacked(&self.tree.budget)?,
+                .unpacked(&self.tree.again)?,
         };
         layer.skip(self.start - layer.position())?;
         Ok(layer)

@@ -232,7 +232,8 @@ impl Tree for Rootfs {
             let error = format!("it has {size} bytes, more than {limit}");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
         }
-        let mut content = Vec::new();
+        // It may be millions of accounts: no more room than they need.
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         file.take(limit).read_to_end(&mut content)?;
         Ok(Some(content))
     }
