@@ -116,15 +116,12 @@ impl UnitName {
     pub fn mount_point(&self) -> Option<Vec<u8>> {
         ["mount", "automount"]
             .contains(&self.kind())
-            .then(|| [b"/", &unescaped(&self.text[..self.dot])[..]].concat())
+            .then(|| unescaped_path(&self.text[..self.dot]))
     }
 }
 
-/// Undoes the escaping of unit names: `-` is a slash, `\xNN` a byte; a single `-` is the root.
+/// Undoes the escaping of a text in a unit's name (`unit_name_unescape`): `-` is a slash, `\xNN` a byte.
 pub fn unescaped(text: &str) -> Vec<u8> {
-    if text == "-" {
-        return Vec::new();
-    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -142,6 +139,14 @@ pub fn unescaped(text: &str) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Undoes the escaping of a path (`unit_name_path_unescape`): a single `-` is the root.
+fn unescaped_path(text: &str) -> Vec<u8> {
+    match text {
+        "-" => b"/".to_vec(),
+        text => [b"/", &unescaped(text)[..]].concat(),
+    }
 }
 
 /// Escapes a text for a unit's name (`unit_name_escape`): a slash becomes `-`, other bytes than letters,
@@ -224,7 +229,7 @@ fn specifier(letter: u8, name: &UnitName) -> Option<Vec<u8>> {
         b'P' => unescaped(name.prefix()),
         b'j' => last().into(),
         b'J' => unescaped(last()),
-        b'f' => [b"/", &unescaped(file())[..]].concat(),
+        b'f' => unescaped_path(file()),
         b'%' => b"%".into(),
         b't' => b"/run".into(),
         b'S' => b"/var/lib".into(),
@@ -346,6 +351,14 @@ mod tests {
         ] {
             assert_eq!(escaped_path(path.as_bytes()), name, "{path}");
         }
+    }
+
+    #[test]
+    fn a_single_dash_is_a_slash_and_as_a_path_the_root() {
+        let expanded = |text: &str| expand(text.as_bytes(), &name("app@-.service"));
+        assert_eq!(expanded("%I"), Some(b"/".into()));
+        assert_eq!(expanded("%f"), Some(b"/".into()));
+        assert_eq!(unescaped(&escaped(b"/")), b"/");
     }
 
     proptest! {
