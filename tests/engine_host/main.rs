@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use osderive_tests::base::Base;
 use osderive_tests::engine::{Engine, Kind, Selection, group_name};
+use osderive_tests::product::Profile;
+use osderive_tests::scenario::Scenario;
 use osderive_tests::{Places, engine_output};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -113,6 +115,69 @@ fn containers_run_on_an_engine() -> Outcome {
         assert!(printed.contains("eth0"), "{kind}: {printed}{errors}");
     }
     Ok(())
+}
+
+/// A step that was under way when its engine was killed is not half an image: the engine, started again, builds what it
+/// would have built.
+#[test]
+fn an_engine_that_is_killed_in_the_middle_of_a_step_builds_the_whole_image_afterwards() -> Outcome {
+    const KEEP: &str = "mkdir -p /opt/acme /var/lib/acme && echo two > /opt/acme/two && echo three > /var/lib/acme/three";
+    let places = Places::of_workspace()?;
+    for kind in [Kind::TrixieGraphdriver, Kind::SidContainerd] {
+        let engine = Engine::start(kind, &places)?;
+        engine.load_base(Base::Ostree, &places)?;
+        engine.load_frontend(Profile::Test, &places)?;
+        let first = "# syntax=osderive\nFROM debian-ostree-base\nRUN echo one > /etc/one\n";
+        let scenario = Scenario::new(&engine, &places, "killed-engine")?;
+        let scenario = scenario.file(
+            "Containerfile",
+            &format!("{first}RUN {KEEP}; echo it is'' asleep; sleep 600\n"),
+        )?;
+        let mut client = scenario.command();
+        let mut client = client
+            .arg(".")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut log = BufReader::new(client.stderr.take().ok_or("no log")?).lines();
+        assert!(log.any(|line| line.is_ok_and(|line| line.contains("it is asleep"))));
+        let kill = "pkill -KILL dockerd; dockerd --config-file /run/daemon.json >/run/again.log 2>&1 </dev/null &";
+        let killed = engine.command("setsid").args(["sh", "-c", kill]).status()?;
+        assert!(killed.success());
+        log.for_each(drop);
+        assert!(!client.wait()?.success());
+        wait_for_engine(&engine)?;
+
+        let whole = format!("{first}RUN {KEEP}\n");
+        let scenario = scenario.file("Containerfile", &whole)?;
+        let built = scenario.build(&[])?;
+        assert!(built.success, "{kind}: {}", built.log);
+        let image = scenario.saved(4)?;
+        let shipped = image.shipped();
+        for path in [
+            "etc/one",
+            "usr/lib/opt/acme/two",
+            "usr/share/factory/var/lib/acme/three",
+        ] {
+            assert!(shipped.contains_key(path), "{kind}: no {path}");
+        }
+    }
+    Ok(())
+}
+
+fn wait_for_engine(engine: &Engine) -> Outcome {
+    let start = Instant::now();
+    loop {
+        let answer = engine.docker().arg("info").output()?;
+        if answer.status.success() {
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(String::from_utf8_lossy(&answer.stderr).into());
+        }
+        sleep(Duration::from_millis(50));
+    }
 }
 
 /// podman and buildah share the engine's namespaces, its network and its view of the workspace.
