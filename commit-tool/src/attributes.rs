@@ -120,6 +120,7 @@ impl Attributes {
                 _ if name == DEFAULT.as_bytes() => {
                     attributes.lists.default = attributes.list(entry.value(name)?);
                 }
+                _ if is_list_of_xfs(name) => {}
                 _ if name.starts_with(b"trusted.") => attributes.obstacle = Some(TRUSTED),
                 _ if name.starts_with(b"user.") => {
                     let value = entry.value(name)?;
@@ -142,6 +143,11 @@ impl Attributes {
         }
         list.filter(|list| !list.names_nobody())
     }
+}
+
+/// Whether a name is the one by which XFS shows a list once more (`xfs_xattr_put_listent`).
+pub(crate) fn is_list_of_xfs(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.SGI_ACL_")
 }
 
 /// An entry whose attributes can be asked for.

@@ -8,8 +8,9 @@ use std::{
 
 use anstream::{AutoStream, ColorChoice};
 use osderive_lints::{
-    CHECK_FILE, CheckReport, Finding, Input, InputError, Selection, Severity, baseline, lint,
-    output::{self, Look, ReadError, Report},
+    CHECK_FILE, CheckReport, Finding, Input, InputError, Selection, Severity, baseline,
+    escape_text, lint,
+    output::{self, Form, Look, ReadError, Report},
     policy::{Config, Containerfile, MAX_CONFIG_BYTES, Policy, PolicyError},
     rules::{Need, RULES, Rule},
 };
@@ -51,7 +52,10 @@ pub(crate) fn run(args: &LintArgs) -> u8 {
             exit::LINT_FAILED
         }
         Err(failure) => {
-            say(&format!("osderive: {failure}\n"));
+            say(&format!(
+                "osderive: {}\n",
+                escape_text(&failure.to_string())
+            ));
             exit::LINT_FAILED
         }
     }
@@ -216,13 +220,14 @@ fn publish(args: &LintArgs, report: &Report) -> Result<(), Failure> {
 }
 
 fn formatted(report: &Report, format: Format, look: Look) -> String {
-    match format {
-        Format::Human => output::human(report, look),
-        Format::Json => output::json(report),
-        Format::Sarif => output::sarif(report),
-        Format::Github => output::github(report),
-        Format::Junit => output::junit(report),
-    }
+    let form = match format {
+        Format::Human => Form::Human(look),
+        Format::Json => Form::Json,
+        Format::Sarif => Form::Sarif,
+        Format::Github => Form::Github,
+        Format::Junit => Form::Junit,
+    };
+    output::text(report, form)
 }
 
 /// As the terminal is, or for a file.

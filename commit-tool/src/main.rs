@@ -35,6 +35,7 @@ mod supervise;
 mod tmpfiles_tool;
 #[cfg(test)]
 mod trees;
+mod unmapped;
 mod unread;
 mod user;
 mod var;

@@ -24,7 +24,7 @@ use rustix::{
 };
 
 use crate::{
-    attributes::filled,
+    attributes::{filled, is_list_of_xfs},
     error::{Error, IN_THE_WAY, Result as ToolResult},
     files::shown,
     handle::{
@@ -994,11 +994,13 @@ fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The names of a file's extended attributes, but for SELinux labels: they are the policy's business on the machine.
+/// The names of a file's extended attributes, but for labels of a policy, which are the machine's business, and what
+/// XFS tells twice.
 fn xattr_names(file: impl AsFd) -> Result<Vec<Vec<u8>>, Errno> {
     let names = filled(|buffer| flistxattr(&file, buffer))?.unwrap_or_default();
     let names = names.split(|&byte| byte == 0);
-    let names = names.filter(|name| !name.is_empty() && *name != b"security.selinux");
+    let is_left_out = |name: &[u8]| name == b"security.selinux" || is_list_of_xfs(name);
+    let names = names.filter(|name| !name.is_empty() && !is_left_out(name));
     Ok(names.map(<[u8]>::to_vec).collect())
 }
 

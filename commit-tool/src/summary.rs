@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use osderive_lints::{Change, ChangedFile, Finding, Severity};
+use osderive_lints::{Change, ChangedFile, Finding, Severity, escape_finding, escape_lines};
 
 use crate::commit::Committed;
 
@@ -36,13 +36,13 @@ pub(crate) fn summary(committed: &Committed) -> String {
     for line in &committed.summaries {
         let _ = writeln!(text, "osderive: {line}");
     }
-    text + &findings(&report.findings)
+    escape_lines(&text) + &findings(&report.findings)
 }
 
 /// One line for each finding.
 pub(crate) fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
-    for finding in findings {
+    for finding in findings.iter().cloned().map(escape_finding) {
         let severity = match finding.severity {
             Severity::Info => "note",
             Severity::Warning => "warning",

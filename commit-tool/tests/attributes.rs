@@ -253,3 +253,25 @@ fn software_with_an_immutable_file_stays_and_is_told_and_the_rest_moves() {
     assert!(root.join("var/opt/frozen/bin/tool").exists() && fixed.exists());
     assert!(root.join("usr/lib/opt/free/bin/tool").exists());
 }
+
+/// As a rootless build sees it: an id that its user namespace does not have is no id.
+#[test]
+fn a_list_that_names_an_id_unknown_to_a_rootless_build_stays_and_is_told() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let root = folder.path();
+    bootable(root);
+    write(&root.join("var/lib/app/free"));
+    write(&root.join("var/lib/app/listed"));
+    set(&root.join("var/lib/app/listed"), ACCESS, &list());
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", TOOL, "commit", "--rootfs"])
+        .arg(root)
+        .stdin(Stdio::null())
+        .output();
+    let run = Run::from(output.expect("unshare, of util-linux"));
+    let told = &run.ended_with(0).stderr;
+    assert!(told.contains("/var/lib/app/listed"), "{told}");
+    assert!(told.contains("id that this build does not have"), "{told}");
+    assert_eq!(get(&root.join("var/lib/app/listed"), ACCESS), Some(list()));
+    assert!(root.join("usr/share/factory/var/lib/app/free").exists());
+}

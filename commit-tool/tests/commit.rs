@@ -7,7 +7,10 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader},
-    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{chown, symlink},
+    },
     path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -17,7 +20,7 @@ use std::{
 
 use osderive_lints::{PLAN_VERSION, PlanReport, Planned};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
-use support::{TOOL, commit};
+use support::{Run, TOOL, commit};
 
 /// A folder that looks like a plain bootc image.
 fn bootc_root() -> tempfile::TempDir {
@@ -518,4 +521,37 @@ fn of_two_commits_at_once_the_second_waits_and_says_for_whom() {
     held.unlock().expect("unlocks");
     assert!(second.wait().expect("ends").success());
     assert!(!root.path().join("tmp/left").exists());
+}
+
+#[test]
+fn what_belongs_to_an_id_that_a_rootless_build_does_not_have_stays_and_is_told() {
+    let root = bootc_root();
+    let path = |name: &str| root.path().join("var/lib").join(name);
+    for name in ["own/file", "foreign/file"] {
+        fs::create_dir_all(path(name).parent().expect("a parent")).expect("directories");
+        fs::write(path(name), name).expect("a file");
+    }
+    for name in ["foreign", "foreign/file"] {
+        chown(path(name), Some(105), Some(107)).expect("an owner");
+    }
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", TOOL, "commit", "--rootfs"])
+        .arg(root.path())
+        .output();
+    let run = Run::from(output.expect("unshare, of util-linux"));
+    let told = "is an id that this user namespace does not have";
+    assert!(run.ended_with(0).stderr.contains(told), "{run:?}");
+    assert!(path("foreign/file").exists());
+    assert!(
+        root.path()
+            .join("usr/share/factory/var/lib/own/file")
+            .exists()
+    );
+    for file in fs::read_dir(root.path().join("usr/lib/tmpfiles.d")).expect("lists") {
+        let lines = fs::read_to_string(file.expect("an entry").path()).expect("reads");
+        assert!(
+            !lines.contains("foreign") && !lines.contains("nobody"),
+            "{lines}"
+        );
+    }
 }

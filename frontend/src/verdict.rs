@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use osderive_lints::rules::{Check, Rule};
-use osderive_lints::{Finding, Severity};
+use osderive_lints::{Finding, Severity, escape_finding};
 use osderive_proto::gateway::{BuildError, Gateway, SourceSnippet, Warning};
 use osderive_proto::llb::{Definition, Digest, SourceLocation};
 
@@ -211,7 +211,8 @@ pub(crate) async fn pronounce(
 ) -> Result<(), BuildError> {
     let mut told = BTreeSet::new();
     let mut failing = Vec::new();
-    for found in found {
+    for mut found in found {
+        found.finding = escape_finding(found.finding);
         if !told.insert(found.short()) {
             continue;
         }

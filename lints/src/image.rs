@@ -3,11 +3,13 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
+use std::io;
 
+use crate::budget::is_spent;
 use crate::lost_access::{LostAccess, lost_access};
 use crate::machine::{Accounts, History};
 use crate::model::group::{Group, groups};
-use crate::model::initramfs::{Ostree, ostree};
+use crate::model::initramfs::{Ostree, ostree_within};
 use crate::model::passwd::{User, users};
 use crate::model::{sysusers, tmpfiles};
 use crate::predict::{self, Prediction};
@@ -116,7 +118,7 @@ impl<'a> Image<'a> {
         match self.tree.read(path.as_bytes(), MAX_FILE_BYTES) {
             Ok(content) => content,
             Err(error) => {
-                self.problem(path, &error.to_string());
+                self.unreadable(path, &error);
                 None
             }
         }
@@ -129,7 +131,7 @@ impl<'a> Image<'a> {
                 .filter_map(|name| String::from_utf8(name).ok())
                 .collect(),
             Err(error) => {
-                self.problem(directory, &error.to_string());
+                self.unreadable(directory, &error);
                 Vec::new()
             }
         }
@@ -222,7 +224,17 @@ impl<'a> Image<'a> {
                 let path = format!("{MODULES}/{version}/initramfs.img");
                 let found = match self.tree.open(path.as_bytes()) {
                     Ok(None) => return None,
-                    Ok(Some(file)) => ostree(file),
+                    Ok(Some(file)) => {
+                        let all = self.tree.budget();
+                        let own = all.half();
+                        let found = ostree_within(file, &own);
+                        // It is no more than half of what was left.
+                        let _ = all.spend(own.spent());
+                        found.unwrap_or_else(|error| {
+                            all.note(format!("/{path}").as_bytes(), &error);
+                            Ostree::Unreadable(error.to_string())
+                        })
+                    }
                     Err(error) => Ostree::Unreadable(error.to_string()),
                 };
                 Some((version, found))
@@ -255,10 +267,14 @@ impl<'a> Image<'a> {
         self.lost_access.get_or_init(|| lost_access(self))
     }
 
-    /// Notes that a file is not what it should be.
-    pub fn problem(&self, path: &str, what: &str) {
+    /// Notes that a file could not be read as what it should be.
+    pub fn unreadable(&self, path: &str, error: &io::Error) {
+        // What was not read for the budget is told by the rule for that.
+        if is_spent(error) {
+            return;
+        }
         let path = format!("/{}", escape_path(path.as_bytes()));
-        let finding = input_unreadable::finding(&path, what);
+        let finding = input_unreadable::finding(&path, &error.to_string());
         self.problems.borrow_mut().push(finding);
     }
 

@@ -3,6 +3,7 @@
 //! never exits and knows nothing of BuildKit.
 
 pub mod baseline;
+pub mod budget;
 mod check;
 mod config;
 mod escape;
@@ -32,7 +33,9 @@ pub use check::{
     CHECK_FILE, CHECK_VERSION, CheckReport, Gathered, MAX_CHECKED_PATHS, STEPS_FILE, StepReports,
 };
 pub use config::{Container, History, ImageConfig, Layers};
-pub use escape::{MAX_PATH_BYTES, escape_path, unescape_path};
+pub use escape::{
+    MAX_PATH_BYTES, escape_finding, escape_lines, escape_path, escape_text, unescape_path,
+};
 pub use finding::{Finding, Origin, Severity};
 pub use image::{File, Image, MAX_FILE_BYTES};
 pub use input::{Input, InputError, Opened};

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::image::Image;
-use crate::rules::{Check, EntryCheck, Need, RULES, Rule, input_unreadable, narrowed, rule_broken};
+use crate::rules::{
+    Check, EntryCheck, Findings, Need, RULES, Rule, input_over_budget, input_unreadable, narrowed,
+    rule_broken,
+};
 use crate::tree::{Entry, Gathered, MAX_PATHS, Stack, Tree};
 use crate::{Finding, ImageConfig, Origin, escape_path, unescape_path};
 
@@ -79,6 +82,10 @@ pub fn lint(tree: &dyn Tree, config: Option<&ImageConfig>, selection: &Selection
     let mut problems = image.problems();
     problems.dedup();
     outcome.findings.extend(problems);
+    if selection.takes(&input_over_budget::RULE) {
+        let unread = tree.budget().unread();
+        outcome.findings.extend(input_over_budget::finding(&unread));
+    }
     if let Some(stack) = tree.layers() {
         let findings = std::mem::take(&mut outcome.findings).into_iter();
         outcome.findings = findings
@@ -152,6 +159,6 @@ fn ask_of(entry: &Entry<'_>, checks: &[(usize, EntryCheck)], gathered: &mut Gath
 }
 
 fn ask(rule: &Rule, check: fn(&Image<'_>) -> Vec<Finding>, image: &Image<'_>) -> Vec<Finding> {
-    catch_unwind(AssertUnwindSafe(|| check(image)))
+    catch_unwind(AssertUnwindSafe(|| Findings::of(check(image))))
         .unwrap_or_else(|_| vec![rule_broken::finding(rule.name, None)])
 }

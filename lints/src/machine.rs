@@ -29,10 +29,10 @@ pub enum History {
 /// The accounts that a machine has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
-    /// The users' names.
-    pub users: BTreeSet<Vec<u8>>,
+    /// The users' names. There may be hundreds of thousands: no more room than they need.
+    pub users: BTreeSet<Box<[u8]>>,
     /// The groups' names.
-    pub groups: BTreeSet<Vec<u8>>,
+    pub groups: BTreeSet<Box<[u8]>>,
     /// The users' ids as far as the image decides them.
     pub uids: BTreeSet<u32>,
     /// The groups' ids as far as the image decides them.
@@ -115,7 +115,7 @@ impl Accounts {
                 let has_group = match &user.group {
                     PrimaryGroup::OwnName => true,
                     PrimaryGroup::Id(gid) => accounts.gids.contains(gid),
-                    PrimaryGroup::Name(name) => accounts.groups.contains(name),
+                    PrimaryGroup::Name(name) => accounts.groups.contains(&name[..]),
                 };
                 if has_group {
                     accounts.add_user(&user.name, number(&user.id));
@@ -127,13 +127,13 @@ impl Accounts {
 
     fn add_user(&mut self, name: &[u8], uid: Option<u32>) {
         // Who is there already keeps what it has.
-        if self.users.insert(name.to_vec()) {
+        if self.users.insert(name.into()) {
             self.uids.extend(uid);
         }
     }
 
     fn add_group(&mut self, name: &[u8], gid: Option<u32>) {
-        if self.groups.insert(name.to_vec()) {
+        if self.groups.insert(name.into()) {
             self.gids.extend(gid);
         }
     }
@@ -149,8 +149,8 @@ impl Accounts {
     }
 
     fn has_owners_of(&self, line: &Line) -> bool {
-        let known = |owner: &Option<Owner>, names: &BTreeSet<Vec<u8>>| match owner {
-            Some(Owner::Name(name)) => names.contains(name),
+        let known = |owner: &Option<Owner>, names: &BTreeSet<Box<[u8]>>| match owner {
+            Some(Owner::Name(name)) => names.contains(&name[..]),
             Some(Owner::Id(_)) | None => true,
         };
         known(&line.user, &self.users) && known(&line.group, &self.groups)

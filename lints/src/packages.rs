@@ -261,7 +261,7 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
         let list = match image.tree.read(path.as_bytes(), MAX_LIST_BYTES) {
             Ok(list) => list.unwrap_or_default(),
             Err(error) => {
-                image.problem(&path, &error.to_string());
+                image.unreadable(&path, &error);
                 continue;
             }
         };

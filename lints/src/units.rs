@@ -604,7 +604,7 @@ impl Unit {
         let content = match image.tree.read(path.as_bytes(), limit) {
             Ok(Some(content)) => content,
             Ok(None) => return,
-            Err(error) => return image.problem(path, &error.to_string()),
+            Err(error) => return image.unreadable(path, &error),
         };
         budget.set(budget.get() - content.len());
         let parsed = parse(&content);

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
-use crate::process::tail;
+use crate::process::{copy_program, tail};
 use crate::roots::{Recipe, Root, Shape, Suite};
 
 /// A machine-id, without which tmpfiles.d lines about the journal mean nothing.
@@ -87,7 +87,7 @@ impl Systemd {
             let to = image.join(to);
             let folder = to.parent().unwrap_or(image);
             fs::create_dir_all(folder).map_err(io_error("make", folder))?;
-            fs::copy(&from, &to).map_err(io_error("copy", &from))?;
+            copy_program(&from, &to)?;
         }
         Ok(())
     }

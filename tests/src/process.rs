@@ -100,6 +100,17 @@ pub(crate) fn capture(action: &str, command: &mut Command) -> Result<String> {
         .to_owned())
 }
 
+/// Copies a program by another process: a handle of ours that writes to it may be inherited by a child of another
+/// thread, and then nobody can execute the copy (`ETXTBSY`).
+///
+/// # Errors
+/// When it cannot be copied.
+pub(crate) fn copy_program(from: &Path, to: &Path) -> Result<()> {
+    let action = format!("copy a program to {}", to.display());
+    let mut cp = Command::new("cp");
+    capture(&action, cp.arg("--").args([from, to])).map(drop)
+}
+
 /// Runs a client of an engine to its end, again when the engine's runc died before it began the container.
 ///
 /// Seen a few times with runc 1.1 (Debian 13's), before anything of the step had run; never in 2,800 starts that

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::engine::Engine;
 use crate::error::{Result, io_error};
 use crate::places::Places;
-use crate::process::{capture, ending_with_us, run_logged};
+use crate::process::{capture, copy_program, ending_with_us, run_logged};
 use crate::sbom;
 
 /// The target both binaries are built for.
@@ -165,9 +165,7 @@ fn image_of(frontend: &Path, places: &Places) -> Result<TempDir> {
 fn install(binary: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(io_error("make", folder))?;
     let copy = folder.join(binary.file_name().unwrap_or_default());
-    let mut cp = Command::new("cp");
-    let action = format!("copy a program to {}", copy.display());
-    capture(&action, cp.arg("--").args([binary, &copy])).map(drop)
+    copy_program(binary, &copy)
 }
 
 impl Engine {

@@ -33,6 +33,7 @@ use crate::{
     place::{Entries, Meta, Place, Told as _, moved},
     snippets::{Folder, TMPFILES_D, is_own},
     tmpfiles_tool,
+    unmapped::Unmapped,
 };
 
 /// The bit by which everybody may read a file.
@@ -99,6 +100,7 @@ pub(super) struct Observed {
     pub(super) unfinished: BTreeMap<PathBuf, Look>,
     /// Whether the image's systemd-tmpfiles can set access control lists; only asked where there are some.
     pub(super) can_set_lists: bool,
+    pub(super) unmapped: Unmapped,
     /// The databases that the step changed.
     pub(super) databases: Vec<Found>,
     /// What steps moved with the databases of package managers, at the end of a build: by where it is in the image.
@@ -150,6 +152,7 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
         factory: factory(place)?,
         unfinished: BTreeMap::new(),
         can_set_lists: true,
+        unmapped: Unmapped::read(),
         entries: BTreeMap::new(),
         there: BTreeSet::new(),
         carried: Entries::new(),

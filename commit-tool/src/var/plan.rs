@@ -846,6 +846,9 @@ fn obstacle(
     if path.as_os_str().len() > MAX_PATH {
         return Some(TOO_LONG);
     }
+    if seen.unmapped.has(&entry.meta.look) {
+        return Some("its owner or group is an id that this user namespace does not have");
+    }
     match entry.kind {
         Kind::Node => Some("a device node"),
         Kind::Fifo if !is_writable(path) => Some(LINE_BREAK),

@@ -152,7 +152,8 @@ impl Prelude {
         let metas = place.metas(paths).told("look at", Path::new(VAR))?;
         for ((path, before), now) in directories.zip(metas) {
             let Some(now) = now else { continue };
-            if now.look.modified != before.look.modified && self.holds_what_it_held(&place, path) {
+            let is_other = now.look.modified != before.look.modified && !now.look.is_locked;
+            if is_other && self.holds_what_it_held(&place, path) {
                 place
                     .set_modified(path, before.look.modified)
                     .told("restore the time of", path)?;

@@ -1,11 +1,65 @@
-//! What the targets have in common: what must be so of all that a parser found.
+//! What the targets have in common: what must be so of all that a parser found, and what reading may cost.
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use osderive_lints::{Input, Opened};
+use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
+
+/// Loads from memory so far, of all code that is compiled with `-sanitizer-coverage-trace-loads`: the same on each
+/// run and each machine, unlike time. Loads of other threads may be lost, which are then too few.
+static LOADS: AtomicU64 = AtomicU64::new(0);
+
+macro_rules! count_loads {
+    ($($name:ident),*) => {
+        $(
+            /// LLVM has it called before each load of one size (`SanitizerCoverage.cpp`), and leaves out functions
+            /// whose name begins so.
+            #[unsafe(no_mangle)]
+            pub extern "C" fn $name(_: *const u8) {
+                LOADS.store(LOADS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            }
+        )*
+    };
+}
+
+count_loads!(
+    __sanitizer_cov_load1,
+    __sanitizer_cov_load2,
+    __sanitizer_cov_load4,
+    __sanitizer_cov_load8,
+    __sanitizer_cov_load16
+);
+
+/// Loads that any input may take.
+const ANY: u64 = 200_000;
+
+/// Reads an input: loads from memory stay below a number for each of its bytes.
+pub fn in_proportion<T>(input: &[u8], loads_per_byte: u64, read: impl FnOnce() -> T) -> T {
+    let before = LOADS.load(Ordering::Relaxed);
+    let result = read();
+    let loads = LOADS.load(Ordering::Relaxed) - before;
+    assert!(
+        loads > 0 || input.is_empty(),
+        "nothing is counted: compile with -Cllvm-args=-sanitizer-coverage-trace-loads"
+    );
+    let bytes = input.len() as u64;
+    assert!(
+        loads <= ANY + loads_per_byte * bytes,
+        "{loads} loads for {bytes} bytes"
+    );
+    result
+}
+
+/// `sha256:…` of bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    let hex: Vec<String> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", hex.concat())
+}
 
 /// Line numbers rise and are numbers of lines of the file, of which there is one more than ends.
 pub fn check_lines(file: &[u8], numbers: impl IntoIterator<Item = u32>) {

@@ -3,8 +3,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use osderive_lints::policy::Config;
+use osderive_lints_fuzz::in_proportion;
 
 fuzz_target!(|text: &str| {
+    in_proportion(text.as_bytes(), 2000, || check(text));
+});
+
+fn check(text: &str) {
     match Config::parse("osderive.toml", text) {
         Ok(config) => {
             let lines = 1 + text.matches('\n').count();
@@ -17,4 +22,4 @@ fuzz_target!(|text: &str| {
             let _ = error.render(false);
         }
     }
-});
+}

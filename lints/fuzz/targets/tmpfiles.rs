@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use osderive_lints::model::tmpfiles::{Config, Line, Snippet};
-use osderive_lints_fuzz::check_lines;
+use osderive_lints_fuzz::{check_lines, in_proportion};
 
 fn read(content: &[u8]) -> Config {
     Config::read(&[Snippet {
@@ -18,6 +18,10 @@ fn number(number: usize) -> u32 {
 }
 
 fuzz_target!(|file: &[u8]| {
+    in_proportion(file, 2000, || check(file));
+});
+
+fn check(file: &[u8]) {
     let config = read(file);
     check_lines(file, config.lines.iter().map(|line| number(line.number)));
     check_lines(
@@ -35,4 +39,4 @@ fuzz_target!(|file: &[u8]| {
         assert_eq!(again.problems, [], "{}", text.escape_ascii());
         assert_eq!(again.lines, [expected], "{}", text.escape_ascii());
     }
-});
+}

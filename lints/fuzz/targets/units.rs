@@ -5,9 +5,13 @@ use libfuzzer_sys::fuzz_target;
 use osderive_lints::model::state_directories::state_directories;
 use osderive_lints::model::unit_name::{UnitName, expand, unescaped};
 use osderive_lints::model::units::{boolean, commands, parse, words};
-use osderive_lints_fuzz::check_lines;
+use osderive_lints_fuzz::{check_lines, in_proportion};
 
 fuzz_target!(|file: &[u8]| {
+    in_proportion(file, 2000, || check(file));
+});
+
+fn check(file: &[u8]) {
     let parsed = parse(file);
     check_lines(file, parsed.assignments.iter().map(|one| one.line));
     check_lines(file, parsed.problems.iter().map(|problem| problem.line));
@@ -50,4 +54,4 @@ fuzz_target!(|file: &[u8]| {
         let found: Vec<_> = parse(&again).assignments.iter().map(read).collect();
         assert_eq!(found, expected);
     }
-});
+}

@@ -7,6 +7,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
+use crate::budget::{self, Budget, Counted};
+
 /// What dracut's module `ostree` brings, and what makes the root of a deployment.
 const PREPARE_ROOT: &[u8] = b"usr/lib/ostree/ostree-prepare-root";
 
@@ -29,29 +31,87 @@ pub enum Ostree {
 
 /// Looks for `ostree-prepare-root` in an initramfs.
 pub fn ostree(initramfs: impl Read) -> Ostree {
-    match has(&mut BufReader::new(initramfs), PREPARE_ROOT) {
-        Ok(true) => Ostree::Present,
-        Ok(false) => Ostree::Missing,
-        Err(error) => Ostree::Unreadable(error.to_string()),
+    ostree_within(initramfs, &Budget::default())
+        .unwrap_or_else(|error| Ostree::Unreadable(error.to_string()))
+}
+
+/// The same with a budget, which other files share.
+///
+/// # Errors
+/// When it cannot be read, or only past the budget.
+pub fn ostree_within(initramfs: impl Read, budget: &Budget) -> io::Result<Ostree> {
+    let mut file = Peeked {
+        begin: Vec::new(),
+        input: BufReader::new(Counted::new(initramfs, budget)),
+    };
+    let is_there = has(&mut file, PREPARE_ROOT, budget)?;
+    Ok(if is_there {
+        Ostree::Present
+    } else {
+        Ostree::Missing
+    })
+}
+
+/// A source of which the first bytes can be looked at, wherever its buffer ends.
+struct Peeked<R> {
+    /// Bytes before what is left of the input.
+    begin: Vec<u8>,
+    input: R,
+}
+
+impl<R: BufRead> Peeked<R> {
+    /// The first bytes, or all that are left; zeros behind the end.
+    fn peek<const COUNT: usize>(&mut self) -> io::Result<[u8; COUNT]> {
+        let missing = COUNT.saturating_sub(self.begin.len()) as u64;
+        (&mut self.input)
+            .take(missing)
+            .read_to_end(&mut self.begin)?;
+        let mut bytes = [0; COUNT];
+        let known = self.begin.len().min(COUNT);
+        bytes[..known].copy_from_slice(&self.begin[..known]);
+        Ok(bytes)
     }
 }
 
-fn has(file: &mut impl BufRead, wanted: &[u8]) -> io::Result<bool> {
+impl<R: BufRead> Read for Peeked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Peeked<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.begin.is_empty() {
+            self.input.fill_buf()
+        } else {
+            Ok(&self.begin)
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        if self.begin.is_empty() {
+            self.input.consume(count);
+        } else {
+            self.begin.drain(..count);
+        }
+    }
+}
+
+fn has(file: &mut Peeked<impl BufRead>, wanted: &[u8], budget: &Budget) -> io::Result<bool> {
     loop {
         skip_padding(file)?;
-        let mut magic = [0; 6];
-        let begin = file.fill_buf()?;
-        if begin.is_empty() {
+        if file.fill_buf()?.is_empty() {
             return Ok(false);
         }
-        let known = begin.len().min(magic.len());
-        magic[..known].copy_from_slice(&begin[..known]);
+        let magic = file.peek()?;
         let found = match magic {
             [b'0', b'7', b'0', b'7', b'0', b'1' | b'2'] => archive_has(file, wanted)?,
-            [0x1f, 0x8b, ..] => archives_have(&mut GzDecoder::new(&mut *file), wanted)?,
+            [0x1f, 0x8b, ..] => archives_have(GzDecoder::new(&mut *file), wanted, budget)?,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
                 let unpacked = StreamingDecoder::new(&mut *file).map_err(io::Error::other)?;
-                archives_have(unpacked, wanted)?
+                archives_have(unpacked, wanted, budget)?
             }
             _ => return Err(io::Error::other(unknown(magic))),
         };
@@ -74,8 +134,10 @@ fn unknown(magic: [u8; 6]) -> String {
     format!("its compression is {name}")
 }
 
-fn archives_have(unpacked: impl Read, wanted: &[u8]) -> io::Result<bool> {
-    let mut unpacked = BufReader::new(unpacked.take(MAX_UNPACKED_BYTES));
+fn archives_have(unpacked: impl Read, wanted: &[u8], budget: &Budget) -> io::Result<bool> {
+    budget.spend(budget::FRAME)?;
+    let unpacked = Counted::new(unpacked.take(MAX_UNPACKED_BYTES), budget);
+    let mut unpacked = BufReader::new(unpacked);
     loop {
         skip_padding(&mut unpacked)?;
         if unpacked.fill_buf()?.is_empty() {
@@ -208,5 +270,33 @@ pub(crate) mod tests {
         reason(&packed[..packed.len() / 2]);
         reason(&cpio(&["usr", "usr/x"])[..120]);
         assert_eq!(ostree(&b""[..]), Ostree::Missing);
+    }
+
+    #[test]
+    fn parts_are_told_wherever_the_buffer_ends() {
+        let packed = gzip(&[0; 4]);
+        let many = packed.repeat(2000);
+        assert_eq!(ostree(&many[..]), Ostree::Missing);
+        assert_eq!(
+            ostree(&[many, gzip(&cpio(&WITH))].concat()[..]),
+            Ostree::Present
+        );
+    }
+
+    #[test]
+    fn an_initramfs_of_countless_parts_or_of_terabytes_ends_at_the_budget() {
+        let budget = Budget::default();
+        let parts =
+            gzip(b"").repeat(2 * usize::try_from(budget::FLOOR / budget::FRAME).expect("a number"));
+        let error = ostree_within(&parts[..], &budget).expect_err("too many");
+        assert!(budget::is_spent(&error), "{error}");
+        assert!(budget.spent() <= budget::FLOOR);
+
+        // One frame of zstd: runs of 128 KiB, four bytes each.
+        let run = [0x02, 0x00, 0x10, 0x00];
+        let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &run.repeat(40_000)].concat();
+        let budget = Budget::default();
+        let error = ostree_within(&frame[..], &budget).expect_err("too large");
+        assert!(budget::is_spent(&error), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where programs keep private keys, passwords and tokens, and what tells that a file holds one.
+//! Where programs keep private keys, passwords and tokens, and what tells that a file or a variable holds one.
 
 /// What tells that a file holds a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,6 +217,67 @@ fn der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         rest = &rest[count..];
     }
     Some((tag, rest.get(..length)?, &rest[length..]))
+}
+
+/// Parts of a variable's name, between underscores, that speak of a secret.
+const SECRET_PARTS: [&str; 9] = [
+    "APIKEY",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "PASSPHRASE",
+    "PASSWD",
+    "PASSWORD",
+    "SECRET",
+    "SECRETKEY",
+    "TOKEN",
+];
+
+/// The same of two parts.
+const SECRET_PAIRS: [[&str; 2]; 3] = [["ACCESS", "KEY"], ["API", "KEY"], ["PRIVATE", "KEY"]];
+
+/// Last parts that say where a secret is, or something about it.
+const ABOUT_SECRETS: [&str; 10] = [
+    "DIR", "ENDPOINT", "FILE", "HOST", "ID", "LENGTH", "NAME", "PATH", "URI", "URL",
+];
+
+/// How tokens of well-known services begin, whatever the variable is called.
+const TOKENS: [&str; 9] = [
+    "AKIA",
+    "dckr_pat_",
+    "ghp_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "npm_",
+    "pypi-",
+    "xoxb-",
+];
+
+/// Whether a variable of the environment or of a build looks like a secret, by its name or its value.
+pub fn is_secret(name: &str, value: &str) -> bool {
+    let value = value.trim_matches(['"', '\'']);
+    // A variable's name, a path or a switch is no secret.
+    if value.len() < 4
+        || value.starts_with(['$', '/'])
+        || matches!(value, "true" | "false" | "none")
+    {
+        return false;
+    }
+    if TOKENS
+        .iter()
+        .any(|start| value.starts_with(start) && value.len() >= start.len() + 16)
+    {
+        return true;
+    }
+    let name = name.to_ascii_uppercase();
+    let parts: Vec<&str> = name.split('_').collect();
+    let is_about = (parts.last()).is_some_and(|last| ABOUT_SECRETS.contains(last));
+    let has_part = parts.iter().any(|part| SECRET_PARTS.contains(part));
+    !is_about
+        && (has_part
+            || parts
+                .windows(2)
+                .any(|pair| SECRET_PAIRS.iter().any(|known| known == pair)))
 }
 
 #[cfg(test)]

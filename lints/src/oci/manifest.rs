@@ -2,12 +2,16 @@
 //! layout (image-spec `image-index.md`, `manifest.md`), and the `manifest.json` of `docker save`.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Blob, ImageError, Store};
+use super::digest::Digest;
+use super::{Blob, ImageError, Store, Unpacked};
 use crate::ImageConfig;
+use crate::budget::Budget;
 
 /// Bytes of a document at most, as registries have it (distribution-spec: 4 MiB at least).
 const MAX_DOCUMENT: u64 = 16 << 20;
@@ -23,8 +27,64 @@ const MAX_INDEXES: usize = 8;
 pub(crate) struct Image {
     /// The configuration as it stands.
     pub(crate) config: ImageConfig,
-    /// The layers with names for messages, oldest first.
-    pub(crate) layers: Vec<(String, Blob)>,
+    /// The layers, oldest first.
+    pub(crate) layers: Vec<LayerBlob>,
+}
+
+/// A layer as it is stored.
+#[derive(Debug)]
+pub(crate) struct LayerBlob {
+    /// Its name for messages.
+    pub(crate) name: String,
+    pub(crate) blob: Blob,
+    digest: Expected,
+}
+
+/// What a layer must be.
+#[derive(Debug)]
+enum Expected {
+    /// The digest of the bytes that are stored (image-spec `descriptor.md`), and how many they are.
+    Stored(Digest, Option<u64>),
+    /// That of the content, which the configuration has (image-spec `config.md`, "Layer `DiffID`").
+    Content(Digest),
+}
+
+impl LayerBlob {
+    /// Reads the content by `read`, which may end before its end, and then whether it is what it must be: of a
+    /// layer that is damaged nothing else counts.
+    ///
+    /// # Errors
+    /// When it is damaged or cannot be unpacked, or the one that `read` ended with.
+    pub(crate) fn read(
+        &self,
+        budget: &Arc<Budget>,
+        read: impl FnOnce(Unpacked) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (size, result, checked) = match &self.digest {
+            Expected::Stored(digest, size) => {
+                budget.spend(self.blob.size())?;
+                let (content, hashed) = self.blob.unpacked_by(digest, budget)?;
+                let result = read(content);
+                (*size, result, digest.compare(&hashed))
+            }
+            Expected::Content(digest) => {
+                let (content, hashed) = self.blob.content_by(digest, budget)?;
+                let result = read(content);
+                (None, result, digest.compare(&hashed))
+            }
+        };
+        let found = self.blob.size();
+        if let Some(size) = size.filter(|size| *size != found) {
+            let what = if found < size { "truncated" } else { "damaged" };
+            let why = format!("it is {what}: it has {found} bytes, and has to have {size}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        match (result, checked) {
+            (_, Ok(Some(damaged))) => Err(io::Error::new(io::ErrorKind::InvalidData, damaged)),
+            (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+            (Ok(()), Ok(None)) => Ok(()),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -38,6 +98,8 @@ struct Descriptor {
     #[serde(default)]
     media_type: String,
     digest: String,
+    #[serde(default)]
+    size: Option<u64>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
     #[serde(default)]
@@ -73,19 +135,9 @@ impl Descriptor {
         self.annotations.as_ref()?.get(name).map(String::as_str)
     }
 
-    /// The file of a layout that it describes. A digest is a part of a path, and nothing else.
-    fn file(&self) -> Result<String, ImageError> {
-        let (algorithm, encoded) = self.digest.split_once(':').unwrap_or_default();
-        let fits = |text: &str, also: &str| {
-            let fits = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
-            !text.is_empty() && text.chars().all(fits)
-        };
-        if fits(algorithm, "+_-") && fits(encoded, "=_-") {
-            Ok(format!("blobs/{algorithm}/{encoded}"))
-        } else {
-            let digest = self.digest.escape_debug();
-            Err(ImageError::NoImage(format!("{digest} is no digest")))
-        }
+    /// The digest of what it describes.
+    fn parsed(&self) -> Result<Digest, ImageError> {
+        Digest::parse(&self.digest)
     }
 
     fn is_index(&self) -> bool {
@@ -130,15 +182,20 @@ impl Image {
             images.extend(found.into_iter().filter(Descriptor::is_image));
             candidates = Vec::new();
             for index in indexes.iter().take(MAX_LAYERS) {
-                let index: Index = document(store, &index.file()?)?;
+                let index: Index = described(store, index)?;
                 candidates.extend(index.manifests);
             }
         }
-        let manifest: Manifest = document(store, &only(images, reference)?.file()?)?;
-        let config = document(store, &manifest.config.file()?)?;
+        let manifest: Manifest = described(store, &only(images, reference)?)?;
+        let config = described(store, &manifest.config)?;
         let mut layers = Vec::new();
-        for layer in &limited(manifest.layers)? {
-            layers.push((layer.digest.clone(), store.blob(&layer.file()?)?));
+        for layer in limited(manifest.layers)? {
+            let digest = layer.parsed()?;
+            layers.push(LayerBlob {
+                blob: store.blob(&digest.file())?,
+                digest: Expected::Stored(digest, layer.size),
+                name: layer.digest,
+            });
         }
         Ok(Self { config, layers })
     }
@@ -165,11 +222,22 @@ impl Image {
             (None, _) => return Err(none(reference)),
             (Some(_), false) => return Err(several(&names)),
         };
-        let config = document(store, &image.config)?;
+        let config: ImageConfig = document(store, &image.config)?;
+        let names = limited(image.layers)?;
+        let digests = &config.rootfs.diff_ids;
+        if digests.len() != names.len() {
+            let (digests, names) = (digests.len(), names.len());
+            return Err(ImageError::NoImage(format!(
+                "manifest.json names {names} layers, and the image's configuration {digests}"
+            )));
+        }
         let mut layers = Vec::new();
-        for layer in limited(image.layers)? {
-            let blob = store.blob(&layer)?;
-            layers.push((layer, blob));
+        for (name, digest) in names.into_iter().zip(digests) {
+            layers.push(LayerBlob {
+                blob: store.blob(&name)?,
+                digest: Expected::Content(Digest::parse(digest)?),
+                name,
+            });
         }
         Ok(Self { config, layers })
     }
@@ -243,10 +311,24 @@ fn architecture() -> &'static str {
     }
 }
 
+/// A document by its descriptor: with the digest that it must have.
+fn described<T: DeserializeOwned>(store: &Store, by: &Descriptor) -> Result<T, ImageError> {
+    let digest = by.parsed()?;
+    let name = digest.file();
+    let content = store.blob(&name)?.read(MAX_DOCUMENT);
+    let content = content.and_then(|content| digest.check(&content).map(|()| content));
+    let content = content.map_err(ImageError::io(&name))?;
+    parsed(&name, &content)
+}
+
 fn document<T: DeserializeOwned>(store: &Store, name: &str) -> Result<T, ImageError> {
     let content = store.blob(name)?.read(MAX_DOCUMENT);
     let content = content.map_err(ImageError::io(name))?;
-    serde_json::from_slice(&content).map_err(|source| ImageError::Json {
+    parsed(name, &content)
+}
+
+fn parsed<T: DeserializeOwned>(name: &str, content: &[u8]) -> Result<T, ImageError> {
+    serde_json::from_slice(content).map_err(|source| ImageError::Json {
         what: name.to_owned(),
         source,
     })

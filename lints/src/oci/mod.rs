@@ -3,6 +3,7 @@
 //! what is in its layers, in [`tree`](crate::tree).
 
 mod blob;
+mod digest;
 mod headers;
 mod manifest;
 mod store;
@@ -12,7 +13,7 @@ use std::path::Path;
 
 pub(crate) use blob::{Blob, Unpacked};
 pub(crate) use headers::{Headers, Member, Skip};
-pub(crate) use manifest::Image;
+pub(crate) use manifest::{Image, LayerBlob};
 pub(crate) use store::Store;
 
 use thiserror::Error;

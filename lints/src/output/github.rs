@@ -3,14 +3,14 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
+use super::Shown;
 use crate::{Finding, Severity};
 
 /// Paths that an annotation names.
 const SHOWN: usize = 10;
 
 /// The report as workflow commands, one a line.
-pub fn github(report: &Report) -> String {
+pub(super) fn github(report: &Shown) -> String {
     let mut text = String::new();
     for finding in report.own() {
         let command = match finding.severity {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn each_finding_is_one_command() {
-        let text = github(&report());
+        let text = github(&Shown::of(&report()));
         assert_eq!(text.lines().count(), 4);
         insta::assert_snapshot!(text);
     }

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use anstyle::{AnsiColor, Style};
 
-use super::Report;
+use super::{Report, Shown};
 use crate::policy::Containerfile;
 use crate::rules::Rule;
-use crate::{Finding, Origin, Severity, escape_path};
+use crate::{Finding, Origin, Severity};
 
 /// Paths that are named for each finding.
 const SHOWN: usize = 5;
@@ -29,7 +29,7 @@ pub struct Look {
 }
 
 /// The report as text: a paragraph for each finding, and a line that counts them.
-pub fn human(report: &Report, look: Look) -> String {
+pub(super) fn human(report: &Shown, look: Look) -> String {
     let mut page = Page {
         text: String::new(),
         look,
@@ -114,8 +114,8 @@ impl Page {
         let heading = match (origin.instruction.as_str(), layer) {
             ("", "") => return,
             ("", layer) => format!("in layer {layer}"),
-            (instruction, "") => clean(instruction),
-            (instruction, layer) => format!("in layer {layer}: {}", clean(instruction)),
+            (instruction, "") => instruction.to_owned(),
+            (instruction, layer) => format!("in layer {layer}: {instruction}"),
         };
         let heading = self.styled(BOLD, &self.cut(&heading));
         let _ = writeln!(self.text, "{heading}\n");
@@ -124,8 +124,7 @@ impl Page {
     /// The first line of an instruction in its place.
     fn snippet(&self, file: &Containerfile, lines: (u32, u32)) -> Option<String> {
         let first = usize::try_from(lines.0).ok()?.checked_sub(1)?;
-        let line = file.text.lines().nth(first)?;
-        let source = clean(line);
+        let source = file.text.lines().nth(first)?;
         let label = if lines.0 == lines.1 {
             "brought by this instruction".to_owned()
         } else {
@@ -135,8 +134,8 @@ impl Page {
             )
         };
         let span = AnnotationKind::Primary.span(0..source.len()).label(label);
-        let snippet = Snippet::source(&*source)
-            .path(clean(&file.file))
+        let snippet = Snippet::source(source)
+            .path(&*file.file)
             .line_start(first + 1)
             .annotation(span);
         let renderer = if self.look.is_coloured {
@@ -151,7 +150,7 @@ impl Page {
     fn finding(&mut self, finding: &Finding) {
         let name = format!("{}[{}]", finding.severity.name(), finding.rule);
         let title = self.styled(style(finding.severity), &name);
-        let message = self.styled(BOLD, &clean(&finding.message));
+        let message = self.styled(BOLD, &finding.message);
         let _ = writeln!(self.text, "{title}: {message}");
         let shown = if self.look.is_whole {
             usize::MAX
@@ -159,7 +158,7 @@ impl Page {
             SHOWN
         };
         for path in finding.paths.iter().take(shown) {
-            let _ = writeln!(self.text, "  --> {}", clean(path));
+            let _ = writeln!(self.text, "  --> {path}");
         }
         if finding.paths.len() > shown {
             let _ = writeln!(self.text, "  ... and {} more", finding.paths.len() - shown);
@@ -167,7 +166,7 @@ impl Page {
         if let Some(rule) = Rule::named(&finding.rule) {
             self.note("  = at boot: ", &rule.why());
         }
-        self.note("  = help: ", &clean(&finding.help));
+        self.note("  = help: ", &finding.help);
         self.text.push('\n');
     }
 
@@ -199,7 +198,7 @@ impl Page {
                 finding.message,
                 path.unwrap_or_default()
             );
-            let line = self.cut(&clean(&line));
+            let line = self.cut(&line);
             let _ = writeln!(self.text, "{line}");
         }
         self.text.push('\n');
@@ -233,18 +232,9 @@ impl Page {
                 counts.push(format!("{count} {what}"));
             }
         }
-        let subject = clean(&report.subject);
+        let subject = &report.subject;
         let _ = writeln!(self.text, "{subject}: {}", counts.join(", "));
     }
-}
-
-/// Text from an image without what would steer the terminal.
-fn clean(text: &str) -> String {
-    if text.chars().any(char::is_control) {
-        // Tabs are fine, but not in the middle of what is aligned.
-        return escape_path(text.replace('\t', "    ").as_bytes());
-    }
-    text.to_owned()
 }
 
 #[cfg(test)]
@@ -254,7 +244,7 @@ mod tests {
 
     #[test]
     fn findings_are_grouped_by_what_brought_them() {
-        insta::assert_snapshot!(human(&report(), Look::default()));
+        insta::assert_snapshot!(human(&Shown::of(&report()), Look::default()));
     }
 
     #[test]
@@ -264,7 +254,7 @@ mod tests {
             is_coloured: true,
             is_whole: false,
         };
-        let text = human(&report(), look);
+        let text = human(&Shown::of(&report()), look);
         insta::assert_snapshot!(text.replace('\x1b', "␛"));
     }
 
@@ -275,7 +265,7 @@ mod tests {
             is_whole: true,
             ..Look::default()
         };
-        let text = human(&report(), look);
+        let text = human(&Shown::of(&report()), look);
         assert!(
             text.contains("/usr/lib/a6") && !text.contains("more"),
             "{text}"
@@ -289,7 +279,7 @@ mod tests {
             ..Report::default()
         };
         assert_eq!(
-            human(&report, Look::default()),
+            human(&Shown::of(&report), Look::default()),
             "/: 0 error, 0 warning, 0 info\n"
         );
     }

@@ -47,7 +47,7 @@ pub enum ReadError {
 }
 
 /// The report as JSON with a line feed at its end.
-pub fn json(report: &Report) -> String {
+pub(super) fn json(report: &Report) -> String {
     let unasked = report.unasked.iter();
     let document = Document {
         version: LINT_VERSION,

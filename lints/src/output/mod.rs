@@ -1,5 +1,5 @@
-//! What was found, as people and programs want to read it. One file for each form, each a function
-//! from a [`Report`] to text.
+//! What was found, as people and programs want to read it. One file for each form, each a function to text from a
+//! report that is escaped already: no form sees what others wrote as it stands, but JSON, which has its own escapes.
 
 mod github;
 mod human;
@@ -7,15 +7,72 @@ mod json;
 mod junit;
 mod sarif;
 
+use std::ops::Deref;
+
 use crate::policy::{Containerfile, Suppressed};
 use crate::rules::{Check, RULES, Rule};
-use crate::{Finding, Selection, Severity};
+use crate::{Finding, Selection, Severity, escape_finding, escape_text};
 
-pub use github::github;
-pub use human::{Look, human};
-pub use json::{LINT_VERSION, ReadError, findings_of, json};
-pub use junit::junit;
-pub use sarif::sarif;
+pub use human::Look;
+pub use json::{LINT_VERSION, ReadError, findings_of};
+
+/// A form of a report.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// For people at a terminal.
+    Human(Look),
+    /// One versioned document for programs, `docs/schema/lint-1.json`.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// Workflow commands of GitHub Actions.
+    Github,
+    /// `JUnit` XML.
+    Junit,
+}
+
+/// A report as text.
+pub fn text(report: &Report, form: Form) -> String {
+    let shown = || Shown::of(report);
+    match form {
+        Form::Human(look) => human::human(&shown(), look),
+        Form::Json => json::json(report),
+        Form::Sarif => sarif::sarif(&shown()),
+        Form::Github => github::github(&shown()),
+        Form::Junit => junit::junit(&shown()),
+    }
+}
+
+/// A report in which all that others wrote is escaped. Only [`text`] makes one.
+struct Shown(Report);
+
+impl Shown {
+    fn of(report: &Report) -> Self {
+        let mut report = report.clone();
+        let findings = std::mem::take(&mut report.findings).into_iter();
+        report.findings = findings.map(escape_finding).collect();
+        report.subject = escape_text(&report.subject).into_owned();
+        for suppressed in &mut report.suppressed {
+            suppressed.finding = escape_finding(suppressed.finding.clone());
+            suppressed.reason = escape_text(&suppressed.reason).into_owned();
+            suppressed.place.file = escape_text(&suppressed.place.file).into_owned();
+        }
+        if let Some(file) = &mut report.containerfile {
+            file.file = escape_text(&file.file).into_owned();
+            // Tabs are fine, but not in the middle of what is aligned.
+            file.text = crate::escape_lines(&file.text.replace('\t', "    "));
+        }
+        Self(report)
+    }
+}
+
+impl Deref for Shown {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.0
+    }
+}
 
 /// What a lint found, about what.
 #[derive(Clone, Debug, Default)]
@@ -75,3 +132,5 @@ fn is_of_base(finding: &Finding) -> bool {
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::Report;
+use super::{Report, Shown};
 use crate::policy::Suppressed;
 use crate::rules::{RULES, Rule};
 use crate::{Finding, Severity, unescape_path};
@@ -17,7 +17,7 @@ const SCHEMA: &str =
 const SHOWN: usize = 20;
 
 /// The report as one run.
-pub fn sarif(report: &Report) -> String {
+pub(super) fn sarif(report: &Shown) -> String {
     let results: Vec<Value> = (report.findings.iter())
         .map(|finding| result(report, finding, None))
         .chain(
@@ -38,7 +38,7 @@ pub fn sarif(report: &Report) -> String {
             }},
             "columnKind": "unicodeCodePoints",
             "originalUriBaseIds": { "ROOTFS": {
-                "description": { "text": format!("The root file system of {}", report.subject) },
+                "description": { "text": unlinked(&format!("The root file system of {}", report.subject)) },
             }},
             "results": results,
         }],
@@ -80,7 +80,7 @@ fn result(report: &Report, finding: &Finding, suppressed: Option<&Suppressed>) -
     let mut result = json!({
         "ruleId": finding.rule,
         "level": level(finding.severity),
-        "message": { "text": format!("{text}. {}", finding.help) },
+        "message": { "text": unlinked(&format!("{text}. {}", finding.help)) },
         "partialFingerprints": { "osderive/v1": fingerprint(finding) },
     });
     if let Some(index) = RULES.iter().position(|rule| rule.name == finding.rule) {
@@ -121,6 +121,11 @@ fn result(report: &Report, finding: &Finding, suppressed: Option<&Suppressed>) -
         }]);
     }
     result
+}
+
+/// Text in which nothing is a link: viewers make one of `[TEXT](TARGET)` in a plain message (SARIF 2.1.0, 3.11.6).
+fn unlinked(text: &str) -> String {
+    text.replace('[', r"\[").replace(']', r"\]")
 }
 
 fn in_file(file: &str, (first, last): (u32, u32)) -> Value {
@@ -171,7 +176,8 @@ mod tests {
             .build(&schema)
             .expect("a schema");
         for report in [report(), Report::default()] {
-            let mut document: Value = serde_json::from_str(&sarif(&report)).expect("JSON");
+            let mut document: Value =
+                serde_json::from_str(&sarif(&Shown::of(&report))).expect("JSON");
             let errors: Vec<_> = schema
                 .iter_errors(&document)
                 .map(|error| format!("{error} at {}", error.instance_path()))
@@ -184,7 +190,8 @@ mod tests {
 
     #[test]
     fn results_look_like_this() {
-        let mut document: Value = serde_json::from_str(&sarif(&report())).expect("JSON");
+        let mut document: Value =
+            serde_json::from_str(&sarif(&Shown::of(&report()))).expect("JSON");
         let results = &mut document["runs"][0]["results"];
         for result in results.as_array_mut().expect("results") {
             // It changes with each rule that is new.

@@ -17,8 +17,8 @@ pub use containerfile::{Containerfile, Document, Instruction};
 pub use file::{Config, MAX_CONFIG_BYTES};
 pub use pattern::Pattern;
 
-use crate::Finding;
 use crate::rules::Rule;
+use crate::{Finding, escape_lines, escape_text};
 
 /// A decision that findings of a rule are wanted as they are.
 #[derive(Clone, Debug)]
@@ -86,10 +86,12 @@ impl PolicyError {
         let end = self.span.end.min(self.source.len());
         let span = self.span.start.min(end)..end;
         let snippet = Snippet::source(&*self.source)
-            .path(&*self.file)
+            .path(escape_text(&self.file))
             .annotation(AnnotationKind::Primary.span(span));
-        let title = Level::ERROR.primary_title(&*self.message).element(snippet);
-        let help = (!self.help.is_empty()).then(|| Level::HELP.message(&*self.help));
+        let title = Level::ERROR
+            .primary_title(escape_lines(&self.message))
+            .element(snippet);
+        let help = (!self.help.is_empty()).then(|| Level::HELP.message(escape_lines(&self.help)));
         let report: Group<'_> = title.elements(help);
         renderer.render(&[report]) + "\n"
     }

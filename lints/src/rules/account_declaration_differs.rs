@@ -14,10 +14,9 @@
 //! # Fix
 //! Write the id and the home that the account has into the line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Check, Rule};
-use crate::model::group::Group;
 use crate::model::passwd::User;
 use crate::model::sysusers::{Id, Item};
 use crate::{Finding, Image, Severity, escape_path};
@@ -32,10 +31,24 @@ pub const RULE: Rule = Rule {
 };
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
-    let users: HashMap<&[u8], User<'_>> =
-        (image.users()).map(|(_, user)| (user.name, user)).collect();
-    let groups: HashMap<&[u8], Group<'_>> = (image.groups())
-        .map(|(_, group)| (group.name, group))
+    let lines = image
+        .sysusers()
+        .iter()
+        .flat_map(|(_, parsed)| &parsed.lines);
+    let declared: HashSet<&[u8]> = lines
+        .filter_map(|line| match &line.item {
+            Item::User(user) => Some(&user.name[..]),
+            Item::Group { name, .. } => Some(&name[..]),
+            Item::Member { .. } | Item::Range { .. } => None,
+        })
+        .collect();
+    let users: HashMap<&[u8], User<'_>> = (image.users())
+        .filter(|(_, user)| declared.contains(user.name))
+        .map(|(_, user)| (user.name, user))
+        .collect();
+    let groups: HashMap<&[u8], u32> = (image.groups())
+        .filter(|(_, group)| declared.contains(group.name))
+        .map(|(_, group)| (group.name, group.gid))
         .collect();
     let mut seen = std::collections::BTreeSet::new();
     let mut findings = Vec::new();
@@ -57,10 +70,10 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
                     (&declared.name, [uid, home])
                 }
                 Item::Group { name, id } => {
-                    let Some(group) = groups.get(&name[..]) else {
+                    let Some(gid) = groups.get(&name[..]) else {
                         continue;
                     };
-                    (name, [different_id("gid", id, group.gid), None])
+                    (name, [different_id("gid", id, *gid), None])
                 }
                 Item::Member { .. } | Item::Range { .. } => continue,
             };

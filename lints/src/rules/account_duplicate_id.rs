@@ -16,7 +16,7 @@
 
 use std::collections::HashMap;
 
-use super::{Check, Rule};
+use super::{Check, Findings, Rule};
 use crate::{Finding, Image, Severity, escape_path};
 
 /// The rule's constants.
@@ -30,22 +30,30 @@ pub const RULE: Rule = Rule {
 
 /// The commit asks of what a step has added; here of all that the image has.
 fn check(image: &Image<'_>) -> Vec<Finding> {
-    let users = image
-        .users()
-        .map(|(file, user)| ("uid", user.uid, user.name, file));
-    let groups = image
-        .groups()
-        .map(|(file, group)| ("gid", group.gid, group.name, file));
-    let mut first: HashMap<(&str, u32), &[u8]> = HashMap::new();
-    let mut findings = Vec::new();
-    for (what, id, name, file) in users.chain(groups) {
-        let owner = *first.entry((what, id)).or_insert(name);
+    let users = (image.users()).map(|(file, user)| (user.uid, user.name, file));
+    let groups = (image.groups()).map(|(file, group)| (group.gid, group.name, file));
+    let mut findings = Findings::default();
+    shared("uid", users, &mut findings);
+    shared("gid", groups, &mut findings);
+    findings.told(RULE.severity)
+}
+
+/// Finds the ids of more than one account.
+fn shared<'a>(
+    what: &str,
+    accounts: impl Iterator<Item = (u32, &'a [u8], &'a str)>,
+    findings: &mut Findings,
+) {
+    let mut first: HashMap<u32, &[u8]> = HashMap::new();
+    for (id, name, file) in accounts {
+        let owner = *first.entry(id).or_insert(name);
         if owner != name {
-            let (owner, name) = (escape_path(owner), escape_path(name));
-            findings.push(finding(what, id, &owner, &name, &format!("/{file}")));
+            findings.push(|| {
+                let (owner, name) = (escape_path(owner), escape_path(name));
+                finding(what, id, &owner, &name, &format!("/{file}"))
+            });
         }
     }
-    findings
 }
 
 /// The finding about one id; `what` is `uid` or `gid`, `second` came after `first` in the file.

@@ -49,10 +49,10 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
                 continue;
             };
             let (group, fix, is_on_none) = match &user.group {
-                PrimaryGroup::Name(name) if !accounts.groups.contains(name) => {
+                PrimaryGroup::Name(name) if !accounts.groups.contains(&name[..]) => {
                     let text = escape_path(name);
                     let fix = format!("g {text} -");
-                    (text, fix, !fresh.groups.contains(name))
+                    (text, fix, !fresh.groups.contains(&name[..]))
                 }
                 // A group whose id is only known on the machine may have this one.
                 PrimaryGroup::Id(gid) if !accounts.gids.contains(gid) => (
@@ -62,7 +62,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
                 ),
                 _ => continue,
             };
-            let is_fact = is_on_none && !fresh.users.contains(&user.name);
+            let is_fact = is_on_none && !fresh.users.contains(&user.name[..]);
             let (on, severity) = if is_fact {
                 ("", Severity::Error)
             } else {

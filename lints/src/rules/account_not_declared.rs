@@ -21,7 +21,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Check, Rule};
+use super::{Check, Findings, Rule};
 use crate::machine::History;
 use crate::{Finding, Image, Severity, escape_path};
 
@@ -42,7 +42,7 @@ const PEOPLE: std::ops::Range<u32> = 1000..60000;
 fn check(image: &Image<'_>) -> Vec<Finding> {
     let declared = image.accounts(History::Upgraded);
     let mut told = BTreeSet::new();
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let users = image.users().filter(|(path, user)| {
         path.starts_with("etc/")
             && !PEOPLE.contains(&user.uid)
@@ -50,13 +50,11 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
     });
     for (_, user) in users {
         if told.insert(user.name) {
-            let name = escape_path(user.name);
-            findings.push(finding(
-                "user",
-                "/etc/passwd",
-                &name,
-                &format!("u {name} {}", user.uid),
-            ));
+            findings.push(|| {
+                let name = escape_path(user.name);
+                let line = format!("u {name} {}", user.uid);
+                finding("user", "/etc/passwd", &name, &line)
+            });
         }
     }
     let groups = image.groups().filter(|(path, group)| {
@@ -67,16 +65,14 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
     for (_, group) in groups {
         // A user's line declares its group, too.
         if told.insert(group.name) {
-            let name = escape_path(group.name);
-            findings.push(finding(
-                "group",
-                "/etc/group",
-                &name,
-                &format!("g {name} {}", group.gid),
-            ));
+            findings.push(|| {
+                let name = escape_path(group.name);
+                let line = format!("g {name} {}", group.gid);
+                finding("group", "/etc/group", &name, &line)
+            });
         }
     }
-    findings
+    findings.told(RULE.severity)
 }
 
 /// Without paths: all such findings are about one file, and only the names tell them apart.

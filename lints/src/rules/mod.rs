@@ -46,6 +46,7 @@ pub mod import_os_release;
 pub mod import_special_file;
 pub mod import_whiteout_file;
 pub mod injected_by_builder;
+pub mod input_over_budget;
 pub mod input_unreadable;
 pub mod kernel_arguments;
 pub mod kernel_boot_not_empty;
@@ -227,6 +228,7 @@ pub const RULES: &[Rule] = &[
     import_special_file::RULE,
     import_whiteout_file::RULE,
     injected_by_builder::RULE,
+    input_over_budget::RULE,
     input_unreadable::RULE,
     kernel_arguments::RULE,
     kernel_boot_not_empty::RULE,
@@ -283,6 +285,54 @@ pub const RULES: &[Rule] = &[
     var_not_declared::RULE,
     var_not_kept::RULE,
 ];
+
+/// Findings of one rule that are told one by one. Of more than these it is told how many there are: nobody reads them,
+/// and a report has a limit.
+pub const MAX_FINDINGS: usize = 1000;
+
+/// Findings of one rule, of which the first [`MAX_FINDINGS`] are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    kept: Vec<Finding>,
+    more: u64,
+}
+
+impl Findings {
+    /// Takes in what `finding` makes, if it is kept.
+    pub(crate) fn push(&mut self, finding: impl FnOnce() -> Finding) {
+        if self.kept.len() < MAX_FINDINGS {
+            self.kept.push(finding());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// The findings, with one that counts those that were not kept; `worst` is the severity of the worst of them.
+    pub(crate) fn told(mut self, worst: Severity) -> Vec<Finding> {
+        if let Some(last) = self.kept.last().filter(|_| self.more > 0) {
+            let more = Finding {
+                severity: worst,
+                message: format!("{} more of the same kind", self.more),
+                paths: Vec::new(),
+                origin: None,
+                ..last.clone()
+            };
+            self.kept.push(more);
+        }
+        self.kept
+    }
+
+    /// The same of what a rule has made already.
+    pub(crate) fn of(findings: Vec<Finding>) -> Vec<Finding> {
+        let more = findings.iter().skip(MAX_FINDINGS);
+        let worst = more.map(|finding| finding.severity).max();
+        let mut kept = Self::default();
+        for finding in findings {
+            kept.push(|| finding);
+        }
+        kept.told(worst.unwrap_or(Severity::Info))
+    }
+}
 
 /// Paths or processes that one finding names; the message counts all.
 pub const MAX_NAMED: usize = 20;
@@ -513,5 +563,24 @@ mod tests {
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             assert!(name.chars().all(fits), "{name}");
         }
+    }
+
+    #[test]
+    fn of_countless_findings_the_first_are_told_and_the_others_counted_with_the_worst_of_them() {
+        let finding = |number: usize| {
+            account_duplicate_id::finding("uid", 1, "a", &number.to_string(), "/etc/passwd")
+        };
+        let all = || (0..MAX_FINDINGS + 2).map(finding);
+        let mut many: Vec<Finding> = all().collect();
+        many[MAX_FINDINGS].severity = Severity::Error;
+        let told = Findings::of(many);
+        assert_eq!(told.len(), MAX_FINDINGS + 1);
+        let last = told.last().expect("a finding");
+        assert_eq!(
+            (&*last.message, last.severity),
+            ("2 more of the same kind", Severity::Error)
+        );
+        let few: Vec<Finding> = all().take(MAX_FINDINGS).collect();
+        assert_eq!(Findings::of(few.clone()), few);
     }
 }

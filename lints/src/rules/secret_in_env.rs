@@ -21,6 +21,8 @@
 use std::collections::BTreeSet;
 
 use super::{Check, Need, Rule, counted};
+use crate::history::assignments;
+use crate::model::secrets::is_secret;
 use crate::{Finding, Image, ImageConfig, Severity};
 
 /// The rule's constants.
@@ -32,40 +34,6 @@ pub const RULE: Rule = Rule {
     check: Check::Image(check),
     ..Rule::IMAGE
 };
-
-/// Parts of a variable's name, between underscores, that speak of a secret.
-const SECRET_PARTS: [&str; 9] = [
-    "APIKEY",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "PASSPHRASE",
-    "PASSWD",
-    "PASSWORD",
-    "SECRET",
-    "SECRETKEY",
-    "TOKEN",
-];
-
-/// The same of two parts.
-const SECRET_PAIRS: [[&str; 2]; 3] = [["ACCESS", "KEY"], ["API", "KEY"], ["PRIVATE", "KEY"]];
-
-/// Last parts that say where a secret is, or something about it.
-const ABOUT_SECRETS: [&str; 10] = [
-    "DIR", "ENDPOINT", "FILE", "HOST", "ID", "LENGTH", "NAME", "PATH", "URI", "URL",
-];
-
-/// How tokens of well-known services begin, whatever the variable is called.
-const TOKENS: [&str; 9] = [
-    "AKIA",
-    "dckr_pat_",
-    "ghp_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "npm_",
-    "pypi-",
-    "xoxb-",
-];
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
     let names = image.config.map(names).unwrap_or_default();
@@ -98,48 +66,6 @@ pub(crate) fn finding(names: &BTreeSet<&str>) -> Option<Finding> {
             .to_owned(),
         Vec::new(),
     ))
-}
-
-/// The assignments that an entry of the history shows: of ENV and ARG, and of the arguments that
-/// builders write before a RUN's command, as `|2 NAME=VALUE NAME=VALUE /bin/sh -c …`.
-fn assignments(created_by: &str) -> Vec<&str> {
-    // The classic builder writes `/bin/sh -c #(nop) ENV …`.
-    let text = created_by.rsplit("#(nop)").next().unwrap_or(created_by);
-    let mut words = text
-        .split_ascii_whitespace()
-        .skip_while(|word| *word == "RUN");
-    let count = match words.next() {
-        Some("ENV" | "ARG") => usize::MAX,
-        Some(word) => (word.strip_prefix('|')).map_or(0, |count| count.parse().unwrap_or(0)),
-        None => 0,
-    };
-    words.take(count).collect()
-}
-
-fn is_secret(name: &str, value: &str) -> bool {
-    let value = value.trim_matches(['"', '\'']);
-    // A variable's name, a path or a switch is no secret.
-    if value.len() < 4
-        || value.starts_with(['$', '/'])
-        || matches!(value, "true" | "false" | "none")
-    {
-        return false;
-    }
-    if TOKENS
-        .iter()
-        .any(|start| value.starts_with(start) && value.len() >= start.len() + 16)
-    {
-        return true;
-    }
-    let name = name.to_ascii_uppercase();
-    let parts: Vec<&str> = name.split('_').collect();
-    let is_about = (parts.last()).is_some_and(|last| ABOUT_SECRETS.contains(last));
-    let has_part = parts.iter().any(|part| SECRET_PARTS.contains(part));
-    !is_about
-        && (has_part
-            || parts
-                .windows(2)
-                .any(|pair| SECRET_PAIRS.iter().any(|known| known == pair)))
 }
 
 #[cfg(test)]

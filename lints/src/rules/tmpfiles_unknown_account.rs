@@ -36,9 +36,9 @@ pub const RULE: Rule = Rule {
 
 /// Names by which accounts can be found at boot.
 #[derive(Default)]
-struct Known {
-    users: BTreeSet<Vec<u8>>,
-    groups: BTreeSet<Vec<u8>>,
+struct Known<'a> {
+    users: BTreeSet<&'a [u8]>,
+    groups: BTreeSet<&'a [u8]>,
 }
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
@@ -53,8 +53,8 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         if line.modifiers.contains(&b'-') {
             continue;
         }
-        let unknown = |owner: &Option<Owner>, names: &BTreeSet<Vec<u8>>| match owner {
-            Some(Owner::Name(name)) if name != b"root" && !names.contains(name) => {
+        let unknown = |owner: &Option<Owner>, names: &BTreeSet<&[u8]>| match owner {
+            Some(Owner::Name(name)) if name != b"root" && !names.contains(&name[..]) => {
                 Some(escape_path(name))
             }
             _ => None,
@@ -77,27 +77,27 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
     findings
 }
 
-fn known(image: &Image<'_>) -> Known {
+fn known<'a>(image: &'a Image<'_>) -> Known<'a> {
     let mut known = Known::default();
-    let users = image.users().map(|(_, user)| user.name.to_vec());
-    known.users.extend(users);
-    let groups = image.groups().map(|(_, group)| group.name.to_vec());
-    known.groups.extend(groups);
+    known.users.extend(image.users().map(|(_, user)| user.name));
+    known
+        .groups
+        .extend(image.groups().map(|(_, group)| group.name));
     let files = image.sysusers().iter();
     for line in files.flat_map(|(_, parsed)| &parsed.lines) {
         match &line.item {
             Item::User(user) => {
-                known.users.insert(user.name.clone());
+                known.users.insert(&user.name);
                 if user.group == PrimaryGroup::OwnName {
-                    known.groups.insert(user.name.clone());
+                    known.groups.insert(&user.name);
                 }
             }
             Item::Group { name, .. } => {
-                known.groups.insert(name.clone());
+                known.groups.insert(name);
             }
             Item::Member { user, group } => {
-                known.users.insert(user.clone());
-                known.groups.insert(group.clone());
+                known.users.insert(user);
+                known.groups.insert(group);
             }
             Item::Range { .. } => {}
         }

@@ -1,18 +1,26 @@
 //! The tree that the layers of an image add up to, as an engine unpacks them: later entries over earlier
 //! ones, whiteouts, hard links, and entries whose parent is a link, which is followed inside of the root.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::layer::{Change, Place, Put};
 use super::stack::{Buried, FarLink, Stack};
 use super::{Kind, Meta};
+use crate::budget::{self, Budget};
 
 /// Links on the way to one path at most (Linux, `MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;
 
 /// Problems of an image that are told at most.
 const MAX_PROBLEMS: usize = 1000;
+
+/// The root directory's number.
+const ROOT: u32 = 0;
 
 /// Something at a path.
 #[derive(Debug)]
@@ -24,50 +32,154 @@ pub(super) struct Node {
     pub(super) place: Place,
     /// The layer that has the content.
     pub(super) content_layer: usize,
+    /// By which entries of a directory are found.
+    number: u32,
 }
 
-/// All paths with what is there.
+/// All entries, each by the number of the directory that it is in and its name: a path is never stored whole, so
+/// that one of thousands of names costs no more than these.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    nodes: BTreeMap<Box<[u8]>, Node>,
+    nodes: BTreeMap<Key, Node>,
     /// By inode: how many names a file has that has more than one.
     names: HashMap<u64, u64>,
     next_inode: u64,
+    next_number: u32,
     /// What no engine could unpack.
     pub(super) problems: BTreeMap<Vec<u8>, String>,
     pub(super) stack: Stack,
     /// The parent of the last entry, as it stood and where it led.
-    last_parent: Option<(Vec<u8>, Vec<u8>)>,
+    last_parent: Option<(Vec<u8>, Reached)>,
+    budget: Arc<Budget>,
+}
+
+/// A directory's number and a name in it.
+type Key = (u32, Box<[u8]>);
+
+/// A [`Key`], whoever has its name.
+trait AsKey {
+    fn as_key(&self) -> (u32, &[u8]);
+}
+
+impl AsKey for Key {
+    fn as_key(&self) -> (u32, &[u8]) {
+        (self.0, &self.1)
+    }
+}
+
+impl AsKey for (u32, &[u8]) {
+    fn as_key(&self) -> (u32, &[u8]) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn AsKey + 'a> for Key {
+    fn borrow(&self) -> &(dyn AsKey + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn AsKey + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_key() == other.as_key()
+    }
+}
+
+impl Eq for dyn AsKey + '_ {}
+
+impl PartialOrd for dyn AsKey + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for dyn AsKey + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_key().cmp(&other.as_key())
+    }
+}
+
+/// Where a path leads: a path without links, with the numbers of the directories on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Reached {
+    path: Vec<u8>,
+    /// Of each of the path's names where it begins, and the number of the directory that it is in; none once a
+    /// directory is missing.
+    names: Vec<(usize, Option<u32>)>,
+    /// What is at its end; none if that is missing. It is the root if there are no names.
+    last: Option<u32>,
+}
+
+impl Reached {
+    fn root() -> Self {
+        Self {
+            last: Some(ROOT),
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, name: &[u8]) {
+        if !self.path.is_empty() {
+            self.path.push(b'/');
+        }
+        self.names.push((self.path.len(), self.last));
+        self.path.extend(name);
+    }
+
+    fn pop(&mut self) {
+        if let Some((start, directory)) = self.names.pop() {
+            self.path.truncate(start.saturating_sub(1));
+            self.last = directory;
+        }
+    }
+
+    /// The directory's number and the name at the end; none at the root and in what is missing.
+    fn key(&self) -> Option<(u32, &[u8])> {
+        let (start, directory) = self.names.last()?;
+        Some(((*directory)?, &self.path[*start..]))
+    }
 }
 
 impl Index {
     /// An empty one of layers that are to come.
-    pub(super) fn new(stack: Stack) -> Self {
+    pub(super) fn new(stack: Stack, budget: Arc<Budget>) -> Self {
         Self {
             stack,
+            budget,
+            next_number: ROOT + 1,
             ..Self::default()
         }
     }
 
     /// Puts the next layer on top. Whiteouts are of lower layers only, wherever in the layer they stand
     /// (image-spec `layer.md`).
-    pub(super) fn add(&mut self, layer: usize, changes: Vec<Change>) {
+    ///
+    /// # Errors
+    /// When that is more than the budget has: what comes then is not in the tree.
+    pub(super) fn add(&mut self, layer: usize, changes: Vec<Change>) -> io::Result<()> {
         for change in &changes {
             match change {
-                Change::Remove(path) => self.whiteout(path, layer),
-                Change::Empty(path) => self.opaque(path, layer),
+                Change::Remove(path) => self.whiteout(path, layer)?,
+                Change::Empty(path) => self.opaque(path, layer)?,
                 _ => {}
             }
         }
         for change in changes {
             match change {
                 Change::Remove(_) | Change::Empty(_) => {}
-                Change::Put(path, put) => self.put(path, *put, layer),
-                Change::Link { path, target } => self.link(path, &target, layer),
+                Change::Put(path, put) => self.put(path, *put, layer)?,
+                Change::Link { path, target } => self.link(path, &target, layer)?,
                 Change::Problem(path, why) => self.problem(path, why),
             }
         }
         self.last_parent = None;
+        Ok(())
+    }
+
+    /// How many names are stored, of however many paths.
+    #[cfg(test)]
+    pub(super) fn stored_names(&self) -> usize {
+        self.nodes.len()
     }
 
     /// How many names a file has.
@@ -75,103 +187,142 @@ impl Index {
         self.names.get(&node.meta.inode).copied().unwrap_or(1)
     }
 
-    /// All of them, in the order of their paths' bytes.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Node)> {
-        self.nodes.iter().map(|(path, node)| (&**path, node))
+    /// Calls `visit` with all of them, parents first, and those of a directory in the order of their names.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&[u8], &Node)) {
+        let mut path = Vec::new();
+        let mut open = vec![(0, self.entries(ROOT))];
+        while let Some((length, entries)) = open.last_mut() {
+            path.truncate(*length);
+            let Some((name, node)) = entries.next() else {
+                open.pop();
+                continue;
+            };
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend(name);
+            visit(&path, node);
+            if node.meta.kind == Kind::Directory {
+                open.push((path.len(), self.entries(node.number)));
+            }
+        }
     }
 
     /// What is at a path where no part is a link.
     pub(super) fn at(&self, path: &[u8]) -> Option<&Node> {
-        self.nodes.get(path)
+        let mut names = parts(path).peekable();
+        let mut directory = ROOT;
+        while let Some(name) = names.next() {
+            let node = self.entry((directory, name))?;
+            if names.peek().is_none() {
+                return Some(node);
+            }
+            directory = node.number;
+        }
+        None
     }
 
     /// The path without links that a path leads to; `follows_last` says whether a link at its end is
     /// followed. None when a part on the way is missing, no directory, or a link in a circle. The root
     /// is the empty path.
-    pub(super) fn resolve(&self, path: &[u8], follows_last: bool) -> Option<Vec<u8>> {
-        self.walk_to(path, follows_last, false)
+    ///
+    /// # Errors
+    /// When the way is longer than the budget allows.
+    pub(super) fn resolve(&self, path: &[u8], follows_last: bool) -> io::Result<Option<Vec<u8>>> {
+        let reached = self.walk_to(path, follows_last, false)?;
+        Ok(reached.map(|reached| reached.path))
     }
 
     /// The same; parts that are missing stand in the path as they are.
-    fn walk_to(&self, path: &[u8], follows_last: bool, missing_too: bool) -> Option<Vec<u8>> {
-        let mut parts: Vec<Vec<u8>> = parts(path).rev().map(<[u8]>::to_vec).collect();
-        let mut reached = Vec::new();
+    fn walk_to(
+        &self,
+        path: &[u8],
+        follows_last: bool,
+        missing_too: bool,
+    ) -> io::Result<Option<Reached>> {
+        // What is still to be walked: the rest of the path and of the links on it, the innermost last.
+        let mut ways = vec![path];
+        let mut reached = Reached::root();
         let mut links = 0;
-        while let Some(part) = parts.pop() {
-            if part == b".." {
-                reached.truncate(reached.iter().rposition(|&byte| byte == b'/').unwrap_or(0));
+        while let Some(way) = ways.pop() {
+            let Some((name, rest)) = first_part(way) else {
+                continue;
+            };
+            if first_part(rest).is_some() {
+                ways.push(rest);
+            }
+            let is_last = ways.is_empty();
+            self.budget.spend(budget::STEP)?;
+            if name == b".." {
+                reached.pop();
                 continue;
             }
-            let length = reached.len();
-            if length > 0 {
-                reached.push(b'/');
-            }
-            reached.extend(&part);
-            match self.nodes.get(reached.as_slice()) {
+            reached.push(name);
+            let node = reached.key().and_then(|key| self.entry(key));
+            reached.last = node.map(|node| node.number);
+            match node {
                 None if missing_too => {}
-                None => return None,
+                None => return Ok(None),
                 Some(node) if node.meta.kind == Kind::Symlink => {
-                    if parts.is_empty() && !follows_last {
-                        return Some(reached);
+                    if is_last && !follows_last {
+                        return Ok(Some(reached));
                     }
                     links += 1;
                     if links > MAX_LINKS {
-                        return None;
+                        return Ok(None);
                     }
-                    reached.truncate(if node.target.starts_with(b"/") {
-                        0
-                    } else {
-                        length
-                    });
-                    parts.extend(self::parts(&node.target).rev().map(<[u8]>::to_vec));
+                    self.budget.spend(node.target.len() as u64)?;
+                    reached.pop();
+                    if node.target.starts_with(b"/") {
+                        reached = Reached::root();
+                    }
+                    ways.push(&node.target);
                 }
-                Some(node) if node.meta.kind != Kind::Directory && !parts.is_empty() => {
-                    return None;
-                }
+                Some(node) if node.meta.kind != Kind::Directory && !is_last => return Ok(None),
                 Some(_) => {}
             }
         }
-        Some(reached)
+        Ok(Some(reached))
+    }
+
+    fn entry(&self, key: (u32, &[u8])) -> Option<&Node> {
+        self.nodes.get(&key as &dyn AsKey)
+    }
+
+    /// The entries of a directory, in the order of their names.
+    fn entries(&self, directory: u32) -> impl Iterator<Item = (&[u8], &Node)> {
+        let bounds = ((directory, &b""[..]), (directory + 1, &b""[..]));
+        let range = (
+            Bound::Included(&bounds.0 as &dyn AsKey),
+            Bound::Excluded(&bounds.1 as &dyn AsKey),
+        );
+        let range = self.nodes.range::<dyn AsKey, _>(range);
+        range.map(|((_, name), node)| (&**name, node))
     }
 
     /// The names in a directory, whose path has no links.
     pub(super) fn names(&self, directory: &[u8]) -> Vec<Vec<u8>> {
-        let prefix = if directory.is_empty() {
-            Vec::new()
-        } else {
-            [directory, b"/"].concat()
+        let number = match directory {
+            b"" => Some(ROOT),
+            path => self.at(path).map(|node| node.number),
         };
-        let mut names = Vec::new();
-        let mut from = Bound::Included(prefix.clone());
-        loop {
-            let range = (as_slice(&from), Bound::Unbounded);
-            let Some((path, _)) = self.nodes.range::<[u8], _>(range).next() else {
-                return names;
-            };
-            let Some(rest) = path.strip_prefix(prefix.as_slice()) else {
-                return names;
-            };
-            from = match rest.iter().position(|&byte| byte == b'/') {
-                None => {
-                    names.push(rest.to_vec());
-                    Bound::Excluded(path.to_vec())
-                }
-                // All below that entry: on to the first path behind it.
-                Some(slash) => {
-                    let below = &path[..prefix.len() + slash];
-                    Bound::Included([below, b"0"].concat())
-                }
-            };
-        }
+        let entries = number.into_iter().flat_map(|number| self.entries(number));
+        entries.map(|(name, _)| name.to_vec()).collect()
     }
 
-    fn put(&mut self, path: Vec<u8>, put: Put, layer: usize) {
-        let Some(path) = self.place_for(path, layer) else {
-            return;
+    fn put(&mut self, path: Vec<u8>, put: Put, layer: usize) -> io::Result<()> {
+        let Some(place) = self.place_for(path, layer)? else {
+            return Ok(());
         };
-        let old = self.nodes.get(path.as_slice()).map(|node| node.meta.kind);
-        if old.is_some() && (old, put.kind) != (Some(Kind::Directory), Kind::Directory) {
-            self.remove(&path, layer, true);
+        let old = place.key().and_then(|key| self.entry(key));
+        let before = old.map(|node| (node.meta, node.number));
+        let mut number = None;
+        match before {
+            Some((meta, before)) if (meta.kind, put.kind) == (Kind::Directory, Kind::Directory) => {
+                number = Some(before);
+            }
+            Some(_) => self.remove(&place, layer, true),
+            None => {}
         }
         self.next_inode += 1;
         let meta = Meta {
@@ -185,9 +336,9 @@ impl Index {
             device: put.device,
         };
         if meta.kind == Kind::Directory {
-            let before = self.nodes.get(path.as_slice());
-            let before = before.map(|node| &node.meta);
-            self.stack.add_directory(&path, before, &meta);
+            let before = number.and(before).map(|(meta, _)| meta);
+            self.stack
+                .add_directory(&place.path, before.as_ref(), &meta);
         }
         let node = Node {
             meta,
@@ -195,23 +346,38 @@ impl Index {
             target: put.target.into(),
             place: put.place,
             content_layer: layer,
+            number: number.unwrap_or_else(|| self.new_number()),
         };
-        self.nodes.insert(path.into(), node);
+        self.insert(&place, node);
+        Ok(())
     }
 
-    fn link(&mut self, path: Vec<u8>, target: &[u8], layer: usize) {
-        let Some(path) = self.place_for(path, layer) else {
-            return;
+    fn new_number(&mut self) -> u32 {
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+
+    fn insert(&mut self, place: &Reached, node: Node) {
+        if let Some((directory, name)) = place.key() {
+            self.nodes.insert((directory, name.into()), node);
+        }
+    }
+
+    fn link(&mut self, path: Vec<u8>, target: &[u8], layer: usize) -> io::Result<()> {
+        let Some(place) = self.place_for(path, layer)? else {
+            return Ok(());
         };
-        let found = self.resolve(target, false);
-        let Some(target) = found.filter(|target| *target != path) else {
-            return self.problem(path, "it is a hard link to nothing".to_owned());
-        };
-        let Some(file) = self.nodes.get(target.as_slice()) else {
-            return self.problem(path, "it is a hard link to nothing".to_owned());
+        let found = self.walk_to(target, false, false)?;
+        let found = found.filter(|target| target.path != place.path);
+        let file = (found.as_ref()).and_then(|target| self.entry(target.key()?));
+        let (Some(target), Some(file)) = (&found, file) else {
+            self.problem(place.path, "it is a hard link to nothing".to_owned());
+            return Ok(());
         };
         if file.meta.kind == Kind::Directory {
-            return self.problem(path, "it is a hard link to a directory".to_owned());
+            self.problem(place.path, "it is a hard link to a directory".to_owned());
+            return Ok(());
         }
         let node = Node {
             meta: file.meta,
@@ -219,103 +385,138 @@ impl Index {
             target: file.target.clone(),
             place: file.place.clone(),
             content_layer: file.content_layer,
+            number: file.number,
         };
         let target_layer = file.layer;
         if target_layer != layer {
             self.stack.add_link(FarLink {
-                path: path.clone(),
-                target,
+                path: place.path.clone(),
+                target: target.path.clone(),
                 layer,
                 target_layer,
             });
         }
         *self.names.entry(node.meta.inode).or_insert(1) += 1;
-        if self.nodes.contains_key(path.as_slice()) {
-            self.remove(&path, layer, true);
-        }
-        self.nodes.insert(path.into(), node);
+        self.remove(&place, layer, true);
+        self.insert(&place, node);
+        Ok(())
     }
 
     /// Where an entry goes: its parent's links are followed, a parent that is missing is made.
-    fn place_for(&mut self, path: Vec<u8>, layer: usize) -> Option<Vec<u8>> {
-        let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else {
-            return Some(path);
+    fn place_for(&mut self, path: Vec<u8>, layer: usize) -> io::Result<Option<Reached>> {
+        self.budget.spend(budget::ENTRY)?;
+        let slash = path.iter().rposition(|&byte| byte == b'/');
+        let (parent, name) = match slash {
+            None => (&b""[..], &path[..]),
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
         };
-        let (parent, name) = (&path[..slash], &path[slash..]);
-        if let Some((last, place)) = &self.last_parent
-            && last == parent
-        {
-            return Some([place.as_slice(), name].concat());
-        }
-        let place = self.walk_to(parent, true, true);
-        let Some(place) = place.filter(|place| self.make_directories(place, layer)) else {
-            let why = "what it is in is no directory".to_owned();
-            self.problem(path, why);
-            return None;
-        };
-        let whole = [place.as_slice(), name].concat();
-        self.last_parent = Some((parent.to_vec(), place));
-        Some(whole)
-    }
-
-    /// Makes what is missing of a path as engines do; false when something else is in the way.
-    fn make_directories(&mut self, path: &[u8], layer: usize) -> bool {
-        let ends = (1..=path.len()).filter(|&end| end == path.len() || path[end] == b'/');
-        for end in ends {
-            let kind = self.nodes.get(&path[..end]).map(|node| node.meta.kind);
-            match kind {
-                Some(Kind::Directory) => {}
-                Some(_) => return false,
-                None => {
-                    self.next_inode += 1;
-                    let node = Node::implied(layer, self.next_inode);
-                    self.nodes.insert(path[..end].into(), node);
-                }
+        let mut place = match &self.last_parent {
+            Some((last, place)) if last == parent => place.clone(),
+            _ => {
+                let place = self.walk_to(parent, true, true)?;
+                let Some(place) = self.directory_at(place, layer)? else {
+                    self.problem(path, "what it is in is no directory".to_owned());
+                    return Ok(None);
+                };
+                self.last_parent = Some((parent.to_vec(), place.clone()));
+                place
             }
-        }
-        true
+        };
+        place.push(name);
+        let last = place.key().and_then(|key| self.entry(key));
+        place.last = last.map(|node| node.number);
+        Ok(Some(place))
     }
 
-    fn whiteout(&mut self, path: &[u8], layer: usize) {
-        if let Some(place) = self.resolve(path, false)
-            && !place.is_empty()
-        {
+    /// A place with what is missing of it made as engines do; none when something else is in the way.
+    fn directory_at(
+        &mut self,
+        place: Option<Reached>,
+        layer: usize,
+    ) -> io::Result<Option<Reached>> {
+        let Some(place) = place else {
+            return Ok(None);
+        };
+        let there = place.key().and_then(|key| self.entry(key));
+        if place.names.is_empty() || there.is_some_and(|node| node.meta.kind == Kind::Directory) {
+            return Ok(Some(place));
+        }
+        let mut made = Reached::root();
+        let mut starts = place.names.iter().map(|(start, _)| *start).peekable();
+        while let Some(start) = starts.next() {
+            let end = starts.peek().map_or(place.path.len(), |next| next - 1);
+            made.push(&place.path[start..end]);
+            let found = made.key().and_then(|key| self.entry(key));
+            made.last = match found.map(|node| (node.meta.kind, node.number)) {
+                Some((Kind::Directory, number)) => Some(number),
+                Some(_) => return Ok(None),
+                None => {
+                    self.budget.spend(budget::ENTRY)?;
+                    self.next_inode += 1;
+                    let number = self.new_number();
+                    self.insert(&made, Node::implied(layer, self.next_inode, number));
+                    Some(number)
+                }
+            };
+        }
+        Ok(Some(made))
+    }
+
+    fn whiteout(&mut self, path: &[u8], layer: usize) -> io::Result<()> {
+        if let Some(place) = self.walk_to(path, false, false)? {
             self.remove(&place, layer, false);
         }
+        Ok(())
     }
 
-    fn opaque(&mut self, path: &[u8], layer: usize) {
-        if let Some(place) = self.resolve(path, true) {
-            self.remove_below(&place, layer);
+    fn opaque(&mut self, path: &[u8], layer: usize) -> io::Result<()> {
+        if let Some(place) = self.walk_to(path, true, false)?
+            && let Some(directory) = place.last
+        {
+            self.remove_below(place.path, directory, layer);
+        }
+        Ok(())
+    }
+
+    /// Takes away what is at a place, with all below it.
+    fn remove(&mut self, place: &Reached, layer: usize, is_replaced: bool) {
+        let key = place.key();
+        let node = key.and_then(|key| self.nodes.remove(&key as &dyn AsKey));
+        if let Some(node) = node {
+            self.bury(&place.path, &node, layer, is_replaced);
+            if node.meta.kind == Kind::Directory {
+                self.remove_below(place.path.clone(), node.number, layer);
+            }
+            self.last_parent = None;
         }
     }
 
-    /// Takes away a path with all below it.
-    fn remove(&mut self, path: &[u8], layer: usize, is_replaced: bool) {
-        if let Some(node) = self.nodes.remove(path) {
-            self.bury(path, &node, layer, is_replaced);
+    fn remove_below(&mut self, mut path: Vec<u8>, directory: u32, layer: usize) {
+        let mut open = vec![(path.len(), directory)];
+        while let Some((length, directory)) = open.last().copied() {
+            path.truncate(length);
+            let first = self
+                .entries(directory)
+                .next()
+                .map(|(name, _)| name.to_vec());
+            let Some(name) = first else {
+                open.pop();
+                continue;
+            };
+            let node = self.nodes.remove(&(directory, &name[..]) as &dyn AsKey);
+            let Some(node) = node else {
+                continue;
+            };
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend(name);
+            self.bury(&path, &node, layer, false);
             if node.meta.kind == Kind::Directory {
-                self.remove_below(path, layer);
+                open.push((path.len(), node.number));
             }
         }
         self.last_parent = None;
-    }
-
-    fn remove_below(&mut self, directory: &[u8], layer: usize) {
-        let mut below: Vec<Box<[u8]>> = Vec::new();
-        if directory.is_empty() {
-            below.extend(self.nodes.keys().cloned());
-        } else {
-            let bounds = ([directory, b"/"].concat(), [directory, b"0"].concat());
-            let range = (Bound::Included(&*bounds.0), Bound::Excluded(&*bounds.1));
-            let range = self.nodes.range::<[u8], _>(range);
-            below.extend(range.map(|(path, _)| path.clone()));
-        }
-        for path in below {
-            if let Some(node) = self.nodes.remove(&path) {
-                self.bury(&path, &node, layer, false);
-            }
-        }
     }
 
     /// Notes that a layer carries content that nobody will see.
@@ -350,11 +551,11 @@ impl Index {
 impl Node {
     /// What is known of the root directory.
     pub(super) fn root() -> Meta {
-        Self::implied(0, 0).meta
+        Self::implied(0, 0, ROOT).meta
     }
 
     /// A directory that no layer has an entry of.
-    fn implied(layer: usize, inode: u64) -> Self {
+    fn implied(layer: usize, inode: u64, number: u32) -> Self {
         Self {
             meta: Meta {
                 kind: Kind::Directory,
@@ -370,19 +571,25 @@ impl Node {
             target: Box::default(),
             place: Place::Sparse,
             content_layer: layer,
+            number,
         }
     }
 }
 
-fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let parts = path.split(|&byte| byte == b'/');
-    parts.filter(|part| !part.is_empty() && part != b".")
+    parts.filter(|part| !part.is_empty() && *part != b".")
 }
 
-fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-    match bound {
-        Bound::Included(path) => Bound::Included(path),
-        Bound::Excluded(path) => Bound::Excluded(path),
-        Bound::Unbounded => Bound::Unbounded,
+/// The first name of a path that changes something, and what follows it.
+fn first_part(mut path: &[u8]) -> Option<(&[u8], &[u8])> {
+    while !path.is_empty() {
+        let end = path.iter().position(|&byte| byte == b'/');
+        let (name, rest) = path.split_at(end.unwrap_or(path.len()));
+        path = rest.strip_prefix(b"/").unwrap_or(rest);
+        if !name.is_empty() && name != b"." {
+            return Some((name, path));
+        }
     }
+    None
 }

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tar::EntryType;
 
 use super::{Kind, LARGE, MAX_SCRIPT, PROGRAM_START};
+use crate::budget::{Budget, is_spent};
 use crate::model::secrets;
-use crate::oci::{Blob, Headers, Member};
+use crate::oci::{Headers, LayerBlob, Member, Unpacked};
 
 /// Bytes of a file that is kept at most.
 const MAX_KEPT_FILE: u64 = 256 << 10;
@@ -17,7 +18,8 @@ const MAX_KEPT_FILE: u64 = 256 << 10;
 /// Bytes of a large file that are kept.
 const BEGINNING: u64 = 4096;
 
-/// Bytes of all files that are kept at most.
+/// Bytes of all files that are kept at most: of /usr and of package databases, which are read for sure, and as many
+/// of what administrators and users have, so that the latter never takes the room of the former.
 const MAX_KEPT: u64 = 32 << 20;
 
 /// The same of scripts, of which some are of units and none is told from the others here.
@@ -114,21 +116,27 @@ pub(super) enum Place {
 
 /// What the layers of an image together may take in memory.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
-    kept: AtomicU64,
+pub(super) struct Memory {
+    of_system: AtomicU64,
+    of_others: AtomicU64,
     scripts: AtomicU64,
     entries: AtomicU64,
     names: AtomicU64,
 }
 
-impl Budget {
-    fn keeps(&self, size: u64) -> bool {
-        self.kept.fetch_add(size, Ordering::Relaxed) + size <= MAX_KEPT
+impl Memory {
+    fn keeps(&self, path: &[u8], size: u64) -> bool {
+        let is_of_system = path.starts_with(b"usr/lib/") || path.starts_with(b"usr/share/");
+        let kept = if is_of_system || path.starts_with(b"var/lib/dpkg/") {
+            &self.of_system
+        } else {
+            &self.of_others
+        };
+        takes(kept, size, MAX_KEPT)
     }
 
     fn keeps_script(&self, size: u64) -> bool {
-        size <= MAX_SCRIPT
-            && self.scripts.fetch_add(size, Ordering::Relaxed) + size <= MAX_KEPT_SCRIPTS
+        size <= MAX_SCRIPT && takes(&self.scripts, size, MAX_KEPT_SCRIPTS)
     }
 
     fn count(&self, member: &Member) -> io::Result<()> {
@@ -145,15 +153,45 @@ impl Budget {
     }
 }
 
+/// Whether there is room for so many bytes more, which are taken then.
+fn takes(kept: &AtomicU64, size: u64, limit: u64) -> bool {
+    let taken = |kept: u64| Some(kept + size).filter(|sum| *sum <= limit);
+    let relaxed = Ordering::Relaxed;
+    kept.fetch_update(relaxed, relaxed, taken).is_ok()
+}
+
+/// What one layer changes.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) changes: Vec<Change>,
+    /// That the layer has more, which was not read for the budget.
+    pub(super) cut: Option<io::Error>,
+}
+
 /// Reads a layer.
 ///
 /// # Errors
-/// When it is no archive, or ends early.
-pub(super) fn changes(blob: &Blob, budget: &Budget) -> io::Result<Vec<Change>> {
-    let mut headers = Headers::new(blob.unpacked()?);
-    let mut changes = Vec::new();
+/// When it is damaged, no archive, or ends early.
+pub(super) fn changes(
+    layer: &LayerBlob,
+    memory: &Memory,
+    budget: &Arc<Budget>,
+) -> io::Result<Changes> {
+    let mut read = Changes::default();
+    match layer.read(budget, |content| {
+        read_changes(content, memory, &mut read.changes)
+    }) {
+        Ok(()) => {}
+        Err(error) if is_spent(&error) => read.cut = Some(error),
+        Err(error) => return Err(error),
+    }
+    Ok(read)
+}
+
+fn read_changes(content: Unpacked, memory: &Memory, changes: &mut Vec<Change>) -> io::Result<()> {
+    let mut headers = Headers::new(content);
     while let Some(member) = headers.next()? {
-        budget.count(&member)?;
+        memory.count(&member)?;
         let path = match clean(&member.path) {
             Ok(path) => path,
             Err(why) => {
@@ -164,15 +202,15 @@ pub(super) fn changes(blob: &Blob, budget: &Budget) -> io::Result<Vec<Change>> {
         let place = if member.is_whole {
             let is_read = is_read_by_rules(&path, member.size);
             let known = beginning(&member, is_read);
-            let mut begin = if known > 0 && budget.keeps(known) {
+            let mut begin = if known > 0 && memory.keeps(&path, known) {
                 headers.content(known)?
             } else {
                 Vec::new()
             };
             let rest = member.size - begin.len() as u64;
             // Rules read no more of a program than what runs it, wherever it is.
-            let is_kept = is_read && !begin.starts_with(ELF) && budget.keeps(rest);
-            if is_kept || (begin.starts_with(b"#!") && budget.keeps_script(member.size)) {
+            let is_kept = is_read && !begin.starts_with(ELF) && memory.keeps(&path, rest);
+            if is_kept || (begin.starts_with(b"#!") && memory.keeps_script(member.size)) {
                 begin.extend(headers.content(rest)?);
                 Place::Kept(begin.into())
             } else {
@@ -186,7 +224,7 @@ pub(super) fn changes(blob: &Blob, budget: &Budget) -> io::Result<Vec<Change>> {
         };
         changes.extend(change(path, member, place));
     }
-    Ok(changes)
+    Ok(())
 }
 
 fn change(path: Vec<u8>, member: Member, place: Place) -> Option<Change> {
@@ -234,6 +272,10 @@ fn change(path: Vec<u8>, member: Member, place: Place) -> Option<Change> {
     // The root itself: nothing that a rule looks at.
     if path.is_empty() {
         return None;
+    }
+    if kind == Kind::Symlink && member.link.len() > MAX_PATH {
+        let why = "what it leads to is longer than 4095 bytes".to_owned();
+        return Some(Change::Problem(path, why));
     }
     let size = match kind {
         Kind::Symlink => member.link.len() as u64,

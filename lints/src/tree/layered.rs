@@ -1,23 +1,36 @@
 //! The root file system of an image that is there as layers: in an OCI layout or an archive. Nothing
 //! is unpacked to disk; a content that was not kept in memory is read from its layer again.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::index::{Index, Node};
-use super::layer::{self, Budget, Change, Place};
+use super::layer::{self, Changes, Memory, Place};
 use super::stack::{Layer, Stack};
 use super::{Entry, Gathered, Kind, Meta, Tree};
 use crate::ImageConfig;
-use crate::oci::{Blob, Image, ImageError, Skip as _, Store, Unpacked};
+use crate::budget::{self, Budget};
+use crate::history::masked;
+use crate::oci::{Image, ImageError, LayerBlob, Skip as _, Store, Unpacked};
+
+/// How often the content of an image may be unpacked again at most, for files that were not kept. One kernel's
+/// initramfs takes one time.
+const AGAIN: u64 = 8;
 
 /// An image that is there as layers.
 #[derive(Debug)]
 pub struct Layered {
     config: ImageConfig,
-    blobs: Vec<Blob>,
+    layers: Vec<LayerBlob>,
     index: Index,
+    budget: Arc<Budget>,
+    /// For unpacking layers again: apart from the budget of all else, which the rules need.
+    again: Arc<Budget>,
+    /// Of each layer, where its last reader stopped: files are mostly asked for in the order in which they stand.
+    stopped: Vec<Mutex<Option<Unpacked>>>,
 }
 
 impl Layered {
@@ -74,27 +87,34 @@ impl Layered {
 
     fn read(image: Image) -> Result<Self, ImageError> {
         let Image { config, layers } = image;
-        let mut index = Index::new(stack(&config, &layers));
-        let blobs: Vec<Blob> = layers.iter().map(|(_, blob)| blob.clone()).collect();
-        for (number, changes) in scanned(&blobs).into_iter().enumerate() {
-            let name = || {
-                format!(
-                    "layer {} of {} ({})",
-                    number + 1,
-                    layers.len(),
-                    layers[number].0
-                )
-            };
-            let changes = changes.map_err(|error| ImageError::io(name())(error))?;
-            index.add(number, changes);
+        let blobs = layers.iter().map(|layer| &layer.blob);
+        // The same blob may be several layers, and is stored once.
+        let stored: BTreeMap<_, u64> = blobs.map(|blob| (blob.place(), blob.size())).collect();
+        let budget = Arc::new(Budget::of(stored.values().sum()));
+        let mut index = Index::new(stack(&config, &layers), Arc::clone(&budget));
+        for (number, changes) in scanned(&layers, &budget).into_iter().enumerate() {
+            let name = &layers[number].name;
+            let name = format!("layer {} of {} ({name})", number + 1, layers.len());
+            let Changes { changes, cut } = changes.map_err(ImageError::io(&name))?;
+            let added = index.add(number, changes);
+            if let Some(error) = cut.or(added.err()) {
+                budget.note(format!("a part of {name}").as_bytes(), &error);
+            }
         }
         for layer in &mut index.stack.layers {
             layer.buried.sort();
         }
+        // Whatever became of the layers, rules may ask.
+        let again = Budget::default();
+        again.renew(budget::FLOOR + AGAIN * budget.spent());
+        budget.renew(budget::FLOOR + AGAIN * budget.spent());
         Ok(Self {
             config,
-            blobs,
+            stopped: layers.iter().map(|_| Mutex::default()).collect(),
+            layers,
             index,
+            budget,
+            again: Arc::new(again),
         })
     }
 
@@ -110,9 +130,19 @@ impl Layered {
         }
     }
 
+    /// Where a path leads, links followed but for one at its end, unless that is wanted.
+    fn resolve(&self, path: &[u8], follows_last: bool) -> io::Result<Option<Vec<u8>>> {
+        let place = self.index.resolve(path, follows_last);
+        place.inspect_err(|error| self.note(path, error))
+    }
+
+    fn note(&self, path: &[u8], error: &io::Error) {
+        self.budget.note(&[b"/", path].concat(), error);
+    }
+
     /// The file at a path.
     fn file(&self, path: &[u8]) -> io::Result<Option<&Node>> {
-        let place = self.index.resolve(path, true);
+        let place = self.resolve(path, true)?;
         let kind = match place.as_deref() {
             None => return Ok(None),
             Some(b"") => Kind::Directory,
@@ -132,10 +162,12 @@ impl Layered {
             Place::Sparse => return Err(io::Error::other("it is a sparse file in its layer")),
             Place::At { offset, begin } => {
                 let known = begin.len() as u64;
+                let start = offset + known;
                 let rest = Rest {
-                    blob: &self.blobs[node.content_layer],
-                    offset: offset + known,
-                    size: node.meta.size.saturating_sub(known),
+                    tree: self,
+                    layer: node.content_layer,
+                    start,
+                    end: start + node.meta.size.saturating_sub(known),
                     opened: None,
                 };
                 Box::new((&**begin).chain(rest))
@@ -146,42 +178,73 @@ impl Layered {
 
 /// The rest of a file whose beginning is known; its layer is unpacked again when somebody wants it.
 struct Rest<'a> {
-    blob: &'a Blob,
-    offset: u64,
-    size: u64,
-    opened: Option<io::Take<Unpacked>>,
+    tree: &'a Layered,
+    layer: usize,
+    /// Where in the layer the rest begins and ends.
+    start: u64,
+    end: u64,
+    opened: Option<Unpacked>,
+}
+
+impl Rest<'_> {
+    /// The layer from where the rest begins.
+    fn open(&self) -> io::Result<Unpacked> {
+        let stopped = self.tree.stopped[self.layer].lock();
+        let stopped = stopped.unwrap_or_else(PoisonError::into_inner).take();
+        let stopped = stopped.filter(|layer| layer.position() <= self.start);
+        let mut layer = match stopped {
+            Some(layer) => layer,
+            None => self.tree.layers[self.layer]
+                .blob
+                .unpacked(&self.tree.again)?,
+        };
+        layer.skip(self.start - layer.position())?;
+        Ok(layer)
+    }
 }
 
 impl io::Read for Rest<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.size == 0 {
+        if self.start == self.end {
             return Ok(0);
         }
-        if let Some(opened) = &mut self.opened {
-            return opened.read(buffer);
+        if self.opened.is_none() {
+            self.opened = Some(self.open()?);
         }
-        let mut layer = self.blob.unpacked()?;
-        layer.skip(self.offset)?;
-        self.opened.insert(layer.take(self.size)).read(buffer)
+        let Some(layer) = &mut self.opened else {
+            return Ok(0);
+        };
+        let left = self.end.saturating_sub(layer.position());
+        layer.take(left).read(buffer)
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        let stopped = self.tree.stopped[self.layer].lock();
+        let mut stopped = stopped.unwrap_or_else(PoisonError::into_inner);
+        if self.opened.is_some() {
+            *stopped = self.opened.take();
+        }
     }
 }
 
 /// All layers, each by one of as many threads as there are processors.
-fn scanned(blobs: &[Blob]) -> Vec<io::Result<Vec<Change>>> {
+fn scanned(layers: &[LayerBlob], budget: &Arc<Budget>) -> Vec<io::Result<Changes>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (next, budget) = (AtomicUsize::new(0), Budget::default());
+    let (next, memory) = (AtomicUsize::new(0), Memory::default());
     let work = || {
         let mut done = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(blob) = blobs.get(number) else {
+            let Some(layer) = layers.get(number) else {
                 return done;
             };
-            done.push((number, layer::changes(blob, &budget)));
+            done.push((number, layer::changes(layer, &memory, budget)));
         }
     };
     let mut all: Vec<_> = std::thread::scope(|scope| {
-        let others = 1..threads.min(blobs.len());
+        let others = 1..threads.min(layers.len());
         let others: Vec<_> = others.map(|_| scope.spawn(work)).collect();
         let mut all = work();
         for other in others {
@@ -197,15 +260,17 @@ fn scanned(blobs: &[Blob]) -> Vec<io::Result<Vec<Change>>> {
 }
 
 /// Each layer with the instruction that made it: the history's entries that made none are left out.
-fn stack(config: &ImageConfig, layers: &[(String, Blob)]) -> Stack {
+fn stack(config: &ImageConfig, layers: &[LayerBlob]) -> Stack {
     let history = config.history.iter().filter(|entry| !entry.empty_layer);
     let history: Vec<&str> = history.map(|entry| entry.created_by.as_str()).collect();
     // Squashed images have histories that fit no layers.
     let is_whole = history.len() == layers.len();
-    let layer = |(number, (name, _)): (usize, &(String, Blob))| Layer {
-        digest: config.rootfs.diff_ids.get(number).unwrap_or(name).clone(),
+    let layer = |(number, layer): (usize, &LayerBlob)| Layer {
+        digest: (config.rootfs.diff_ids.get(number))
+            .unwrap_or(&layer.name)
+            .clone(),
         created_by: if is_whole {
-            history[number].to_owned()
+            masked(history[number]).into_owned()
         } else {
             String::new()
         },
@@ -223,7 +288,7 @@ impl Tree for Layered {
             unread: self.index.problems.clone(),
             ..Gathered::default()
         };
-        for (path, node) in self.index.iter() {
+        self.index.for_each(|path, node| {
             let meta = self.meta(node);
             let entry = Entry {
                 path,
@@ -232,17 +297,17 @@ impl Tree for Layered {
             };
             gathered.note(&entry);
             visit(&entry, &mut gathered);
-        }
+        });
         gathered
     }
 
     fn look(&self, path: &[u8]) -> io::Result<Option<Meta>> {
-        let place = self.index.resolve(path, false);
+        let place = self.resolve(path, false)?;
         Ok(place.and_then(|place| self.at(&place)))
     }
 
     fn follow(&self, path: &[u8]) -> io::Result<Option<Meta>> {
-        let place = self.index.resolve(path, true);
+        let place = self.resolve(path, true)?;
         Ok(place.and_then(|place| self.at(&place)))
     }
 
@@ -256,7 +321,8 @@ impl Tree for Layered {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
         }
         let mut content = Vec::new();
-        self.content(node)?.read_to_end(&mut content)?;
+        let read = self.content(node)?.read_to_end(&mut content);
+        read.inspect_err(|error| self.note(path, error))?;
         Ok(Some(content))
     }
 
@@ -265,15 +331,19 @@ impl Tree for Layered {
     }
 
     fn target(&self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let place = self.index.resolve(path, false);
+        let place = self.resolve(path, false)?;
         let node = place.and_then(|place| self.index.at(&place));
         let link = node.filter(|node| node.meta.kind == Kind::Symlink);
         Ok(link.map(|node| node.target.to_vec()))
     }
 
     fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-        let directory = self.index.resolve(path, true);
+        let directory = self.resolve(path, true)?;
         Ok(directory.map_or_else(Vec::new, |directory| self.index.names(&directory)))
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     fn layers(&self) -> Option<&Stack> {

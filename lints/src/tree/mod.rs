@@ -12,6 +12,8 @@ pub(crate) mod testing;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 
+use crate::budget::Budget;
+
 pub use layered::Layered;
 pub use rootfs::Rootfs;
 pub use stack::{Access, Buried, BuriedFiles, FarLink, Layer, Stack};
@@ -154,6 +156,9 @@ pub trait Tree: Sync {
     /// # Errors
     /// When it cannot be read.
     fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>>;
+
+    /// What looking at it may cost; all that the methods above do counts.
+    fn budget(&self) -> &Budget;
 
     /// The layers that the tree adds up from; none where it is no image.
     fn layers(&self) -> Option<&Stack> {

@@ -16,12 +16,17 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{Entry, Gathered, Kind, Meta, Tree};
+use crate::budget::{self, Budget};
 
 /// How much of a directory is read at once.
 const LIST_BYTES: usize = 32 << 10;
 
 /// Longer paths are opened in parts: the kernel takes less than 4096 bytes at a time (`PATH_MAX`).
 const MAX_PATH: usize = 3 << 10;
+
+/// What the budget has for each entry, and for each byte that the disk has of it: only an initramfs is unpacked.
+const PER_ENTRY: u64 = 64 << 10;
+const PER_STORED_BYTE: u64 = 16;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -46,6 +51,7 @@ pub struct Rootfs {
     /// The mount that the root is on.
     mount: u64,
     threads: usize,
+    budget: Budget,
 }
 
 impl Rootfs {
@@ -64,6 +70,7 @@ impl Rootfs {
             mount: meta.stx_mnt_id,
             root,
             threads,
+            budget: Budget::default(),
         })
     }
 
@@ -79,6 +86,9 @@ impl Rootfs {
     }
 
     fn at(&self, path: &[u8], flags: OFlags) -> io::Result<Option<OwnedFd>> {
+        let names = path.split(|&byte| byte == b'/').count() as u64;
+        let spent = self.budget.spend(budget::CALL + names * budget::STEP);
+        spent.inspect_err(|error| self.budget.note(&[b"/", path].concat(), error))?;
         let path = if path.is_empty() { b"." } else { path };
         match open(self.root.as_fd(), path, flags | OFlags::CLOEXEC, INSIDE) {
             Ok(opened) => Ok(Some(opened)),
@@ -158,6 +168,9 @@ impl Rootfs {
             if seen.stx_mnt_id != self.mount {
                 continue;
             }
+            let stored = seen.stx_blocks.saturating_mul(512) / u64::from(seen.stx_nlink.max(1));
+            self.budget
+                .allow(PER_ENTRY.saturating_add(stored.saturating_mul(PER_STORED_BYTE)));
             let meta = meta(&seen);
             let target = (meta.kind == Kind::Symlink)
                 .then(|| readlinkat(&directory, name, Vec::new()).ok())
@@ -219,7 +232,8 @@ impl Tree for Rootfs {
             let error = format!("it has {size} bytes, more than {limit}");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
         }
-        let mut content = Vec::new();
+        // It may be millions of accounts: no more room than they need.
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         file.take(limit).read_to_end(&mut content)?;
         Ok(Some(content))
     }
@@ -239,6 +253,10 @@ impl Tree for Rootfs {
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {

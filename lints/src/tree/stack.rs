@@ -55,7 +55,7 @@ impl Access {
 pub struct Layer {
     /// The hash of its content without compression, or its name in the image.
     pub digest: String,
-    /// The instruction that made it, as the image's history has it; empty if not known.
+    /// The instruction that made it, as the image's history has it, with secrets masked; empty if not known.
     pub created_by: String,
     /// Content that it carries and no machine sees.
     pub buried: BuriedFiles,

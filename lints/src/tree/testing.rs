@@ -2,12 +2,14 @@
 //! archive, an OCI layout or what `docker save` writes.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -103,6 +105,7 @@ impl LayerTar {
 pub(crate) struct TestImage {
     folder: TempDir,
     layers: Vec<Vec<u8>>,
+    created_by: Option<String>,
 }
 
 impl TestImage {
@@ -110,7 +113,14 @@ impl TestImage {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             layers: Vec::new(),
+            created_by: None,
         }
+    }
+
+    /// Sets what the history says of each layer.
+    pub(crate) fn created_by(mut self, text: &str) -> Self {
+        self.created_by = Some(text.to_owned());
+        self
     }
 
     pub(crate) fn layer(self, layer: LayerTar) -> Self {
@@ -128,12 +138,16 @@ impl TestImage {
     }
 
     fn config(&self) -> Value {
-        let numbers = 0..self.layers.len();
-        let history: Vec<Value> = (numbers.clone())
-            .map(|number| json!({ "created_by": format!("RUN step {number}") }))
+        let history: Vec<Value> = (0..self.layers.len())
+            .map(|number| match &self.created_by {
+                Some(text) => json!({ "created_by": text }),
+                None => json!({ "created_by": format!("RUN step {number}") }),
+            })
             .collect();
-        let diff_ids: Vec<String> = numbers
-            .map(|number| format!("sha256:diff{number}"))
+        let diff_ids: Vec<String> = self
+            .layers
+            .iter()
+            .map(|layer| digest(&content(layer)))
             .collect();
         json!({
             "architecture": "amd64",
@@ -147,17 +161,21 @@ impl TestImage {
     pub(crate) fn layout(&self) -> Vec<(String, Vec<u8>)> {
         let mut files: Vec<(String, Vec<u8>)> = Vec::new();
         let mut layers = Vec::new();
-        for (number, layer) in self.layers.iter().enumerate() {
-            files.push((format!("blobs/sha256/layer{number}"), layer.clone()));
-            layers.push(json!({ "mediaType": "", "digest": format!("sha256:layer{number}") }));
+        let mut add = |content: Vec<u8>| {
+            let digest = digest(&content);
+            let descriptor = json!({ "mediaType": "", "digest": digest, "size": content.len() });
+            files.push((format!("blobs/{}", digest.replace(':', "/")), content));
+            descriptor
+        };
+        for layer in &self.layers {
+            layers.push(add(layer.clone()));
         }
-        let manifest = json!({ "config": { "digest": "sha256:config" }, "layers": layers });
-        let name = json!({ "org.opencontainers.image.ref.name": "latest" });
-        let descriptor = json!({ "digest": "sha256:manifest", "annotations": name });
+        let config = add(self.config().to_string().into_bytes());
+        let manifest = json!({ "config": config, "layers": layers });
+        let mut descriptor = add(manifest.to_string().into_bytes());
+        descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": "latest" });
         let index = json!({ "manifests": [descriptor] });
         for (name, document) in [
-            ("blobs/sha256/config", self.config()),
-            ("blobs/sha256/manifest", manifest),
             ("index.json", index),
             ("oci-layout", json!({ "imageLayoutVersion": "1.0.0" })),
         ] {
@@ -208,6 +226,23 @@ impl TestImage {
     pub(crate) fn read(&self) -> Result<Layered, crate::ImageError> {
         Layered::archive(&self.archive(&self.layout()), None)
     }
+}
+
+/// `sha256:…` of bytes.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    let hex: Vec<String> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", hex.concat())
+}
+
+/// What a layer unpacks to, as far as it does.
+fn content(layer: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    if layer.starts_with(&[0x1f, 0x8b]) {
+        let _ = GzDecoder::new(layer).read_to_end(&mut content);
+        return content;
+    }
+    layer.to_vec()
 }
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {

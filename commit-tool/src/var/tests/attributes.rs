@@ -351,6 +351,27 @@ fn a_file_with_capabilities_stays_and_is_told() {
     );
 }
 
+/// XFS shows root each list a second time, by the name that it keeps it by.
+#[test]
+fn what_xfs_shows_twice_is_no_obstacle_and_other_trusted_attributes_are() {
+    let root = root();
+    let settled = step_with(root.path(), |var| {
+        let app = app(var);
+        for name in ["listed", "trusted"] {
+            fs::write(app.join(name), "x").expect("a file");
+        }
+        set(&app.join("listed"), ACCESS, &of_web());
+        set(&app.join("listed"), "trusted.SGI_ACL_FILE", b"the list");
+        set(&app.join("trusted"), "trusted.note", b"a note");
+    });
+    let [finding] = &settled.findings[..] else {
+        panic!("{settled:?}");
+    };
+    assert_eq!(finding.paths, ["/var/lib/app/trusted"]);
+    let factory = root.path().join("usr/share/factory/var/lib/app");
+    assert!(factory.join("listed").exists());
+}
+
 #[test]
 fn names_of_one_file_stay_such_and_one_that_does_not_move_keeps_all() {
     let root = root();

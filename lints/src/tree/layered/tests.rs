@@ -5,13 +5,15 @@ use std::process::Command;
 use tar::EntryType;
 
 use super::*;
-use crate::tree::testing::{LayerTar, TestImage, gzip};
+use crate::tree::testing::{LayerTar, TestImage, digest, gzip};
 
 /// All paths, with the numbers of the layers that brought them.
 fn paths(tree: &Layered) -> Vec<(String, usize)> {
-    let shown =
-        |(path, node): (&[u8], &Node)| (String::from_utf8_lossy(path).into_owned(), node.layer);
-    tree.index.iter().map(shown).collect()
+    let mut paths = Vec::new();
+    tree.index.for_each(|path, node| {
+        paths.push((String::from_utf8_lossy(path).into_owned(), node.layer));
+    });
+    paths
 }
 
 fn text(tree: &Layered, path: &str) -> Option<String> {
@@ -67,9 +69,10 @@ fn an_image_reads_alike_in_all_its_forms() {
             Some("above")
         );
         let layer = &tree.layers().expect("layers").layers[1];
+        let upper = LayerTar::new().file("lib/upper", "above").bytes();
         assert_eq!(
             (layer.digest.as_str(), layer.created_by.as_str()),
-            ("sha256:diff1", "RUN step 1")
+            (digest(&upper).as_str(), "RUN step 1")
         );
         assert!(tree.config().config.labels.contains_key("containers.bootc"));
     }
@@ -294,12 +297,10 @@ fn a_layer_that_ends_early_is_an_error_that_names_it() {
         layer[..700].to_vec(),
         vec![0x28, 0xb5, 0x2f, 0xfd, 0],
     ] {
+        let name = format!("layer 2 of 2 ({}): ", digest(&broken));
         let image = TestImage::new().layer(LayerTar::new()).blob(broken);
         let error = image.read().expect_err("a broken layer").to_string();
-        assert!(
-            error.starts_with("layer 2 of 2 (sha256:layer1): "),
-            "{error}"
-        );
+        assert!(error.starts_with(&name), "{error}");
     }
 }
 
@@ -453,11 +454,10 @@ fn what_is_no_image_is_told_so() {
 fn findings_name_the_layer_and_its_instruction() {
     let lower = LayerTar::new().entry(EntryType::Fifo, b"usr/lib/one", b"", b"");
     let upper = LayerTar::new().entry(EntryType::Fifo, b"usr/lib/two", b"", b"");
-    let tree = TestImage::new()
-        .layer(lower)
-        .layer(upper)
-        .read()
-        .expect("an image");
+    let (lower, upper) = (lower.bytes(), upper.bytes());
+    let digests = [digest(&lower), digest(&upper)];
+    let image = TestImage::new().blob(lower).blob(upper);
+    let tree = image.read().expect("an image");
     let found = crate::lint(&tree, Some(tree.config()), &crate::Selection::default()).findings;
     let fifos = found
         .iter()
@@ -477,8 +477,218 @@ fn findings_name_the_layer_and_its_instruction() {
     assert_eq!(
         shown,
         [
-            (message, "/usr/lib/one", "RUN step 0", "sha256:diff0"),
-            (message, "/usr/lib/two", "RUN step 1", "sha256:diff1"),
+            (message, "/usr/lib/one", "RUN step 0", &*digests[0]),
+            (message, "/usr/lib/two", "RUN step 1", &*digests[1]),
         ]
     );
+}
+
+/// The bytes of an image as it is stored.
+fn stored(image: &TestImage) -> u64 {
+    let files = image.layout();
+    files.iter().map(|(_, content)| content.len() as u64).sum()
+}
+
+/// The work of an image's reading and of all rules; what was not read.
+fn work(image: &TestImage) -> (u64, Vec<String>) {
+    let tree = image.read().expect("an image");
+    let found = crate::lint(&tree, Some(tree.config()), &crate::Selection::default()).findings;
+    let over = found
+        .into_iter()
+        .filter(|one| one.rule == "input-over-budget");
+    let spent = tree.budget().spent() + tree.again.spent();
+    (spent, over.map(|one| one.message).collect())
+}
+
+#[test]
+fn paths_of_two_thousand_names_cost_in_proportion_to_their_bytes() {
+    let deep = "a/".repeat(1900);
+    let layer = |count: usize| {
+        let names = (0..count).map(|number| format!("{deep}{number:04}/f"));
+        names.fold(LayerTar::new(), |layer, name| layer.file(&name, ""))
+    };
+    let size = layer(200).bytes().len() as u64;
+    let (spent, over) = work(&TestImage::new().layer(layer(200)));
+    assert_eq!(over, [""; 0]);
+    // A name is two bytes here, and a step.
+    assert!(spent < size * budget::STEP, "{spent} for {size}");
+    let (twice, _) = work(&TestImage::new().layer(layer(400)));
+    assert!(twice < spent * 21 / 10, "{twice} for twice of {spent}");
+}
+
+#[test]
+fn a_path_is_stored_once_for_each_name_and_not_for_each_directory_on_it() {
+    let path = "a/".repeat(2000) + "f";
+    let tree = TestImage::new()
+        .layer(LayerTar::new().file(&path, "deep"))
+        .read()
+        .expect("an image");
+    assert_eq!(tree.index.stored_names(), 2001);
+    assert_eq!(text(&tree, &path).as_deref(), Some("deep"));
+}
+
+/// Links that lead through each other, each with a way of so many names.
+fn chain(names: usize, entries: usize) -> LayerTar {
+    let way = "d/../".repeat(names / 2);
+    let mut layer = LayerTar::new()
+        .directory("d")
+        .symlink("l0", &format!("{way}d"));
+    for number in 1..39 {
+        layer = layer.symlink(&format!("l{number}"), &format!("{way}l{}", number - 1));
+    }
+    let names = (0..entries).map(|number| format!("l38/{number}/f"));
+    names.fold(layer, |layer, name| layer.file(&name, ""))
+}
+
+#[test]
+fn chains_of_links_end_at_the_budget_and_what_was_not_read_is_told() {
+    let image = TestImage::new().gzip(chain(1600, 1000));
+    let (spent, over) = work(&image);
+    assert!(over[0].contains("a part of layer 1 of 1"), "{over:?}");
+    let limit = 10 * (2 * budget::FLOOR + budget::PER_STORED_BYTE * stored(&image));
+    assert!(spent < limit, "{spent}");
+}
+
+#[test]
+fn a_link_target_that_no_engine_can_make_is_told_and_followed_by_nobody() {
+    let tree = TestImage::new()
+        .layer(chain(40_000, 3))
+        .read()
+        .expect("an image");
+    let problems = problems(&tree);
+    assert_eq!(problems.len(), 39);
+    let why = "what it leads to is longer than 4095 bytes";
+    assert!(problems.iter().all(|(_, reason)| *reason == why));
+    let size = chain(40_000, 3).bytes().len() as u64;
+    assert!(tree.budget().spent() < 3 * size);
+}
+
+/// Units that are too large to be kept, behind as many bytes.
+fn units_behind(bytes: usize) -> TestImage {
+    let unit = [
+        b"[Service]\nExecStart=/bin/x\n#",
+        &vec![b'x'; 300 << 10][..],
+        b"\n",
+    ]
+    .concat();
+    let mut layer = LayerTar::new().file("big", vec![0; bytes]);
+    for number in (0..40).rev() {
+        let name = format!("u{number:02}.service");
+        layer = layer
+            .file(&format!("usr/lib/systemd/system/{name}"), &unit)
+            .symlink(
+                &format!("usr/lib/systemd/system/default.target.wants/{name}"),
+                "/x",
+            );
+    }
+    TestImage::new().gzip(layer.file("usr/lib/systemd/system/default.target", "[Unit]\n"))
+}
+
+#[test]
+fn units_behind_a_large_file_do_not_unpack_it_again_and_again() {
+    let size = 30_u64 << 20;
+    let image = units_behind(30 << 20);
+    let (spent, over) = work(&image);
+    assert!(spent <= size * 40 / 2, "{spent}");
+    assert!(over[0].contains("/usr/lib/systemd/system/u"), "{over:?}");
+}
+
+#[test]
+fn files_that_are_asked_for_as_they_stand_unpack_their_layer_once_more() {
+    let large = vec![b'x'; 1 << 20];
+    let mut layer = LayerTar::new();
+    for number in 0..20 {
+        layer = layer.file(&format!("srv/{number:02}"), &large);
+    }
+    let tree = TestImage::new().gzip(layer).read().expect("an image");
+    for number in 0..20 {
+        let content = tree.read(format!("srv/{number:02}").as_bytes(), 1 << 30);
+        assert!(content.expect("readable") == Some(large.clone()));
+    }
+    let again = tree.again.spent();
+    assert!(again < 21 << 20, "{again}");
+}
+
+#[test]
+fn a_layer_that_is_named_again_and_again_counts_once() {
+    let layer = gzip(&LayerTar::new().file("zeros", vec![0; 4 << 20]).bytes());
+    let image = (0..40).fold(TestImage::new(), |image, _| image.blob(layer.clone()));
+    let (spent, over) = work(&image);
+    assert!(over[0].contains("of 40"), "{over:?}");
+    assert!(spent <= 10 * (2 * budget::FLOOR + budget::PER_STORED_BYTE * stored(&image)));
+}
+
+#[test]
+fn a_damaged_layer_is_named_with_what_it_has_and_should_have() {
+    let layers = || {
+        [
+            LayerTar::new().file("a", "1").bytes(),
+            gzip(&LayerTar::new().file("b", "2").bytes()),
+        ]
+    };
+    for number in [0, 1] {
+        let image = layers().into_iter().fold(TestImage::new(), TestImage::blob);
+        let digest = digest(&layers()[number]);
+        let mut files = image.layout();
+        let layer = &mut files[number].1;
+        let last = layer.len() - 1;
+        layer[last] ^= 1;
+        let found = super::super::testing::digest(layer);
+        let expected = format!(
+            "layer {} of 2 ({digest}): it is damaged: its digest is {found}, and has to be {digest}",
+            number + 1
+        );
+        for read in [
+            Layered::archive(&image.archive(&files), None),
+            Layered::oci_layout(&image.folder(&files), None),
+        ] {
+            assert_eq!(read.expect_err("damage").to_string(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_truncated_layer_is_told_from_a_damaged_one() {
+    let image = TestImage::new().layer(LayerTar::new().file("a", [7; 9000]));
+    let mut files = image.layout();
+    let whole = files[0].1.len();
+    files[0].1.truncate(5000);
+    let error = Layered::oci_layout(&image.folder(&files), None).expect_err("a part");
+    let expected = format!("it is truncated: it has 5000 bytes, and has to have {whole}");
+    assert!(error.to_string().ends_with(&expected), "{error}");
+}
+
+#[test]
+fn a_document_that_is_not_what_its_digest_says_is_an_error() {
+    let image = TestImage::new().layer(LayerTar::new().file("a", "1"));
+    for number in [1, 2] {
+        let mut files = image.layout();
+        files[number].1.push(b' ');
+        let name = files[number].0.clone();
+        let error = Layered::oci_layout(&image.folder(&files), None).expect_err("damage");
+        let error = error.to_string();
+        assert!(
+            error.starts_with(&format!("{name}: it is damaged: ")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_layer_of_docker_save_is_what_the_configuration_says() {
+    let image = TestImage::new().gzip(LayerTar::new().file("a", "1"));
+    assert!(Layered::docker_archive(&image.archive(&image.saved()), None).is_ok());
+    let mut files = image.saved();
+    files[0].1 = gzip(&LayerTar::new().file("a", "2").bytes());
+    let error = Layered::docker_archive(&image.archive(&files), None).expect_err("damage");
+    let error = error.to_string();
+    assert!(
+        error.starts_with("layer 1 of 1 (0/layer.tar): it is damaged: "),
+        "{error}"
+    );
+    let mut files = image.saved();
+    files.retain(|(name, _)| name != "c.json");
+    files.push(("c.json".to_owned(), b"{}".to_vec()));
+    let error = Layered::docker_archive(&image.archive(&files), None).expect_err("no digests");
+    assert!(error.to_string().contains("names 1 layers"), "{error}");
 }
