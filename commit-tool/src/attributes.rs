@@ -27,6 +27,7 @@ use rustix::{
 use crate::{
     handle::{look, open_child, open_file, path_in_proc},
     place::{NewOwner, Place},
+    unread::heed,
     var::pattern_of,
 };
 
@@ -162,7 +163,8 @@ fn on<T>(
     name: &OsStr,
     work: impl Fn(&Entry) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    let handle = openat(directory, name, NAME_ONLY, Mode::empty())?;
+    let opened = openat(directory, name, NAME_ONLY, Mode::empty());
+    let handle = heed(directory, name, opened)?;
     if let Some(path) = path_in_proc(&handle) {
         return work(&Entry::Named(path));
     }

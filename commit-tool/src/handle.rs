@@ -82,7 +82,8 @@ pub(crate) fn reach_below(top: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, E
 fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     if path.as_os_str().is_empty() {
         // A handle of its own: the root's may be one that cannot be read.
-        return openat(top, ".", flags, Mode::empty());
+        let opened = openat(top, ".", flags, Mode::empty());
+        return heed(top, OsStr::new("."), opened);
     }
     if !path
         .components()
@@ -97,7 +98,7 @@ fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Err
             opened => return opened,
         }
     }
-    let mut directory = rustix::io::dup(top)?;
+    let mut directory = heed(top, path.as_os_str(), rustix::io::dup(top))?;
     for name in path {
         directory = open_one(directory.as_fd(), name, flags)?;
     }
@@ -457,7 +458,8 @@ impl Descent {
     pub(crate) fn leave(&mut self) -> Result<(), Errno> {
         let above = self.levels.len() - 2;
         if self.levels[above].handle.is_none() {
-            let parent = openat(self.directory(), "..", OPEN, Mode::empty())?;
+            let opened = openat(self.directory(), "..", OPEN, Mode::empty());
+            let parent = heed(self.directory(), OsStr::new(".."), opened)?;
             if FileId::of(parent.as_fd())? != self.levels[above].id {
                 return Err(Errno::STALE);
             }
