@@ -6,7 +6,10 @@ use libfuzzer_sys::fuzz_target;
 use osderive_lints_fuzz::{archive, digest, in_proportion, open};
 
 fuzz_target!(|documents: &[u8]| {
-    let mut parts: Vec<Vec<u8>> = documents.splitn(4, |&byte| byte == 0).map(<[u8]>::to_vec).collect();
+    let mut parts: Vec<Vec<u8>> = documents
+        .splitn(4, |&byte| byte == 0)
+        .map(<[u8]>::to_vec)
+        .collect();
     parts.resize(4, Vec::new());
     for named in (1..parts.len()).rev() {
         let digest = digest(&parts[named]);
@@ -14,12 +17,25 @@ fuzz_target!(|documents: &[u8]| {
             *part = replaced(part, &[b'@', b'1' + named as u8], digest.as_bytes());
         }
     }
-    let names: Vec<String> = parts.iter().map(|part| digest(part).replace(':', "/")).collect();
+    let names: Vec<String> = parts
+        .iter()
+        .map(|part| digest(part).replace(':', "/"))
+        .collect();
     let names: Vec<String> = names.iter().map(|name| format!("blobs/{name}")).collect();
     let mut files: Vec<(&str, &[u8])> = vec![("index.json", &parts[0])];
-    files.extend(names.iter().zip(&parts).skip(1).map(|(name, part)| (name.as_str(), &part[..])));
+    files.extend(
+        names
+            .iter()
+            .zip(&parts)
+            .skip(1)
+            .map(|(name, part)| (name.as_str(), &part[..])),
+    );
     let layout = archive(&files);
-    let saved = archive(&[("manifest.json", &parts[0]), ("a", &parts[1]), ("b", &parts[2])]);
+    let saved = archive(&[
+        ("manifest.json", &parts[0]),
+        ("a", &parts[1]),
+        ("b", &parts[2]),
+    ]);
     in_proportion(&layout, 2000, || {
         let _ = open("oci-archive", &layout);
         let _ = open("docker-archive", &saved);

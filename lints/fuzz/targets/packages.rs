@@ -12,14 +12,24 @@ fuzz_target!(|input: &[u8]| {
     let mut parts = input.splitn(5, |&byte| byte == 0);
     let mut part = || parts.next().unwrap_or_default();
     let (list, script, unit, configuration, program) = (part(), part(), part(), part(), part());
-    let list = [&b"/usr/lib/systemd/system/a.service\n/etc/a.conf\n"[..], list].concat();
+    let list = [
+        &b"/usr/lib/systemd/system/a.service\n/etc/a.conf\n"[..],
+        list,
+    ]
+    .concat();
     let layer = archive(&[
-        ("etc/passwd", b"root:x:0:0::/root:/bin/sh\na:x:999:999::/:/bin/sh\n"),
+        (
+            "etc/passwd",
+            b"root:x:0:0::/root:/bin/sh\na:x:999:999::/:/bin/sh\n",
+        ),
         ("etc/group", b"a:x:999:\nb:x:998:\n"),
         ("etc/a.conf", configuration),
         ("usr/bin/a", program),
         ("usr/lib/systemd/system/a.service", unit),
-        ("usr/lib/systemd/system/default.target", b"[Unit]\nRequires=a.service\n"),
+        (
+            "usr/lib/systemd/system/default.target",
+            b"[Unit]\nRequires=a.service\n",
+        ),
         ("var/lib/dpkg/info/a.list", &list),
         ("var/lib/dpkg/info/a.postinst", script),
     ]);

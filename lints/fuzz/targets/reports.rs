@@ -15,15 +15,24 @@ fuzz_target!(|json: &[u8]| in_proportion(json, 20_000, || {
     let check = CheckReport::from_json(json).map(|report| report.findings);
     for findings in check.into_iter().chain(findings_of(json)) {
         let marked = baseline::mark(findings.clone(), &findings);
-        let is_base = |finding: &osderive_lints::Finding| finding.origin.as_ref().is_some_and(|one| one.base);
+        let is_base =
+            |finding: &osderive_lints::Finding| finding.origin.as_ref().is_some_and(|one| one.base);
         assert!(marked.iter().all(is_base), "{marked:?}");
         let report = Report {
             findings: marked,
             ..Report::default()
         };
-        for form in [Form::Human(Look::default()), Form::Sarif, Form::Github, Form::Junit] {
+        for form in [
+            Form::Human(Look::default()),
+            Form::Sarif,
+            Form::Github,
+            Form::Junit,
+        ] {
             let text = text(&report, form);
-            assert!(!text.contains(|sign: char| sign.is_control() && sign != '\n'), "{text:?}");
+            assert!(
+                !text.contains(|sign: char| sign.is_control() && sign != '\n'),
+                "{text:?}"
+            );
         }
     }
 }));

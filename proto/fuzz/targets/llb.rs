@@ -24,7 +24,9 @@ fuzz_target!(|bytes: &[u8]| in_proportion(bytes, 4000, || {
         let _ = (definition.copied_to(step), definition.is_merged(step));
     }
     if let Some(output) = definition.output() {
-        let part = definition.subgraph(&output).expect("of the same definition");
+        let part = definition
+            .subgraph(&output)
+            .expect("of the same definition");
         assert_eq!(part.output(), Some(output));
     }
 }));
