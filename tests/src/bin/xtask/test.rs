@@ -36,17 +36,17 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
             places,
         )?;
     }
-    let mut test = cargo(places);
-    test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
-        .args(["--lib", "--bins", "--tests"]);
-    if is_all {
-        // Before the others start, so that they do not wait for each other's compiler.
-        let mut compile = cargo(places);
-        compile.args(test.get_args()).arg("--no-run");
-        if !ended_well(&mut compile)? {
-            return Ok(ExitCode::FAILURE);
-        }
+    let with_arguments = || {
+        let mut test = cargo(places);
+        test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
+            .args(["--lib", "--bins", "--tests"]);
+        test
+    };
+    // Before the others start, so that they do not wait for each other's compiler.
+    if is_all && !ended_well(with_arguments().arg("--no-run"))? {
+        return Ok(ExitCode::FAILURE);
     }
+    let mut test = with_arguments();
     let start = Instant::now();
     let beside = is_all.then(|| Beside::start(places)).transpose()?;
     test.arg("--")
