@@ -382,8 +382,7 @@ impl<'a> Place<'a> {
         let done = chown_open(&opened, owner)
             .and_then(|()| {
                 let inherited = fstat(&opened)?.st_mode & Mode::SGID.as_raw_mode();
-                let mode = mode.unwrap_or(0o755 | inherited);
-                fchmod(&opened, Mode::from_raw_mode(mode))
+                give_mode(&opened, mode.unwrap_or(0o755 | inherited))
             })
             .and_then(|()| beside.settle());
         beside.or_remove(done, AtFlags::REMOVEDIR)
@@ -494,7 +493,7 @@ impl<'a> Place<'a> {
         let written = io::Write::write_all(&mut file, content)
             .map_err(|error| errno(&error))
             .and_then(|()| chown_open(&file, owner))
-            .and_then(|()| fchmod(&file, Mode::from_raw_mode(mode)))
+            .and_then(|()| give_mode(&file, mode))
             .and_then(|()| beside.replace());
         beside.or_remove(written, AtFlags::empty())
     }
@@ -706,7 +705,7 @@ impl<'a> Place<'a> {
             gid: Some(found.st_gid),
         };
         chown_open(&target, owner)?;
-        fchmod(&target, Mode::from_raw_mode(found.st_mode & 0o7777))?;
+        give_mode(&target, found.st_mode & 0o7777)?;
         copy_xattrs(&source, &target)
     }
 }
@@ -921,6 +920,16 @@ fn begins_with(whole: impl io::Read, part: impl io::Read) -> Result<bool, Errno>
     compare().map_err(|error| errno(&error))
 }
 
+/// Sets the permission bits of an open file or directory. `PERM` means that the kernel left out the set-group-ID bit
+/// without a word: for a group that is not the caller's it wants `CAP_FSETID` (chmod(2)).
+fn give_mode(file: impl AsFd, mode: u32) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(mode);
+    fchmod(&file, mode)?;
+    let is_given = !mode.contains(Mode::SGID)
+        || Mode::from_raw_mode(fstat(&file)?.st_mode).contains(Mode::SGID);
+    if is_given { Ok(()) } else { Err(Errno::PERM) }
+}
+
 fn chown_open(file: impl AsFd, owner: NewOwner) -> Result<(), Errno> {
     fchown(
         file,
@@ -967,7 +976,7 @@ fn copy_attributes(source: &File, target: &File, owner: NewOwner) -> Result<(), 
         gid: owner.gid.or(Some(found.st_gid)),
     };
     chown_open(target, owner)?;
-    fchmod(target, Mode::from_raw_mode(found.st_mode & 0o7777))?;
+    give_mode(target, found.st_mode & 0o7777)?;
     copy_xattrs(source, target)?;
     let modified = Moment {
         seconds: found.st_mtime,

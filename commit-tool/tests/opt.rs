@@ -145,3 +145,24 @@ fn special_files_of_software_come_along() {
     let copied = "fifo fifo 622 7:8 0:0\nnull character special file 640 0:0 1:3\n";
     assert_eq!(run.ended_with(0).stdout, copied);
 }
+
+#[test]
+fn without_the_capability_for_a_set_group_id_bit_nothing_moves_and_it_is_told() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let prepare = |acme: &Path| {
+        let shared = acme.join("shared");
+        fs::create_dir(&shared).expect("a directory");
+        std::os::unix::fs::chown(&shared, Some(0), Some(8)).expect("a group");
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o2775)).expect("a mode");
+    };
+    let script = r#"
+        touch var/opt/acme/new
+        setpriv --bounding-set -fsetid --inh-caps=-all "$TOOL" commit --rootfs . || echo "failed $?"
+        stat -c "%n %a" var/opt/acme/shared
+        ls -A usr/lib/opt
+    "#;
+    let run = in_layer(folder.path(), prepare, script);
+    let stays = "failed 1\nvar/opt/acme/shared 2775\n";
+    assert_eq!(run.ended_with(0).stdout, stays, "{run:?}");
+    assert!(run.stderr.contains("Operation not permitted"), "{run:?}");
+}
