@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use osderive_tests::base::Base;
 use osderive_tests::machine::{Machine, Systemd, accounts, differences};
-use osderive_tests::scenario::{Scenario, findings};
+use osderive_tests::scenario::{self, Scenario, findings};
 use tempfile::TempDir;
 
 use crate::{SYNTAX, Setup};
@@ -146,15 +147,11 @@ bin/acme-listen cap_net_bind_service=ep
 
 /// Machines with each systemd that have the accounts of the base image only, and their releases.
 fn on_machines(setup: &Setup, image: &Scenario<'_>, check: impl Fn(&str, &Systemd, &Machine<'_>)) {
-    let base = setup.scenario(
-        &format!("{}-base", image.tag()),
-        "FROM debian-ostree-base\n",
-    );
-    base.build(&[]).unwrap().expect_success();
+    let base = Base::Ostree.name();
     for suite in Systemd::RELEASES {
         let systemd = Systemd::of(suite, &setup.places).unwrap();
         let machine = systemd.machine().unwrap();
-        base.unpack(&ACCOUNT_FILES, &machine.root()).unwrap();
+        scenario::unpack(&setup.engine, base, &ACCOUNT_FILES, &machine.root()).unwrap();
         image.unpack(&DECLARATIONS, &machine.root()).unwrap();
         machine.make_accounts().unwrap();
         check(suite.name(), &systemd, &machine);

@@ -178,47 +178,55 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When the image or tar fails.
     pub fn unpack(&self, paths: &[&str], directory: &Path) -> Result<()> {
-        let archive = self.pack(paths)?;
-        let mut tar = Command::new("tar");
-        tar.args(["--extract", "--numeric-owner", "--same-permissions"])
-            .args(["--xattrs", "--xattrs-include=*"])
-            .arg("--directory")
-            .arg(directory)
-            .arg("--file")
-            .arg(archive.path());
-        capture(&format!("unpack {}", self.tag), &mut tar).map(drop)
+        unpack(self.engine, &self.tag, paths, directory)
     }
+}
 
-    /// An archive of what the image has of `paths`.
-    fn pack(&self, paths: &[&str]) -> Result<NamedTempFile> {
-        const PACK: &str = "cd / && ls -d \"$@\" 2>/dev/null | \
-            tar --create --numeric-owner --xattrs --xattrs-include='*' --files-from=-";
-        let mut attempts = 0;
-        loop {
-            let archive = NamedTempFile::new().map_err(|error| refused("make a file", &error))?;
-            let output = archive.reopen();
-            let output = output.map_err(|error| refused("open a file", &error))?;
-            let mut docker = self.engine.docker();
-            docker.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
-            docker.args([&self.tag, "-c", PACK, "sh"]).args(paths);
-            docker.stdin(Stdio::null()).stdout(output);
-            let packed = docker.status();
-            let packed = packed.map_err(|error| refused("run a container", &error))?;
-            if !packed.success() {
-                return Err(Error::Engine {
-                    action: format!("pack {}", self.tag),
-                    message: packed.to_string(),
-                });
-            }
-            // An archive of nothing has bytes too. An engine that has more to do than it can sometimes hands out
-            // nothing of what a short container printed, and says that all went well (seen with Docker 26.1).
-            let bytes = archive.as_file().metadata().map_or(0, |file| file.len());
-            attempts += 1;
-            if bytes > 0 || attempts == ATTEMPTS {
-                return Ok(archive);
-            }
-            eprintln!("» once more, since the engine lost what the container printed");
+/// Unpacks what an image of an engine has of `paths`, as [`Scenario::unpack`] does.
+///
+/// # Errors
+/// When the image or tar fails.
+pub fn unpack(engine: &Engine, image: &str, paths: &[&str], directory: &Path) -> Result<()> {
+    let archive = pack(engine, image, paths)?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--numeric-owner", "--same-permissions"])
+        .args(["--xattrs", "--xattrs-include=*"])
+        .arg("--directory")
+        .arg(directory)
+        .arg("--file")
+        .arg(archive.path());
+    capture(&format!("unpack {image}"), &mut tar).map(drop)
+}
+
+/// An archive of what an image has of `paths`.
+fn pack(engine: &Engine, image: &str, paths: &[&str]) -> Result<NamedTempFile> {
+    const PACK: &str = "cd / && ls -d \"$@\" 2>/dev/null | \
+        tar --create --numeric-owner --xattrs --xattrs-include='*' --files-from=-";
+    let mut attempts = 0;
+    loop {
+        let archive = NamedTempFile::new().map_err(|error| refused("make a file", &error))?;
+        let output = archive.reopen();
+        let output = output.map_err(|error| refused("open a file", &error))?;
+        let mut docker = engine.docker();
+        docker.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
+        docker.args([image, "-c", PACK, "sh"]).args(paths);
+        docker.stdin(Stdio::null()).stdout(output);
+        let packed = docker.status();
+        let packed = packed.map_err(|error| refused("run a container", &error))?;
+        if !packed.success() {
+            return Err(Error::Engine {
+                action: format!("pack {image}"),
+                message: packed.to_string(),
+            });
         }
+        // An archive of nothing has bytes too. An engine that has more to do than it can sometimes hands out
+        // nothing of what a short container printed, and says that all went well (seen with Docker 26.1).
+        let bytes = archive.as_file().metadata().map_or(0, |file| file.len());
+        attempts += 1;
+        if bytes > 0 || attempts == ATTEMPTS {
+            return Ok(archive);
+        }
+        eprintln!("» once more, since the engine lost what the container printed");
     }
 }
 
