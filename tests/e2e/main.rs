@@ -203,8 +203,8 @@ const ALONE: Part = Part {
     groups: &[("lifecycle", lifecycle::ALONE)],
 };
 
-/// Tests that take minutes and gigabytes and that the engine's kind makes no difference to; they run when the others'
-/// images are gone.
+/// Tests that take minutes and gigabytes and that the engine's kind makes no difference to; they run one by one when the
+/// others' images are gone, and take away theirs.
 const LARGE: Part = Part {
     on: On::One(Kind::TrixieGraphdriver),
     groups: &[("doors", doors::LARGE), ("packages", packages::LARGE)],
@@ -238,7 +238,7 @@ fn main() -> Result<ExitCode> {
         run(&[SYNTHESIS, GROUPS, CHECKS], &arguments);
         run(&[ALONE], &one_by_one);
         engine.tidy()?;
-        run(&[LARGE], &arguments);
+        run(&[LARGE], &one_by_one);
         engine.tidy()?;
     }
     Ok(ExitCode::from(u8::from(failed)))

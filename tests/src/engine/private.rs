@@ -77,6 +77,8 @@ fn daemon_settings(kind: Kind) -> serde_json::Value {
         "hosts": ["unix:///run/docker.sock"],
         "exec-root": "/run/docker",
         "pidfile": "/run/docker.pid",
+        // A disk with little room would have it forget steps in the middle of a test.
+        "builder": { "gc": { "enabled": false } },
     });
     if kind.image_store() == Some(ImageStore::Containerd) {
         settings["features"] = serde_json::json!({ "containerd-snapshotter": true });
