@@ -1,9 +1,14 @@
 //! A machine's disk: an image deployed by the reference importer, or the tree of an ordinary system. A disk
 //! that a machine used is deployed into as an update of that machine would be.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
 
 use super::archive::Archive;
 use super::layout::Layout;
@@ -28,6 +33,10 @@ const KERNEL_ARGUMENTS: &[&str] = &[
     "rd.shell=0",
     "rd.emergency=poweroff",
 ];
+
+/// How long a machine that was ended may keep its disk.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
 
 /// A disk, and the kernel that it boots with, in a folder that goes with the value.
 #[derive(Debug)]
@@ -117,8 +126,29 @@ impl Disk {
         Ok(text.trim_end().to_owned())
     }
 
+    /// Waits until no machine has the disk: one that was ended gives it back when the kernel has cleared it away.
+    ///
+    /// # Errors
+    /// When one still has it after half a minute, or there is no disk.
+    pub(super) fn wait_until_free(&self) -> Result<()> {
+        wait_until_free(&self.path(), PATIENCE)
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.with_extension("log")
+    }
+}
+
+/// QEMU locks bytes of a file that it uses (block/file-posix.c). A lock of ours on all of it is had when it has none.
+fn wait_until_free(path: &Path, patience: Duration) -> Result<()> {
+    let file = File::options().read(true).write(true).open(path);
+    let file = file.map_err(io_error("open", path))?;
+    let start = Instant::now();
+    loop {
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::AGAIN | Errno::ACCESS) if start.elapsed() < patience => sleep(POLL),
+            locked => return locked.map_err(|errno| io_error("lock", path)(errno.into())),
+        }
     }
 }
 
@@ -132,6 +162,10 @@ impl Drop for Disk {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::process::Stdio;
+    use std::thread;
+
     use crate::process::capture;
 
     use super::*;
@@ -150,6 +184,39 @@ mod tests {
             .args(["sh", "-c", &script, "sh"])
             .arg(folder.path());
         capture("unmount", &mut sh)
+    }
+
+    /// Holds a lock on a byte of a file, as QEMU does, until its standard input ends.
+    const HOLD: &str = "
+        use Fcntl qw(:DEFAULT :seek);
+        open(my $file, '+<', $ARGV[0]) or die;
+        my $lock = pack('s s x4 q q l x4', F_RDLCK, SEEK_SET, 100, 1, 0);
+        fcntl($file, F_SETLK, $lock) or die;
+        $| = 1;
+        print \"held\\n\";
+        <STDIN>;
+    ";
+
+    #[test]
+    fn a_disk_that_a_machine_has_is_waited_for() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut perl = Command::new("perl")
+            .args(["-e", HOLD])
+            .arg(file.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut held = [0; 5];
+        perl.stdout.take().unwrap().read_exact(&mut held).unwrap();
+        wait_until_free(file.path(), Duration::ZERO).unwrap_err();
+        let input = perl.stdin.take();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| wait_until_free(file.path(), PATIENCE));
+            drop(input);
+            waits.join().unwrap().unwrap();
+        });
+        assert!(perl.wait().unwrap().success());
     }
 
     #[test]

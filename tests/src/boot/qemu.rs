@@ -113,6 +113,7 @@ impl<'a> Boot<'a> {
             console,
         };
         guest.clear()?;
+        self.disk.wait_until_free()?;
         guest.run(
             self.command(console, &guest.output)?
                 .stdout(Stdio::null())
