@@ -19,6 +19,9 @@ mod launch;
 mod leftovers;
 mod links;
 mod lint;
+#[cfg(test)]
+#[path = "../tests/support/lists.rs"]
+mod lists;
 mod metadata;
 mod mounts;
 mod opt;

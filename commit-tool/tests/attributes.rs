@@ -1,6 +1,8 @@
 //! Access control lists, attributes and hard links of what moves from one layer to another, on real overlay
 //! mounts: directories of a lower layer cannot be renamed there, and renamed files of it become others.
 
+#[path = "support/lists.rs"]
+mod lists;
 mod support;
 
 use std::{
@@ -10,6 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use lists::list_of;
 use osderive_lints::model::acl::{ACCESS, DEFAULT};
 use rustix::{
     fs::{
@@ -27,24 +30,6 @@ cd "$ROOT"
 
 /// Brings what is there then to `$OUT`.
 const COPY: &str = "cp -a . \"$OUT\"\n";
-
-/// `user::rwx user:1:rwx group::r-x mask::rwx other::---`.
-fn list() -> Vec<u8> {
-    let entries = [
-        (0x01u16, 7u16, u32::MAX),
-        (0x02, 7, 1),
-        (0x04, 5, u32::MAX),
-        (0x10, 7, u32::MAX),
-        (0x20, 0, u32::MAX),
-    ];
-    let mut value = 2u32.to_le_bytes().to_vec();
-    for (tag, permission, id) in entries {
-        value.extend(tag.to_le_bytes());
-        value.extend(permission.to_le_bytes());
-        value.extend(id.to_le_bytes());
-    }
-    value
-}
 
 fn set(path: &Path, name: &str, value: &[u8]) {
     setxattr(path, name, value, XattrFlags::empty()).expect("a file system with attributes");
@@ -109,10 +94,10 @@ fn software_of_a_lower_layer_moves_with_the_lists_and_attributes_of_its_director
         }
         fs::hard_link(acme.join("fresh/twin"), acme.join("fresh/other")).expect("a link");
         for directory in ["lib", "fresh"] {
-            set(&acme.join(directory), DEFAULT, &list());
+            set(&acme.join(directory), DEFAULT, &list_of(1));
             set(&acme.join(directory), "user.component", b"acme");
         }
-        set(&acme.join("lib/file"), ACCESS, &list());
+        set(&acme.join("lib/file"), ACCESS, &list_of(1));
         // An older part of it has moved already, with what the new one has no more.
         let older = root.join("usr/lib/opt/acme/lib");
         write(&older.join("older"));
@@ -122,7 +107,7 @@ fn software_of_a_lower_layer_moves_with_the_lists_and_attributes_of_its_director
     let acme = out.join("usr/lib/opt/acme");
     for directory in ["lib", "fresh"] {
         let directory = acme.join(directory);
-        assert_eq!(get(&directory, DEFAULT), Some(list()));
+        assert_eq!(get(&directory, DEFAULT), Some(list_of(1)));
         assert_eq!(
             get(&directory, "user.component").as_deref(),
             Some(&b"acme"[..])
@@ -131,7 +116,7 @@ fn software_of_a_lower_layer_moves_with_the_lists_and_attributes_of_its_director
         assert_eq!(get(&directory, "user.old"), None);
     }
     assert!(acme.join("lib/older").exists());
-    assert_eq!(get(&acme.join("lib/file"), ACCESS), Some(list()));
+    assert_eq!(get(&acme.join("lib/file"), ACCESS), Some(list_of(1)));
     // It does not get what its directory hands down to new files.
     assert_eq!(get(&acme.join("fresh/plain"), ACCESS), None);
     let inode = |name: &str| fs::metadata(acme.join(name)).expect("looks").ino();
@@ -150,8 +135,8 @@ fn state_of_a_lower_layer_keeps_its_links_and_attributes_in_the_factory() {
         fs::create_dir_all(root.join("etc")).expect("a directory");
         fs::hard_link(app.join("c"), root.join("etc/c")).expect("a link");
         set(&app.join("sub"), "user.component", b"app");
-        set(&app.join("a"), ACCESS, &list());
-        set(&app.join("sub"), DEFAULT, &list());
+        set(&app.join("a"), ACCESS, &list_of(1));
+        set(&app.join("sub"), DEFAULT, &list_of(1));
     };
     let out = in_layer(folder.path(), prepare, "var/lib/app", COPY);
     let app = out.join("usr/share/factory/var/lib/app");
@@ -262,7 +247,7 @@ fn a_list_that_names_an_id_unknown_to_a_rootless_build_stays_and_is_told() {
     bootable(root);
     write(&root.join("var/lib/app/free"));
     write(&root.join("var/lib/app/listed"));
-    set(&root.join("var/lib/app/listed"), ACCESS, &list());
+    set(&root.join("var/lib/app/listed"), ACCESS, &list_of(1));
     let output = Command::new("unshare")
         .args(["--user", "--map-root-user", TOOL, "commit", "--rootfs"])
         .arg(root)
@@ -272,6 +257,9 @@ fn a_list_that_names_an_id_unknown_to_a_rootless_build_stays_and_is_told() {
     let told = &run.ended_with(0).stderr;
     assert!(told.contains("/var/lib/app/listed"), "{told}");
     assert!(told.contains("id that this build does not have"), "{told}");
-    assert_eq!(get(&root.join("var/lib/app/listed"), ACCESS), Some(list()));
+    assert_eq!(
+        get(&root.join("var/lib/app/listed"), ACCESS),
+        Some(list_of(1))
+    );
     assert!(root.join("usr/share/factory/var/lib/app/free").exists());
 }

@@ -10,8 +10,8 @@ use osderive_lints::model::acl::ACCESS;
 
 use super::*;
 use crate::{
-    began::Began, commit::testing::settle_alone, place::Place, rootfs::Rootfs, settings::Settings,
-    settled::Settled,
+    began::Began, commit::testing::settle_alone, lists::list_of, place::Place, rootfs::Rootfs,
+    settings::Settings, settled::Settled,
 };
 
 struct Root(tempfile::TempDir);
@@ -226,21 +226,8 @@ fn a_package_that_says_whose_its_files_are_is_believed() {
     assert_eq!(root.lines(), [theirs.trim_end()]);
 }
 
-/// `user::rwx user:104:rwx group::r-x mask::rwx other::---`, which permission bits show as 0770.
 fn set_list(path: &Path) {
-    let entries = [
-        (0x01u16, 7u16, u32::MAX),
-        (0x02, 7, 104),
-        (0x04, 5, u32::MAX),
-        (0x10, 7, u32::MAX),
-        (0x20, 0, u32::MAX),
-    ];
-    let mut value = 2u32.to_le_bytes().to_vec();
-    for (tag, permission, id) in entries {
-        value.extend(tag.to_le_bytes());
-        value.extend(permission.to_le_bytes());
-        value.extend(id.to_le_bytes());
-    }
+    let value = list_of(104);
     let flags = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(path, ACCESS, &value, flags).expect("a file system with lists");
 }

@@ -2,12 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[path = "lists.rs"]
+mod lists;
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, lchown, symlink},
     path::Path,
 };
 
+use lists::list_of;
 use osderive_lints::model::acl::{ACCESS, DEFAULT};
 use rustix::fs::{XattrFlags, setxattr};
 
@@ -122,29 +126,8 @@ fn fill_var(root: &Path) {
         ("var/spool/queue", ACCESS),
     ] {
         let flags = XattrFlags::empty();
-        setxattr(root.join(path), list, &of_redis(), flags).expect("a file system with lists");
+        setxattr(root.join(path), list, &list_of(105), flags).expect("a file system with lists");
     }
     let secret = fs::Permissions::from_mode(0o700);
     fs::set_permissions(root.join("var/lib/redis"), secret).expect("a mode");
-}
-
-/// `user::rwx user:105:rwx group::r-x mask::rwx other::---`, which permission bits show as 0770.
-fn of_redis() -> Vec<u8> {
-    let entries = [
-        (0x01u16, 7u16, u32::MAX),
-        (0x02, 7, 105),
-        (0x04, 5, u32::MAX),
-        (0x10, 7, u32::MAX),
-        (0x20, 0, u32::MAX),
-    ];
-    let entry = |(tag, permission, id): (u16, u16, u32)| {
-        let (tag, permission, id) = (
-            tag.to_le_bytes(),
-            permission.to_le_bytes(),
-            id.to_le_bytes(),
-        );
-        [&tag[..], &permission, &id].concat()
-    };
-    let entries = entries.into_iter().flat_map(entry);
-    2u32.to_le_bytes().into_iter().chain(entries).collect()
 }
