@@ -398,6 +398,16 @@ impl Rule {
         image: &Image<'_>,
         told: impl Fn(&Prediction) -> Option<(String, String)>,
     ) -> Vec<Finding> {
+        self.predicted_as(image, |_| self.severity, told)
+    }
+
+    /// The same of facts that are not all as bad.
+    fn predicted_as(
+        &self,
+        image: &Image<'_>,
+        of_fact: impl Fn(&Prediction) -> Severity,
+        told: impl Fn(&Prediction) -> Option<(String, String)>,
+    ) -> Vec<Finding> {
         let predictions = image.predictions().iter();
         predictions
             .filter_map(|prediction| {
@@ -417,7 +427,7 @@ impl Rule {
                     vec![prediction.place.file.clone()],
                 );
                 let severity = if prediction.is_fact() {
-                    self.severity
+                    of_fact(prediction)
                 } else {
                     self.severity.min(Severity::Warning)
                 };

@@ -3,13 +3,14 @@
 //! `Requisite=`, a link in a `.requires` directory) which does not exist or is masked.
 //!
 //! What a generator makes of the image's files is there: the services of Quadlet files, of crypttab, fstab,
-//! scripts of /etc/init.d and so on. It is an error unless a generator may make the unit of what only a
-//! machine has, or there is one that nobody here knows.
+//! scripts of /etc/init.d and so on. It is an error where a target of the boot requires what is missing. Of any
+//! other unit it is a warning: the unit does not start on an ordinary system either, and the rest does.
 //!
 //! # Why it breaks
 //! systemd refuses to start the unit, "Unit … not found". If a target of the boot is the one that
 //! requires it, nothing after that target starts; a machine that counts its boots falls back to the
-//! former image.
+//! former image. A generator that nobody here knows, or one that reads what only a machine has, may make the
+//! missing unit after all.
 //!
 //! # Example
 //! ```dockerfile
@@ -20,7 +21,7 @@
 //! Bring the unit back, remove the link, or say that it is merely wanted (`Wants=`).
 
 use super::{Check, Rule};
-use crate::predict::Reason;
+use crate::predict::{Prediction, Reason};
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.
@@ -33,7 +34,14 @@ pub const RULE: Rule = Rule {
 };
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
-    RULE.predicted(image, |prediction| match &prediction.reason {
+    let of_fact = |prediction: &Prediction| {
+        if prediction.unit.ends_with(".target") {
+            RULE.severity
+        } else {
+            Severity::Warning
+        }
+    };
+    RULE.predicted_as(image, of_fact, |prediction| match &prediction.reason {
         Reason::Requires { unit, masked } => {
             let what = if *masked {
                 "is masked"
@@ -69,6 +77,12 @@ mod tests {
             .service("acme", &text)
     }
 
+    /// A system whose boot is a target like this.
+    fn boot(unit: &str) -> Fixture {
+        let target = "usr/lib/systemd/system/default.target";
+        Fixture::new().file(target, format!("[Unit]\n{unit}\n"))
+    }
+
     #[test]
     fn what_is_required_and_missing_or_masked_is_found() {
         let missing = "acme.service fails on every machine: it requires gone.service, which does \
@@ -85,6 +99,17 @@ mod tests {
             service("Requires=m.service").link("etc/systemd/system/m.service", "/dev/null");
         let message = "acme.service fails on every machine: it requires m.service, which is masked";
         assert_eq!(messages(&masked), [message]);
+    }
+
+    #[test]
+    fn it_fails_a_build_only_where_the_boot_stops_there() {
+        let severity = |fixture: &Fixture| {
+            let found = fixture.findings_of(&RULE);
+            found.iter().map(|one| one.severity).collect::<Vec<_>>()
+        };
+        let service = service("Requires=gone.service");
+        assert_eq!(severity(&service), [Severity::Warning]);
+        assert_eq!(severity(&boot("Requires=gone.service")), [Severity::Error]);
     }
 
     #[test]
@@ -172,12 +197,11 @@ mod tests {
         ] {
             for unit in units {
                 let fixture = || {
-                    service(&format!("Requires={unit}"))
-                        .program(&format!("{GENERATORS}/{generator}"))
+                    boot(&format!("Requires={unit}")).program(&format!("{GENERATORS}/{generator}"))
                 };
                 let with_input = fixture().file_with(path, content, 0o755);
                 assert_eq!(messages(&with_input), [""; 0], "{unit}");
-                let masked = service(&format!("Requires={unit}"))
+                let masked = boot(&format!("Requires={unit}"))
                     .file_with(path, content, 0o755)
                     .link(
                         &format!("etc/systemd/system-generators/{generator}"),
@@ -193,7 +217,7 @@ mod tests {
     #[test]
     fn what_a_generator_may_make_on_a_machine_fails_no_build() {
         let found = |generator: &str, unit: &str| {
-            let fixture = service(&format!("Requires={unit}"));
+            let fixture = boot(&format!("Requires={unit}"));
             let fixture = fixture.program(&format!("{GENERATORS}/{generator}"));
             let finding = fixture.findings_of(&RULE).remove(0);
             (finding.severity, finding.message)
