@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -227,7 +227,9 @@ fn two_engines_of_one_kind_run_side_by_side() -> Outcome {
         Engine::start(Kind::DEFAULT, &places)?,
     );
     assert_ne!(one.log(), two.log());
-    for (engine, tag) in [(&one, "only-in-one"), (&two, "only-in-two")] {
+    // An engine keeps the images of former runs, whichever had its place then.
+    let [in_one, in_two] = ["one", "two"].map(|name| format!("only-in-{name}-{}", process::id()));
+    for (engine, tag) in [(&one, &in_one), (&two, &in_two)] {
         engine.load_base(Base::Plain, &places)?;
         build(
             engine,
@@ -236,10 +238,10 @@ fn two_engines_of_one_kind_run_side_by_side() -> Outcome {
             "FROM debian-plain\nRUN echo built >/file\n",
         )?;
     }
-    assert!(image_exists(&one, "only-in-one")? && !image_exists(&one, "only-in-two")?);
-    assert!(image_exists(&two, "only-in-two")? && !image_exists(&two, "only-in-one")?);
+    assert!(image_exists(&one, &in_one)? && !image_exists(&one, &in_two)?);
+    assert!(image_exists(&two, &in_two)? && !image_exists(&two, &in_one)?);
     one.stop();
-    assert!(image_exists(&two, "only-in-two")?);
+    assert!(image_exists(&two, &in_two)?);
     Ok(())
 }
 
