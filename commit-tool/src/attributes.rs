@@ -1,5 +1,5 @@
-//! Extended attributes of entries, read and changed without opening what has them: through a handle that
-//! only names the entry. They are looked at where an entry is declared or moves, nowhere else.
+//! Extended attributes of entries, read and changed without opening what has them: by a name below the handle of its
+//! directory. They are looked at where an entry is declared or moves, nowhere else.
 
 use std::{
     collections::BTreeMap,
@@ -18,8 +18,8 @@ use osderive_lints::{
 use rustix::{
     fd::{AsFd as _, BorrowedFd, OwnedFd},
     fs::{
-        Mode, OFlags, XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr,
-        listxattr, openat, removexattr, setxattr,
+        XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, lgetxattr, llistxattr,
+        lremovexattr, lsetxattr,
     },
     io::Errno,
 };
@@ -27,7 +27,6 @@ use rustix::{
 use crate::{
     handle::{look, open_child, open_file, path_in_proc},
     place::{NewOwner, Place},
-    unread::heed,
     var::pattern_of,
 };
 
@@ -36,8 +35,6 @@ const MAX_BYTES: usize = 1 << 16;
 
 /// Names of most entries, if they have any.
 const FEW_BYTES: usize = 512;
-
-const NAME_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 const CAPABILITIES: &str = "boot copies no capabilities of files";
 const TRUSTED: &str = "boot copies no attributes of trusted.*";
@@ -152,7 +149,7 @@ pub(crate) fn is_list_of_xfs(name: &[u8]) -> bool {
 
 /// An entry whose attributes can be asked for.
 enum Entry {
-    /// Where /proc leads to it.
+    /// Its name below where /proc leads to its directory; it may be a link itself.
     Named(PathBuf),
     Open(OwnedFd),
 }
@@ -163,10 +160,8 @@ fn on<T>(
     name: &OsStr,
     work: impl Fn(&Entry) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    let opened = openat(directory, name, NAME_ONLY, Mode::empty());
-    let handle = heed(directory, name, opened)?;
-    if let Some(path) = path_in_proc(&handle) {
-        return work(&Entry::Named(path));
+    if let Some(directory) = path_in_proc(directory) {
+        return work(&Entry::Named(directory.join(name)));
     }
     let opened = match look(directory, name)?.kind {
         EntryKind::Directory => open_child(directory, name)?,
@@ -179,7 +174,7 @@ impl Entry {
     /// The names of all attributes, each ended by a NUL.
     fn names(&self) -> Result<Vec<u8>, Errno> {
         filled(|buffer| match self {
-            Self::Named(path) => listxattr(path, buffer),
+            Self::Named(path) => llistxattr(path, buffer),
             Self::Open(handle) => flistxattr(handle, buffer),
         })
         .map(Option::unwrap_or_default)
@@ -188,7 +183,7 @@ impl Entry {
     fn value(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
         let name = OsStr::from_bytes(name);
         filled(|buffer| match self {
-            Self::Named(path) => getxattr(path, name, buffer),
+            Self::Named(path) => lgetxattr(path, name, buffer),
             Self::Open(handle) => fgetxattr(handle, name, buffer),
         })
     }
@@ -196,9 +191,9 @@ impl Entry {
     fn set_list(&self, name: &str, list: Option<&Acl>) -> Result<(), Errno> {
         let flags = XattrFlags::empty();
         let done = match (self, list.map(Acl::to_attribute)) {
-            (Self::Named(path), Some(value)) => setxattr(path, name, &value, flags),
+            (Self::Named(path), Some(value)) => lsetxattr(path, name, &value, flags),
             (Self::Open(handle), Some(value)) => fsetxattr(handle, name, &value, flags),
-            (Self::Named(path), None) => removexattr(path, name),
+            (Self::Named(path), None) => lremovexattr(path, name),
             (Self::Open(handle), None) => fremovexattr(handle, name),
         };
         match done {

@@ -154,12 +154,12 @@ fn reopen(
     }
 }
 
-fn number_of(handle: &OwnedFd) -> DecInt {
-    DecInt::from_fd(handle)
+fn number_of(handle: impl AsFd) -> DecInt {
+    DecInt::from_fd(handle.as_fd())
 }
 
 /// A path that leads to what a handle is of; none where no /proc is mounted.
-pub(crate) fn path_in_proc(handle: &OwnedFd) -> Option<PathBuf> {
+pub(crate) fn path_in_proc(handle: impl AsFd) -> Option<PathBuf> {
     handles_of_proc()?;
     Some(Path::new(HANDLES_OF_PROC).join(number_of(handle)))
 }
