@@ -26,7 +26,7 @@ use rustix::{
 
 use crate::{
     handle::{look, open_child, open_file, path_in_proc},
-    place::{NewOwner, Place},
+    place::{Handles, NewOwner, Place},
     var::pattern_of,
 };
 
@@ -76,6 +76,15 @@ impl Place<'_> {
         // The bits first, so that nobody has more at any moment.
         self.set_mode(path, mode)?;
         self.set_lists(path, &Lists::default())
+    }
+}
+
+impl Handles<'_> {
+    /// The attributes of an entry.
+    pub(crate) fn attributes(&mut self, path: &Path) -> Result<Attributes, Errno> {
+        let name = path.file_name().ok_or(Errno::INVAL)?;
+        let directory = self.parent_of(path)?;
+        on(directory, name, Attributes::of)
     }
 }
 

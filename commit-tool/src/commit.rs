@@ -15,6 +15,7 @@ use crate::{
     identity::Identity,
     kernel::Kernels,
     links::Links,
+    lock::Lock,
     metadata::{self, Metadata},
     opt::{self, Opt},
     place::Place,
@@ -70,7 +71,7 @@ enum Origin {
 impl Before {
     /// Makes /var as boot would and as the last command left it, and takes down the rest.
     pub(crate) fn of_step(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
-        let _alone = rootfs.lock()?;
+        let _alone = Lock::take(rootfs)?;
         let began = Began::now(rootfs)?;
         prepare(rootfs)?;
         let before = Self {
@@ -165,7 +166,7 @@ pub(crate) fn commit(
         }
         Ok(committed)
     };
-    let _alone = rootfs.lock()?;
+    let _alone = Lock::take(rootfs)?;
     work().map_err(|source| Error::Commit {
         source: Box::new(source),
         is_begun: rootfs.changes() != changes,

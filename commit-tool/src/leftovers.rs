@@ -94,17 +94,13 @@ fn running() -> Vec<Leftover> {
         .collect();
     let own = getpid().as_raw_pid();
     let is_below = |pid: &i32| {
-        let mut above = iter::successors(Some(*pid), |pid| Some(found.get(pid)?.0));
+        let above = iter::successors(Some(*pid), |pid| Some(found.get(pid)?.0));
         // The parent of one that was read later may have ended since, and its number may be another's by now.
-        above
-            .by_ref()
-            .take(found.len() + 1)
-            .skip(1)
-            .any(|pid| pid == own)
+        let mut above = above.take(found.len() + 1).skip(1);
+        above.any(|pid| pid == own)
     };
-    let below: Vec<i32> = found.keys().copied().filter(is_below).collect();
-    let found = below.iter().filter_map(|pid| found.get(pid));
-    found.map(|(_, process)| process.clone()).collect()
+    let below = found.iter().filter(|(pid, _)| is_below(pid));
+    below.map(|(_, (_, process))| process.clone()).collect()
 }
 
 /// The parent's id and the name, escaped, from a process's `stat` (proc(5)). The name stands in brackets and may have

@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::{
     cli::{Format, LintArgs},
     error::exit,
-    say,
+    say::say,
 };
 
 /// The configuration that is taken without being named.

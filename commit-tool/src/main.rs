@@ -22,12 +22,14 @@ mod lint;
 #[cfg(test)]
 #[path = "../tests/support/lists.rs"]
 mod lists;
+mod lock;
 mod metadata;
 mod mounts;
 mod opt;
 mod place;
 mod report;
 mod rootfs;
+mod say;
 mod scratch;
 mod settings;
 mod settled;
@@ -44,7 +46,7 @@ mod user;
 mod var;
 
 use std::{
-    io::{Write as _, stderr, stdout},
+    io::{Write as _, stdout},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -57,7 +59,9 @@ use crate::{
     cli::{Cli, CommitArgs, ContainerVerb, StepArgs, Verb},
     commit::Listener,
     error::{Error, Result, exit},
+    lock::Lock,
     rootfs::Rootfs,
+    say::say,
 };
 
 fn main() -> ExitCode {
@@ -116,7 +120,7 @@ fn ended(outcome: Result<()>) -> u8 {
 fn unfold(below: &[PathBuf]) -> Result<()> {
     let rootfs = Rootfs::open(Path::new("/"))?;
     rootfs.refuse_booted()?;
-    let _alone = rootfs.lock()?;
+    let _alone = Lock::take(&rootfs)?;
     opt::unfold(&rootfs, below)
 }
 
@@ -159,9 +163,4 @@ fn print_plan(report: &PlanReport, as_json: bool) {
 
 fn complain(error: &Error) {
     say(&format!("osderive: {error}\n"));
-}
-
-/// Writes to stderr; where nobody listens there is nothing to tell.
-fn say(text: &str) {
-    let _ = stderr().write_all(text.as_bytes());
 }

@@ -7,7 +7,7 @@ use std::{
 
 use cap_std::{
     ambient_authority,
-    fs::{Dir, Metadata, OpenOptions},
+    fs::{Dir, OpenOptions},
 };
 use cap_std_ext::dirext::CapStdExtDirExt as _;
 use serde::Serialize;
@@ -60,10 +60,7 @@ fn replace(dir: &Dir, name: &str, content: &[u8]) -> io::Result<()> {
     let beside = format!(".{name}.new");
     // The step's command may have left anything there, a link or a directory too.
     for taken in [&beside, name] {
-        let found = dir.symlink_metadata_optional(taken)?;
-        if taken == beside || found.as_ref().is_some_and(Metadata::is_dir) {
-            dir.remove_all_optional(taken)?;
-        }
+        dir.remove_all_optional(taken)?;
     }
     let mut file = dir.open_with(&beside, OpenOptions::new().write(true).create_new(true))?;
     file.write_all(content)?;

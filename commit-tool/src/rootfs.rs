@@ -4,7 +4,6 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{Write as _, stderr},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -19,17 +18,12 @@ use cap_std::{
 };
 use cap_std_ext::dirext::CapStdExtDirExt as _;
 use osderive_lints::{Ordinary, escape_path};
-use rustix::{
-    fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{FlockOperation, Mode, OFlags, flock, fstat, openat},
-    io::{Errno, retry_on_intr},
-};
+use rustix::fd::{AsFd, BorrowedFd};
 
 use crate::{
     error::{Error, Result},
     handle::look,
     mounts::Mounts,
-    place::Told as _,
 };
 
 /// What stands in /run while a system runs: of ostree, systemd (`sd_booted(3)`), `OpenRC`, runit, s6-rc,
@@ -52,25 +46,6 @@ pub(crate) struct Rootfs {
     dir: Dir,
     mounts: Mutex<Option<Known>>,
     changes: AtomicU64,
-}
-
-/// Gives way to other commits when it is dropped.
-pub(crate) struct Lock {
-    _held: OwnedFd,
-}
-
-/// The process that holds a lock on a directory, as `/proc/locks` tells (proc(5)); none when it does not, or does not
-/// see that process.
-fn holder(directory: &OwnedFd) -> Option<u32> {
-    let inode = fstat(directory).ok()?.st_ino.to_string();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let is_flock = words.next() == Some("FLOCK");
-        let pid = words.nth(2)?.parse().ok()?;
-        let file = words.next()?;
-        (is_flock && pid != 0 && file.rsplit(':').next() == Some(&inode)).then_some(pid)
-    })
 }
 
 /// A mount table that was read; none when /proc did not tell.
@@ -113,6 +88,11 @@ impl Rootfs {
         *self.mounts.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Its path for people.
+    pub(crate) fn shown(&self) -> String {
+        escape_path(self.path.as_os_str().as_encoded_bytes())
+    }
+
     /// How many calls were made that may have changed something in it.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
@@ -121,31 +101,6 @@ impl Rootfs {
     /// Something in it may change now.
     pub(crate) fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Keeps other commits of it away as long as the lock is held. Waits for one that is under way, and says so.
-    pub(crate) fn lock(&self) -> Result<Lock> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let held = openat(&self.dir, ".", flags, Mode::empty()).told("open", Path::new(""))?;
-        let mut locked = flock(&held, FlockOperation::NonBlockingLockExclusive);
-        if locked == Err(Errno::WOULDBLOCK) {
-            // Where nobody listens it waits all the same.
-            let _ = writeln!(
-                stderr(),
-                "osderive: another commit of {} is under way{}; waiting for it",
-                escape_path(self.path.as_os_str().as_encoded_bytes()),
-                holder(&held).map_or_else(String::new, |pid| format!(" (process {pid})")),
-            );
-            locked = retry_on_intr(|| flock(&held, FlockOperation::LockExclusive));
-        }
-        match locked {
-            Ok(()) => Ok(Lock { _held: held }),
-            // A file system without locks.
-            Err(Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::NOLCK) => {
-                Ok(Lock { _held: held })
-            }
-            Err(error) => Err(error).told("lock", Path::new("")),
-        }
     }
 
     /// Refuses a root file system that some system runs on: there /tmp and /var/cache are in use.

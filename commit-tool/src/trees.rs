@@ -7,8 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a tree is to a user: kind and mode, owner, content or target.
-pub(crate) type Tree = BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>)>;
+use osderive_lints::model::acl::{ACCESS, DEFAULT};
+
+use crate::lists::get;
+
+/// The attributes that are compared.
+pub(crate) const ATTRIBUTES: [&str; 3] = [ACCESS, DEFAULT, "user.note"];
+
+/// What a tree is to a user: kind and mode, owner, content or target, attributes.
+pub(crate) type Tree = BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>, [Option<Vec<u8>>; 3])>;
 
 /// Everything at and below a directory.
 pub(crate) fn tree(top: &Path) -> Tree {
@@ -23,11 +30,15 @@ pub(crate) fn tree(top: &Path) -> Tree {
         } else if meta.is_symlink() {
             let target = fs::read_link(&path).expect("a target");
             target.into_os_string().into_vec()
-        } else {
+        } else if meta.is_file() {
             fs::read(&path).expect("reads")
+        } else {
+            Vec::new()
         };
+        let attributes = ATTRIBUTES.map(|name| get(&path, name));
         let path = path.strip_prefix(top).expect("below").to_owned();
-        found.insert(path, (meta.mode(), meta.uid(), meta.gid(), content));
+        let seen = (meta.mode(), meta.uid(), meta.gid(), content, attributes);
+        found.insert(path, seen);
     }
     found
 }

@@ -12,14 +12,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use lists::list_of;
+use lists::{get, list_of, set};
 use osderive_lints::model::acl::{ACCESS, DEFAULT};
-use rustix::{
-    fs::{
-        CWD, IFlags, Mode, OFlags, XattrFlags, ioctl_setflags, lgetxattr, mkdirat, openat, setxattr,
-    },
-    io::Errno,
-};
+use rustix::fs::{CWD, IFlags, Mode, OFlags, ioctl_setflags, mkdirat, openat};
 use support::{Run, TOOL, commit};
 
 /// A layer above `$LOWER`, mounted at `$ROOT`.
@@ -30,19 +25,6 @@ cd "$ROOT"
 
 /// Brings what is there then to `$OUT`.
 const COPY: &str = "cp -a . \"$OUT\"\n";
-
-fn set(path: &Path, name: &str, value: &[u8]) {
-    setxattr(path, name, value, XattrFlags::empty()).expect("a file system with attributes");
-}
-
-fn get(path: &Path, name: &str) -> Option<Vec<u8>> {
-    let mut value = vec![0; 1 << 16];
-    match lgetxattr(path, name, &mut value) {
-        Ok(length) => Some(value[..length].to_vec()),
-        Err(Errno::NODATA) => None,
-        Err(error) => panic!("{}: {error}", path.display()),
-    }
-}
 
 fn write(path: &Path) {
     fs::create_dir_all(path.parent().expect("a parent")).expect("directories");

@@ -2,6 +2,8 @@
 
 #[path = "support/busy.rs"]
 mod busy;
+#[path = "support/lists.rs"]
+mod lists;
 mod support;
 #[path = "../src/trees.rs"]
 mod trees;

@@ -4,6 +4,8 @@
 
 #[path = "support/busy.rs"]
 mod busy;
+#[path = "support/lists.rs"]
+mod lists;
 mod support;
 #[path = "support/tracer.rs"]
 mod tracer;
@@ -26,7 +28,7 @@ fn missing(root: &Path) -> Vec<&'static str> {
     let found = tree(root);
     let holds = |piece: &&str| {
         let piece = piece.as_bytes();
-        let contents = found.values().map(|(.., content)| content);
+        let contents = found.values().map(|(.., content, _)| content);
         let mut windows = contents.flat_map(|content| content.windows(piece.len()));
         windows.any(|window| window == piece)
     };

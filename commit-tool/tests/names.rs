@@ -1,6 +1,8 @@
 //! Names and numbers: whatever a file in /var or /opt is called and however many there are, none is
 //! lost, and what is said about them stays short.
 
+#[path = "support/lists.rs"]
+mod lists;
 mod support;
 #[path = "../src/trees.rs"]
 mod trees;
@@ -68,7 +70,7 @@ fn contents(root: &Path) -> Vec<Vec<u8>> {
     let files = tree
         .into_values()
         .filter(|(mode, ..)| mode & 0o170_000 == 0o100_000);
-    let mut contents: Vec<Vec<u8>> = files.map(|(.., content)| content).collect();
+    let mut contents: Vec<Vec<u8>> = files.map(|(.., content, _)| content).collect();
     contents.retain(|content| content.starts_with(b"mine "));
     contents.sort();
     contents

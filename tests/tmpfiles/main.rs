@@ -1,12 +1,17 @@
 //! What the commit makes of a /var, read back by systemd itself: generated trees, and what the
 //! systemd-tmpfiles of Debian 12 (252) and Debian 13 (257) makes on a machine with other ids.
 
+#[path = "../../commit-tool/tests/support/lists.rs"]
+mod lists;
+#[path = "../../commit-tool/src/trees.rs"]
+mod trees;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,8 +22,9 @@ use osderive_tests::product::{self, Profile};
 use osderive_tests::roots::Suite;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use rustix::fs::{XattrFlags, lgetxattr, setxattr};
-use rustix::io::Errno;
+
+use lists::{GROUP, MASK, OTHER, OTHER_GROUP, OWNER, USER};
+use trees::{Tree, tree};
 
 const CASES: u32 = 96;
 
@@ -65,17 +71,6 @@ struct Made {
     note: Option<Vec<u8>>,
 }
 
-/// The extended attributes that are compared.
-const ATTRIBUTES: [&str; 3] = [ACCESS, DEFAULT, "user.note"];
-
-/// Tags of a list's entries (`uapi/linux/posix_acl_xattr.h`).
-const OWNER: u16 = 1;
-const USER: u16 = 2;
-const GROUP: u16 = 4;
-const OTHER_GROUP: u16 = 8;
-const MASK: u16 = 16;
-const OTHER: u16 = 32;
-
 /// A list that names accounts of the image and strangers, as Linux has it.
 fn list() -> impl Strategy<Value = Vec<u8>> {
     let bits = || 0..8u16;
@@ -95,13 +90,7 @@ fn list() -> impl Strategy<Value = Vec<u8>> {
             .chain([(GROUP, group, u32::MAX)]);
         let entries = entries.chain(named(OTHER_GROUP, groups));
         let entries = entries.chain([(MASK, mask, u32::MAX), (OTHER, other, u32::MAX)]);
-        let mut value = 2u32.to_le_bytes().to_vec();
-        for (tag, bits, id) in entries {
-            value.extend(tag.to_le_bytes());
-            value.extend(bits.to_le_bytes());
-            value.extend(id.to_le_bytes());
-        }
-        value
+        lists::list(&entries.collect::<Vec<_>>())
     })
 }
 
@@ -206,9 +195,8 @@ impl Made {
 
     fn set_attributes(&self, path: &Path) {
         let set = |name: &str, value: &Option<Vec<u8>>| {
-            let flags = XattrFlags::empty();
             if let Some(value) = value {
-                setxattr(path, name, value, flags).expect("a file system with attributes");
+                lists::set(path, name, value);
             }
         };
         set(ACCESS, &self.lists.0);
@@ -220,43 +208,6 @@ impl Made {
             set("user.note", &self.note);
         }
     }
-}
-
-/// What a tree is to a user: kind and mode, owner, content or target, lists and attributes.
-type Tree = BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>, [Option<Vec<u8>>; 3])>;
-
-fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
-    let mut value = vec![0; 1 << 16];
-    match lgetxattr(path, name, &mut value) {
-        Ok(length) => Some(value[..length].to_vec()),
-        Err(Errno::NODATA | Errno::NOTSUP) => None,
-        Err(error) => panic!("{}: {error}", path.display()),
-    }
-}
-
-fn tree(top: &Path) -> Tree {
-    let mut found = Tree::new();
-    let mut open = vec![top.to_owned()];
-    while let Some(path) = open.pop() {
-        let meta = fs::symlink_metadata(&path).expect("looks");
-        let mut content = Vec::new();
-        if meta.is_dir() {
-            let entries = fs::read_dir(&path).expect("lists");
-            open.extend(entries.map(|entry| entry.expect("an entry").path()));
-        } else if meta.is_symlink() {
-            content = fs::read_link(&path)
-                .expect("a target")
-                .into_os_string()
-                .into_vec();
-        } else if meta.is_file() {
-            content = fs::read(&path).expect("reads");
-        }
-        let attributes = ATTRIBUTES.map(|name| attribute(&path, name));
-        let path = path.strip_prefix(top).expect("below").to_owned();
-        let seen = (meta.mode(), meta.uid(), meta.gid(), content, attributes);
-        found.insert(path, seen);
-    }
-    found
 }
 
 /// The tree with the machine's ids for the image's names, but for what is not declared.

@@ -12,7 +12,6 @@ use osderive_lints::{
     model::acl::{ACCESS, Acl, DEFAULT, Who},
 };
 use rustix::{
-    fd::{AsFd, BorrowedFd},
     fs::{
         AtFlags, Gid, Mode, OFlags, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, fsetxattr,
         openat,
@@ -21,6 +20,7 @@ use rustix::{
 };
 
 use crate::{
+    attributes::filled,
     began::Began,
     error::{Error, Result},
     handle::{Descent, Look, look, open_child, open_file, sorted_names},
@@ -31,9 +31,6 @@ use crate::{
 
 /// Chown takes it away (`security/commoncap.c`); it is put back.
 const CAPABILITY: &str = "security.capability";
-
-/// The largest extended attribute there is (`XATTR_SIZE_MAX`).
-const MAX_XATTR_BYTES: usize = 65536;
 
 /// Mode bits that chown takes away from files.
 const SET_IDS: u32 = 0o6000;
@@ -63,7 +60,6 @@ pub(super) fn change(rootfs: &Rootfs, moves: &Moves, began: Began) -> Result<()>
         descent: Descent::from(top).map_err(|source| failed("/", source))?,
         linked: HashSet::new(),
         path: Vec::new(),
-        buffer: vec![0; MAX_XATTR_BYTES],
     };
     walk.run()
 }
@@ -77,7 +73,6 @@ struct Walk<'a> {
     linked: HashSet<(u64, u64)>,
     /// The names of the directories that were entered.
     path: Vec<OsString>,
-    buffer: Vec<u8>,
 }
 
 /// A directory whose entries are being visited.
@@ -162,18 +157,18 @@ impl Walk<'_> {
             }
         };
         if uid.is_some() || gid.is_some() {
-            let capability = attribute(handle.as_fd(), CAPABILITY, &mut self.buffer)?;
+            let capability = filled(|buffer| fgetxattr(&handle, CAPABILITY, buffer))?;
             fchown(&handle, uid, gid)?;
             if let Some(value) = capability {
-                fsetxattr(&handle, CAPABILITY, value, XattrFlags::empty())?;
+                fsetxattr(&handle, CAPABILITY, &value, XattrFlags::empty())?;
             }
             if found.kind == EntryKind::File && found.mode & SET_IDS != 0 {
                 fchmod(&handle, Mode::from_raw_mode(found.mode))?;
             }
         }
         for name in [ACCESS, DEFAULT] {
-            if let Some(value) = attribute(handle.as_fd(), name, &mut self.buffer)?
-                && let Some(list) = self.moves.applied_to(value)
+            if let Some(value) = filled(|buffer| fgetxattr(&handle, name, buffer))?
+                && let Some(list) = self.moves.applied_to(&value)
             {
                 fsetxattr(&handle, name, &list.to_attribute(), XattrFlags::empty())?;
             }
@@ -193,18 +188,6 @@ impl Walk<'_> {
             path.extend_from_slice(name.as_bytes());
         }
         failed(&escape_path(&path), source)
-    }
-}
-
-fn attribute<'b>(
-    file: BorrowedFd<'_>,
-    name: &str,
-    buffer: &'b mut [u8],
-) -> Result<Option<&'b mut [u8]>, Errno> {
-    match fgetxattr(file, name, &mut *buffer) {
-        Ok(length) => Ok(Some(&mut buffer[..length])),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

@@ -73,9 +73,10 @@ fn plan_debris(before: Option<&Snapshot>, after: &Snapshot, plan: &mut Plan) {
         before.is_none_or(|before| before.debris.get(name) != after.debris.get(name))
     };
     for name in after.debris.keys().filter(|name| is_new(name)) {
-        let reason = match name.as_str() {
-            name if name.ends_with('-') => "backup of account tools",
-            _ => "lock of account tools",
+        let reason = if name.ends_with('-') {
+            "backup of account tools"
+        } else {
+            "lock of account tools"
         };
         plan.actions.push(Action::Remove {
             path: Path::new(etc).join(name),

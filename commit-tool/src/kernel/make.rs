@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{ErrorKind, Write as _, stderr},
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
@@ -26,6 +26,7 @@ use crate::{
     files::shown,
     place::{Place, Told as _, unfinished},
     rootfs::Rootfs,
+    say::say,
     settled::{Plan, Settled, Tell},
 };
 
@@ -138,9 +139,9 @@ fn telling_that_it_runs<T>(program: &str, run: impl FnOnce() -> T) -> T {
             let mut minutes = 0;
             while is_ended.recv_timeout(MINUTE) == Err(RecvTimeoutError::Timeout) {
                 minutes += 1;
-                let told = format!("osderive: {program} of the image runs for {minutes} min now\n");
-                // Where nobody listens there is nothing to tell.
-                let _ = stderr().write_all(told.as_bytes());
+                say(&format!(
+                    "osderive: {program} of the image runs for {minutes} min now\n"
+                ));
             }
         });
         let done = run();

@@ -10,8 +10,13 @@ use osderive_lints::model::acl::ACCESS;
 
 use super::*;
 use crate::{
-    began::Began, commit::testing::settle_alone, lists::list_of, place::Place, rootfs::Rootfs,
-    settings::Settings, settled::Settled,
+    began::Began,
+    commit::testing::settle_alone,
+    lists::{list_of, set},
+    place::Place,
+    rootfs::Rootfs,
+    settings::Settings,
+    settled::Settled,
 };
 
 struct Root(tempfile::TempDir);
@@ -228,8 +233,7 @@ fn a_package_that_says_whose_its_files_are_is_believed() {
 
 fn set_list(path: &Path) {
     let value = list_of(104);
-    let flags = rustix::fs::XattrFlags::empty();
-    rustix::fs::setxattr(path, ACCESS, &value, flags).expect("a file system with lists");
+    set(path, ACCESS, &value);
 }
 
 fn root_with_tool(features: &str) -> Root {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{
     AREAS,
-    observe::{Before, Layout, PART_LINK, relative, unfinished as unfinished_parts},
+    observe::{Before, Layout, PART_LINK, relative, unfinished_parts},
     plan::{Action, absolute},
 };
 use crate::{

@@ -216,7 +216,11 @@ fn trees(place: &Place<'_>, area: &Area, image: &Path) -> Result<Entries> {
 }
 
 /// Links that a killed commit left beside directories that it was moving to /var.
-pub(super) fn unfinished(place: &Place<'_>, area: &Area, image: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn unfinished_parts(
+    place: &Place<'_>,
+    area: &Area,
+    image: &Path,
+) -> Result<Vec<PathBuf>> {
     let is_link = |(path, meta): &(PathBuf, Meta)| {
         meta.look.kind == EntryKind::Symlink && path.file_name() == Some(OsStr::new(PART_LINK))
     };

@@ -698,7 +698,7 @@ fn contents(root: &Path) -> Vec<Vec<u8>> {
         .filter(|top| root.join(top).exists())
         .flat_map(|top| tree(&root.join(top)).into_values())
         .filter(|(mode, ..)| mode & 0o170_000 == 0o100_000)
-        .map(|(.., content)| content)
+        .map(|(.., content, _)| content)
         .collect();
     contents.sort();
     contents

@@ -17,6 +17,7 @@ mod apply;
 mod boot;
 mod known;
 mod observe;
+mod obstacles;
 mod plan;
 mod prelude;
 mod run;

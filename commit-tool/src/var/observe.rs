@@ -20,7 +20,7 @@ use super::{
     VAR,
     boot::{Boot, copy_source, factory_of, link_target, mode_of, relative, single_path},
     known::{CACHE, DATABASES, Database, is_of_others, is_package_cache, leftover_reason},
-    plan::MAX_PATH,
+    obstacles::MAX_PATH,
     unmade::{self, Unmade},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     error::Result,
     files::shown,
     handle::Look,
-    place::{Entries, Meta, Place, Told as _, moved},
+    place::{Entries, Handles, Meta, Place, Told as _, moved},
     snippets::{Folder, TMPFILES_D, is_own},
     tmpfiles_tool,
     unmapped::Unmapped,
@@ -162,8 +162,10 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
     };
     observed.own = own_lines(&observed.folder);
     observed.unfinished = observed.find_unfinished(place)?;
+    let mut handles = place.handles();
     for (path, meta) in new {
-        let entry = observed.entry(place, path, meta).told("look at", path)?;
+        let entry = observed.entry(place, &mut handles, path, meta);
+        let entry = entry.told("look at", path)?;
         observed.entries.insert(path.clone(), entry);
     }
     observed.find_databases(place, &now)?;
@@ -257,12 +259,12 @@ fn own_lines(folder: &Folder) -> Vec<(Vec<u8>, Line)> {
 }
 
 /// The attributes of an entry that may be kept.
-fn attributes(place: &Place<'_>, path: &Path, kind: &Kind) -> Result<Attributes, Errno> {
+fn attributes(handles: &mut Handles<'_>, path: &Path, kind: &Kind) -> Result<Attributes, Errno> {
     let can_have = matches!(kind, Kind::Directory | Kind::File | Kind::Fifo);
     if !can_have || leftover_reason(path).is_some() || is_package_cache(path) {
         return Ok(Attributes::default());
     }
-    place.attributes(path)
+    handles.attributes(path)
 }
 
 /// Whether an entry is as the copy that a line makes of it.
@@ -305,7 +307,13 @@ fn is_copy(
 }
 
 impl Observed {
-    fn entry(&self, place: &Place<'_>, path: &Path, meta: &Meta) -> Result<Entry, Errno> {
+    fn entry(
+        &self,
+        place: &Place<'_>,
+        handles: &mut Handles<'_>,
+        path: &Path,
+        meta: &Meta,
+    ) -> Result<Entry, Errno> {
         let kind = match meta.look.kind {
             EntryKind::Directory => Kind::Directory,
             EntryKind::File => Kind::File,
@@ -316,7 +324,7 @@ impl Observed {
                 _ => Kind::Node,
             },
         };
-        let attributes = attributes(place, path, &kind)?;
+        let attributes = attributes(handles, path, &kind)?;
         let mut meta = meta.clone();
         if let Some(list) = &attributes.lists.access {
             meta.look.mode = list.mode_without(meta.look.mode);

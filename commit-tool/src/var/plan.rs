@@ -1,6 +1,8 @@
 //! What becomes of what a step left below /var: lines of tmpfiles.d that make it anew, files in the
 //! factory, and nothing in the layer's /var. A pure function of what was observed.
 
+mod lists;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::ffi::OsStrExt as _,
@@ -9,25 +11,22 @@ use std::{
 
 use osderive_lints::{
     Change, ChangedFile, EntryKind, Finding,
-    model::{
-        acl::Lists,
-        tmpfiles::{FACTORY, Line, Mode, Owner},
-    },
+    model::tmpfiles::{Line, Mode, Owner},
     rules::{name_not_utf8, secret_in_image, var_large_factory, var_not_kept},
 };
 
 use super::{
-    boot::{ListLine, factory_of, pattern_of, relative, single_path},
+    boot::{factory_of, pattern_of, relative, single_path},
     known::{CACHE, LOG, is_shared, leftover_reason},
     observe::{Entry, Kind, Made, Observed},
+    obstacles::{LINE_BREAK, UNSAFE, is_way_safe, is_writable, obstacle},
     unmade::{self, Unmade},
 };
 use crate::{
-    attributes,
     domain::Phase,
     files::{self, shown},
     handle::Look,
-    place::{Meta, is_unfinished_link},
+    place::is_unfinished_link,
     settings::Settings,
     snippets::{TMPFILES_D, is_own},
 };
@@ -38,16 +37,6 @@ const MADE_AT_BOOT: &str = "made at boot";
 const EMPTIED: &str = "/var: took away what boot makes; a later RUN has it again as \
      `ostree-container step -- COMMAND`, or after `systemd-tmpfiles --create --prefix=/var`";
 const FIRST_START: &str = "a service makes it at its first start, as --first-start says";
-const LINE_BREAK: &str = "its path has a line break";
-const NO_LISTS: &str = "it has an access control list, and nothing tells that the image's systemd-tmpfiles can set one";
-const NO_COPY: &str = "it has attributes of user.*, which only a copy gets at boot, and boot copies no directory of many";
-const LOCKED: &str = "it is immutable or append-only (chattr(1)), or in such a directory";
-const TOO_LONG: &str = "boot makes no path of more than 4095 bytes";
-const UNSAFE: &str = "boot makes nothing in a directory that is one user's below another's";
-
-/// Bytes that a path, relative to the root, has at most if systemd can name it in the factory, which takes 4095
-/// with the slashes (`PATH_MAX`).
-pub(super) const MAX_PATH: usize = 4093 - FACTORY.len();
 
 /// One thing to do; paths are relative to the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,9 +96,7 @@ impl Action {
             Self::Plain { .. } => return None,
         })
     }
-}
 
-impl Action {
     /// What it is about, as it stands before.
     pub(super) fn path(&self) -> &Path {
         match self {
@@ -419,21 +406,6 @@ impl<'a> Planner<'a> {
         self.move_to_factory(path, look);
     }
 
-    /// Wants a line for the lists of an entry that boot makes, unless lines of others give it these.
-    fn settle_lists(&mut self, path: &Path, entry: &Entry) {
-        self.settled.insert(path.to_owned());
-        let lists = &entry.attributes.lists;
-        let boot = &self.seen.boot;
-        let bits = (entry.meta.look.mode, entry.kind == Kind::Directory);
-        let of_others = boot.lists_of(path, Lists::default(), bits, ListLine::is_of_others);
-        if *lists == of_others {
-            return;
-        }
-        let (user, group) = (|uid| boot.names.user(uid), |gid| boot.names.group(gid));
-        let line = attributes::line(&absolute(path), lists, user, group);
-        self.lists.extend(line.map(|line| (path.to_owned(), line)));
-    }
-
     /// Has an entry moved, unless a directory above it is.
     fn move_to_factory(&mut self, path: &Path, look: &Look) {
         if let Some(own) = self.own_top(path) {
@@ -459,33 +431,6 @@ impl<'a> Planner<'a> {
                 reason: NEEDED,
             });
         }
-    }
-
-    /// What comes to be in the factory has no lists: whoever carries the image may lose them, and copies have the
-    /// permission bits alone until their lines are done.
-    fn make_plain(&mut self, path: &Path, look: &Look) {
-        let entry = self.seen.entries.get(path);
-        if entry.is_none_or(|entry| entry.attributes.lists.is_empty()) {
-            return;
-        }
-        let is_shared = self.has_names_elsewhere(look);
-        self.plain.push(Action::Plain {
-            path: factory_of(path),
-            mode: look.mode,
-            is_shared,
-        });
-    }
-
-    /// Whether a file has names that do not come to be in the factory.
-    fn has_names_elsewhere(&self, look: &Look) -> bool {
-        if look.kind != EntryKind::File || look.links == 1 {
-            return false;
-        }
-        let is_name = |other: &Meta| other.look.file() == look.file();
-        let moving = (self.seen.entries.iter())
-            .filter(|(path, entry)| is_name(&entry.meta) && !self.is_fixed(path));
-        let there = self.seen.factory.values().filter(|meta| is_name(meta));
-        (moving.count() + there.count()) as u64 != look.links
     }
 
     fn keep_in_place(&mut self, path: &Path, why: &str) {
@@ -702,18 +647,6 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The line about the lists of what is in a tree, of this step's or an earlier one's. It stands before the line
-    /// of the owner: below a directory that has another owner already, boot changes nothing.
-    fn list_in_tree(&mut self, path: &Path) -> Option<Line> {
-        if !self.settled.insert(path.to_owned()) {
-            return self.lists.remove(path);
-        }
-        let pattern = pattern_of(&absolute(path));
-        let mut own = self.seen.own.iter();
-        let own = own.find(|(_, line)| line.kind == b'a' && line.path == pattern);
-        own.map(|(_, line)| line.clone())
-    }
-
     /// What boot copies to a path, once the moves are done.
     fn tree(&self, top: &Path) -> BTreeMap<PathBuf, Look> {
         let copies = self.seen.factory.range(top.to_owned()..);
@@ -833,68 +766,6 @@ fn dropped(seen: &Observed, settings: &Settings) -> BTreeSet<PathBuf> {
     dropped
 }
 
-/// Why what cannot be moved or declared stays as it is.
-fn obstacle(
-    seen: &Observed,
-    settings: &Settings,
-    path: &Path,
-    entry: &Entry,
-) -> Option<&'static str> {
-    if path.ancestors().any(|above| seen.locked.contains(above)) {
-        return Some(LOCKED);
-    }
-    if path.as_os_str().len() > MAX_PATH {
-        return Some(TOO_LONG);
-    }
-    if seen.unmapped.has(&entry.meta.look) {
-        return Some("its owner or group is an id that this user namespace does not have");
-    }
-    match entry.kind {
-        Kind::Node => Some("a device node"),
-        Kind::Fifo if !is_writable(path) => Some(LINE_BREAK),
-        Kind::Fifo if !is_way_safe(seen, path) => Some(UNSAFE),
-        _ => obstacle_of_attributes(seen, settings, path, entry),
-    }
-}
-
-/// Why no line can give an entry its attributes.
-fn obstacle_of_attributes(
-    seen: &Observed,
-    settings: &Settings,
-    path: &Path,
-    entry: &Entry,
-) -> Option<&'static str> {
-    let is_directory = entry.kind == Kind::Directory;
-    let is_made = entry.made != Made::No;
-    if !is_made && settings.leaves_to_first_start(path, is_directory) {
-        return None;
-    }
-    let attributes = &entry.attributes;
-    let is_of_many = is_shared(path) || seen.boot.line_of_others(path).is_some();
-    let is_bare = attributes.user.is_empty() || !is_directory || is_made;
-    match attributes.obstacle {
-        Some(why) => Some(why),
-        None if !attributes.lists.is_empty() && !seen.can_set_lists => Some(NO_LISTS),
-        None if !is_bare && is_of_many => Some(NO_COPY),
-        None => None,
-    }
-}
-
-/// systemd makes nothing in a directory that is one user's below another's (`CHASE_SAFE`).
-fn is_way_safe(seen: &Observed, path: &Path) -> bool {
-    let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
-    above.reverse();
-    let owners = above.iter().filter_map(|above| seen.owners.get(*above));
-    let mut owner = 0;
-    for &next in owners {
-        if owner != 0 && next != owner {
-            return false;
-        }
-        owner = next;
-    }
-    true
-}
-
 /// A line without its end, as it stands in a file.
 fn raw(line: &Line) -> Option<Vec<u8>> {
     let mut text = line.to_text()?;
@@ -904,10 +775,4 @@ fn raw(line: &Line) -> Option<Vec<u8>> {
 
 fn absolute(path: &Path) -> Vec<u8> {
     [b"/", path.as_os_str().as_bytes()].concat()
-}
-
-/// Whether a line can name a path.
-fn is_writable(path: &Path) -> bool {
-    let path = path.as_os_str().as_bytes();
-    !path.contains(&b'\n') && !path.contains(&b'\r')
 }

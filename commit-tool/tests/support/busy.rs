@@ -2,18 +2,15 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-#[path = "lists.rs"]
-mod lists;
-
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, lchown, symlink},
     path::Path,
 };
 
-use lists::list_of;
 use osderive_lints::model::acl::{ACCESS, DEFAULT};
-use rustix::fs::{XattrFlags, setxattr};
+
+use crate::lists::{list_of, set};
 
 /// Pieces of the user's that have to be somewhere in the tree at any moment.
 pub(crate) const PRECIOUS: [&str; 14] = [
@@ -125,8 +122,7 @@ fn fill_var(root: &Path) {
         ("var/lib/app/seed/deep", ACCESS),
         ("var/spool/queue", ACCESS),
     ] {
-        let flags = XattrFlags::empty();
-        setxattr(root.join(path), list, &list_of(105), flags).expect("a file system with lists");
+        set(&root.join(path), list, &list_of(105));
     }
     let secret = fs::Permissions::from_mode(0o700);
     fs::set_permissions(root.join("var/lib/redis"), secret).expect("a mode");

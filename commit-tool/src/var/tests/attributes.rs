@@ -1,36 +1,19 @@
 //! Access control lists, attributes, flags, hard links and names of any length of what a step leaves in /var:
 //! boot gives all of it back, or it stays where it is and is told. Nobody gets more than before.
 
-use std::{collections::BTreeMap, os::unix::fs::chown};
+use std::os::unix::fs::chown;
 
 use osderive_lints::model::acl::{ACCESS, Acl, DEFAULT, Who};
-use rustix::{
-    fs::{
-        CWD, FileType, IFlags, Mode as Bits, OFlags, XattrFlags, ioctl_getflags, ioctl_setflags,
-        lgetxattr, mkdirat, mknodat, openat, removexattr, setxattr,
-    },
-    io::Errno,
+use rustix::fs::{
+    CWD, FileType, IFlags, Mode as Bits, OFlags, ioctl_getflags, ioctl_setflags, mkdirat, mknodat,
+    openat, removexattr,
 };
 
 use super::*;
-
-const OWNER: u16 = 0x01;
-const USER: u16 = 0x02;
-const GROUP: u16 = 0x04;
-const OTHER_GROUP: u16 = 0x08;
-const MASK: u16 = 0x10;
-const OTHER: u16 = 0x20;
-
-/// An access control list as Linux has it.
-fn list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-    let mut value = 2u32.to_le_bytes().to_vec();
-    for (tag, permission, id) in entries {
-        value.extend(tag.to_le_bytes());
-        value.extend(permission.to_le_bytes());
-        value.extend(id.to_le_bytes());
-    }
-    value
-}
+use crate::{
+    lists::{GROUP, MASK, OTHER, OTHER_GROUP, OWNER, USER, get, list, set},
+    trees::Tree,
+};
 
 /// The group may read, the user `web` and a stranger more: permission bits have the mask, rwx.
 fn of_web() -> Vec<u8> {
@@ -43,43 +26,6 @@ fn of_web() -> Vec<u8> {
         (MASK, 7, u32::MAX),
         (OTHER, 0, u32::MAX),
     ])
-}
-
-fn set(path: &Path, name: &str, value: &[u8]) {
-    setxattr(path, name, value, XattrFlags::empty()).expect("a file system with attributes");
-}
-
-fn get(path: &Path, name: &str) -> Option<Vec<u8>> {
-    let mut value = vec![0; 1 << 16];
-    match lgetxattr(path, name, &mut value) {
-        Ok(length) => Some(value[..length].to_vec()),
-        Err(Errno::NODATA | Errno::NOTSUP) => None,
-        Err(error) => panic!("{}: {error}", path.display()),
-    }
-}
-
-/// What a tree is to a user, with what lists and attributes say.
-type Full = BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>, [Option<Vec<u8>>; 3])>;
-
-fn full(top: &Path) -> Full {
-    let names = [ACCESS, DEFAULT, "user.note"];
-    let mut found = Full::new();
-    let mut open = vec![top.to_owned()];
-    while let Some(path) = open.pop() {
-        let meta = fs::symlink_metadata(&path).expect("looks");
-        let mut content = Vec::new();
-        if meta.is_dir() {
-            let entries = fs::read_dir(&path).expect("lists");
-            open.extend(entries.map(|entry| entry.expect("an entry").path()));
-        } else if meta.is_file() {
-            content = fs::read(&path).expect("reads");
-        }
-        let attributes = names.map(|name| get(&path, name));
-        let path = path.strip_prefix(top).expect("below").to_owned();
-        let seen = (meta.mode(), meta.uid(), meta.gid(), content, attributes);
-        found.insert(path, seen);
-    }
-    found
 }
 
 /// A root whose systemd-tmpfiles can set lists, as far as its files tell.
@@ -108,9 +54,9 @@ fn step_with(root: &Path, command: impl FnOnce(&Path)) -> Settled {
 }
 
 /// What a machine has in /var.
-fn at_boot(root: &Path) -> Full {
+fn at_boot(root: &Path) -> Tree {
     let (rootfs, prelude) = prelude_in(root);
-    let found = full(&root.join("var"));
+    let found = tree(&root.join("var"));
     let left = prelude.take_away(&rootfs).expect("takes away");
     prelude.finish(&rootfs, &left).expect("finishes");
     found
@@ -145,7 +91,7 @@ fn a_line_gives_the_group_of_a_directory_no_more_than_its_entry_in_the_list() {
 #[test]
 fn all_lists_come_back_at_boot_and_the_factory_has_none() {
     let root = root();
-    let mut before = Full::new();
+    let mut before = Tree::new();
     step_with(root.path(), |var| {
         let app = app(var);
         fs::create_dir(app.join("sub")).expect("a directory");
@@ -173,9 +119,9 @@ fn all_lists_come_back_at_boot_and_the_factory_has_none() {
         set(&fifo, ACCESS, &of_web());
         set(&log, ACCESS, &of_web());
         set(&var.join("lib/of-package"), ACCESS, &of_web());
-        before = full(var);
+        before = tree(var);
     });
-    let factory = full(&root.path().join("usr/share/factory/var/lib"));
+    let factory = tree(&root.path().join("usr/share/factory/var/lib"));
     for (path, (mode, _, _, _, lists)) in &factory {
         assert_eq!(lists[..2], [None, None], "{}", path.display());
         assert_eq!(mode & 0o020, 0, "{}", path.display());
@@ -208,13 +154,13 @@ fn a_later_step_adds_changes_and_takes_away_lists() {
         }
         set(&var.join("lib/listed"), ACCESS, &of_web());
     });
-    let mut before = Full::new();
+    let mut before = Tree::new();
     // Mode and owner of the directories stay as they are.
     step_with(root.path(), |var| {
         removexattr(var.join("lib/app/changed"), ACCESS).expect("takes the list away");
         removexattr(var.join("lib/listed"), ACCESS).expect("takes the list away");
         set(&var.join("lib/bare"), DEFAULT, &of_web());
-        before = full(var);
+        before = tree(var);
     });
     assert_eq!(at_boot(root.path()), before);
     let lines = own_lines(root.path());
@@ -224,7 +170,7 @@ fn a_later_step_adds_changes_and_takes_away_lists() {
     step_with(root.path(), |var| {
         fs::write(var.join("lib/app/more"), "x").expect("a file");
         fs::write(var.join("lib/bare/more"), "x").expect("a file");
-        before = full(var);
+        before = tree(var);
     });
     assert_eq!(at_boot(root.path()), before);
 }
@@ -297,7 +243,7 @@ fn without_a_systemd_that_can_set_lists_the_entry_stays_and_is_told() {
 #[test]
 fn attributes_of_users_come_back_and_where_they_cannot_the_entry_stays() {
     let root = root();
-    let mut before = Full::new();
+    let mut before = Tree::new();
     let settled = step_with(root.path(), |var| {
         let app = app(var);
         fs::create_dir(app.join("sub")).expect("a directory");
@@ -307,7 +253,7 @@ fn attributes_of_users_come_back_and_where_they_cannot_the_entry_stays() {
         }
         fs::create_dir(var.join("lib/alone")).expect("a directory");
         set(&var.join("lib/alone"), "user.note", b"alone");
-        before = full(var);
+        before = tree(var);
         for name in ["lib/of-package", "www"] {
             let _ = fs::create_dir(var.join(name));
             set(&var.join(name), "user.note", b"of many");
@@ -408,13 +354,13 @@ fn a_tree_that_is_merged_into_what_the_factory_has_keeps_attributes() {
         fs::create_dir(app.join("sub")).expect("a directory");
         fs::write(app.join("sub/first"), "x").expect("a file");
     });
-    let mut before = Full::new();
+    let mut before = Tree::new();
     step_with(root.path(), |var| {
         let sub = var.join("lib/app/sub");
         fs::write(sub.join("second"), "x").expect("a file");
         set(&sub, "user.note", b"late");
         set(&sub, DEFAULT, &of_web());
-        before = full(var);
+        before = tree(var);
     });
     let copy = root.path().join("usr/share/factory/var/lib/app/sub");
     assert!(copy.join("first").exists() && copy.join("second").exists());
