@@ -22,7 +22,8 @@ impl Definition {
     /// made without the cache.
     ///
     /// # Errors
-    /// [`LlbError::Absent`] when the definition has no such op.
+    /// [`LlbError::Absent`] when the definition has no such op, another one when the metadata of one of its ops is
+    /// garbage.
     pub fn subgraph(&self, edge: &Edge) -> Result<Self, LlbError> {
         self.part(edge, Key::Solved)
     }

@@ -145,6 +145,25 @@ fn metadata_and_locations_that_do_not_decode_are_refused() {
 }
 
 #[test]
+fn a_part_of_a_definition_names_the_op_whose_metadata_is_garbage() {
+    let mut graph = Graph::default();
+    let base = graph.image("debian");
+    let run = graph.plain_exec(&Exec::on(Some(base), &["make"]));
+    // A capability whose wire type is that of a number. prost reads an entry of a map whatever its wire type, so the
+    // definition decodes. Without its mark (`ignore_cache`, 1), which is part of that capability, it does not.
+    let garbage = Message::default()
+        .int(5, 16)
+        .bytes(1, "source.local")
+        .int(2, 1);
+    graph.annotate(run, garbage);
+    let definition = Definition::parse(&graph.finish(run)).expect("a definition");
+    let LlbError::Undecodable { place, .. } = definition.subgraph(&run).expect_err("fails") else {
+        panic!("another error");
+    };
+    assert_eq!(place, Place::Metadata(run.digest.to_string()));
+}
+
+#[test]
 fn too_much_is_refused_before_it_is_read() {
     let bytes = vec![0; MAX_DEFINITION_BYTES + 1];
     assert!(matches!(refused(&bytes), LlbError::TooLarge { .. }));
