@@ -65,8 +65,8 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
     })
 }
 
-/// The ignored tests: boots, one of them in QEMU, and a second build of the product; minutes of which one processor has
-/// the most.
+/// The ignored tests: boots, one of them in QEMU, a second build of the product, and fuzzing; minutes of which one
+/// processor has the most.
 struct Beside {
     tests: Child,
     log: PathBuf,
@@ -76,7 +76,7 @@ impl Beside {
     fn start(places: &Places) -> Result<Self> {
         let log = places.state().join("beside.log");
         println!(
-            "» boots and a second build beside the other tests; their log: {}",
+            "» boots, a second build and fuzzing beside the other tests; their log: {}",
             log.display()
         );
         let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
@@ -88,7 +88,8 @@ impl Beside {
                 "--locked",
                 "--no-fail-fast",
             ])
-            .args(["--test", "boot", "--test", "product", "--", "--ignored"])
+            .args(["--test", "boot", "--test", "product", "--test", "fuzz"])
+            .args(["--", "--ignored"])
             .stdout(file.try_clone().context("writing a log")?)
             .stderr(file)
             .spawn();
@@ -98,7 +99,7 @@ impl Beside {
 
     /// Waits for their end and shows what they said; whether all passed.
     fn finish(mut self) -> Result<bool> {
-        println!("» boots and a second build beside the other tests");
+        println!("» boots, a second build and fuzzing beside the other tests");
         let status = self.tests.wait().context("waiting for cargo test")?;
         let log = fs::read_to_string(&self.log);
         print!(
