@@ -108,6 +108,15 @@ pub(crate) struct StepArgs {
     /// Keeps HOME as it is, whatever the user
     #[arg(long)]
     pub(crate) keep_home: bool,
+    /// For the OCI runtime: supplementary groups of that user, beside those of its name
+    #[arg(
+        long,
+        value_name = "GID,…",
+        value_delimiter = ',',
+        requires = "user",
+        hide = true
+    )]
+    pub(crate) groups: Vec<u32>,
     /// Gives the accounts that the command makes these ids: lines `u NAME UID` and `g NAME GID`
     #[arg(long, value_name = "LINES", value_parser = ledger)]
     pub(crate) ids: Option<Ledger>,
@@ -410,7 +419,7 @@ mod tests {
         #[test]
         fn what_a_frontend_asks_of_a_step_is_what_the_tool_reads(
             ordinary in any_ordinary(), prepare: bool, verbose: bool,
-            user in prop::option::of(("[a-z0-9:]{1,8}", any::<bool>())),
+            user in prop::option::of(("[a-z0-9:]{1,8}", any::<bool>(), prop::collection::vec(any::<u32>(), 0..3))),
             ids in prop::option::of(prop::sample::select(vec!["", "u a 1", "u a 1\ng b 2"])),
             paths in any_settings(),
         ) {
@@ -420,7 +429,7 @@ mod tests {
                 ordinary,
                 prepare,
                 verbose,
-                user: user.map(|(name, keep_home)| StepUser { name, keep_home }),
+                user: user.map(|(name, keep_home, groups)| StepUser { name, keep_home, groups }),
                 ids: ids.map(|lines| Ledger::parse(lines.as_bytes()).expect("a ledger")),
                 report: whole.then(|| "/out".to_owned()),
                 paths,
@@ -437,6 +446,7 @@ mod tests {
                 user: args.user.as_ref().map(|name| StepUser {
                     name: name.to_string_lossy().into_owned(),
                     keep_home: args.keep_home,
+                    groups: args.groups.clone(),
                 }),
                 ids: args.ids.clone(),
                 report: path(args.report.as_ref()),

@@ -29,6 +29,7 @@ mod opt;
 mod place;
 mod report;
 mod rootfs;
+mod runtime;
 mod say;
 mod scratch;
 mod settings;
@@ -65,6 +66,9 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    if runtime::is_asked_for() {
+        return ExitCode::from(or_on_panic(exit::STEP_FAILED, runtime::run));
+    }
     let cli = Cli::read();
     let mut tell = |done: &str, reason: &str| say(&format!("osderive: {done}: {reason}\n"));
     let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };

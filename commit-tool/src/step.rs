@@ -73,7 +73,12 @@ fn run_as(args: &StepArgs, rootfs: &Rootfs) -> Result<RunAs> {
     let Some(spec) = &args.user else {
         return Ok(RunAs::Caller);
     };
-    let identity = UserFiles::read(rootfs.as_fd())?.resolve(spec)?;
+    let mut identity = UserFiles::read(rootfs.as_fd())?.resolve(spec)?;
+    let more = args
+        .groups
+        .iter()
+        .filter(|group| !identity.groups.contains(group));
+    identity.groups.extend(more.copied().collect::<Vec<_>>());
     let home = (!args.keep_home).then(|| identity.home.clone());
     Ok(RunAs::User { identity, home })
 }

@@ -2,7 +2,9 @@
 //! every exec and so leaves nothing in the layer; the command becomes the tool's arguments, and
 //! another user becomes root, because the commit needs it and the tool drops privileges itself.
 
+use osderive_lints::TOOL;
 use osderive_lints::model::ledger::Ledger;
+pub(crate) use osderive_lints::{BASE_MOUNT, REPORT_MOUNT, TOOL_MOUNT};
 use osderive_lints::{EndRequest, Ordinary, StepRequest, StepUser};
 use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{NewMount, Run, Splice};
@@ -10,16 +12,6 @@ use osderive_proto::llb::{NewMount, Run, Splice};
 use crate::bootable::Decision;
 use crate::options::Options;
 use crate::tool;
-
-/// Where the tool is mounted. Under /run a stub could stay in the layer on old engines; below
-/// /proc and /sys no mount point can be made.
-pub(crate) const TOOL_MOUNT: &str = "/dev/.osderive";
-
-/// Where the tool writes its report: a second output of the exec, which no image contains.
-pub(crate) const REPORT_MOUNT: &str = "/dev/.osderive-out";
-
-/// The tool.
-const TOOL: &str = "/dev/.osderive/ostree-container";
 
 /// The first arguments of every wrapped RUN.
 const STEP: [&str; 2] = [TOOL, "step"];
@@ -29,9 +21,6 @@ pub(crate) const CHECK: [&str; 4] = [TOOL, "lint", "--report", REPORT_MOUNT];
 
 /// The command that gathers the reports of steps.
 pub(crate) const GATHER: [&str; 5] = [TOOL, "gather", "--report", REPORT_MOUNT, STEPS_MOUNT];
-
-/// Where the base image is mounted at the end of a build.
-pub(crate) const BASE_MOUNT: &str = "/dev/.osderive-base";
 
 /// Where the reports of steps are mounted then, each in a directory of its number.
 pub(crate) const STEPS_MOUNT: &str = "/dev/.osderive-steps";
@@ -108,6 +97,7 @@ fn step(run: &Run, decision: Decision) -> StepRequest {
     let user = is_other_user(run).then(|| StepUser {
         name: run.user.clone(),
         keep_home: has_home(),
+        groups: Vec::new(),
     });
     StepRequest {
         ordinary: ordinary(decision),

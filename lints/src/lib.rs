@@ -4,6 +4,7 @@
 
 pub mod baseline;
 pub mod budget;
+mod build_argument;
 mod check;
 mod config;
 mod escape;
@@ -29,6 +30,7 @@ pub mod unbuilt;
 pub mod units;
 mod var_state;
 
+pub use build_argument::{BUILD_ARGUMENT, BuildArgument, BuildArgumentError};
 pub use check::{
     CHECK_FILE, CHECK_VERSION, CheckReport, Gathered, MAX_CHECKED_PATHS, STEPS_FILE, StepReports,
 };
@@ -46,4 +48,7 @@ pub use report::{
     Outcome, PLAN_VERSION, PlanReport, Planned, PlannedAction, REPORT_FILE, REPORT_VERSION,
     RemovedEntry, ReportError, StepReport,
 };
-pub use request::{EndRequest, Ordinary, PathSettings, StepRequest, StepUser};
+pub use request::{
+    BASE_MOUNT, EndRequest, Ordinary, PathSettings, REPORT_MOUNT, StepRequest, StepUser, TOOL,
+    TOOL_MOUNT,
+};

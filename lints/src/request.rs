@@ -5,6 +5,19 @@
 
 use crate::model::ledger::Ledger;
 
+/// Where fronts mount the tool's folder in a step: under /dev, which is a tmpfs in every exec and so leaves nothing in
+/// the layer. Under /run a stub could stay in the layer on old engines; below /proc and /sys no mount point can be made.
+pub const TOOL_MOUNT: &str = "/dev/.osderive";
+
+/// The tool there.
+pub const TOOL: &str = "/dev/.osderive/ostree-container";
+
+/// Where the tool writes its report: no image contains it.
+pub const REPORT_MOUNT: &str = "/dev/.osderive-out";
+
+/// Where the base image is mounted at the end of a build.
+pub const BASE_MOUNT: &str = "/dev/.osderive-base";
+
 /// What people say of paths whose look misleads; absolute, as users know them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathSettings {
@@ -23,6 +36,8 @@ pub struct StepUser {
     pub name: String,
     /// Whether HOME stays as it is.
     pub keep_home: bool,
+    /// Its supplementary groups, where somebody has looked them up already.
+    pub groups: Vec<u32>,
 }
 
 /// What becomes of a root file system that does not look like a bootable image's.
@@ -77,9 +92,11 @@ impl StepRequest {
         let mut args = Args::of("step");
         args.ordinary(self.ordinary);
         args.flag("-v", self.verbose);
-        if let Some(StepUser { name, keep_home }) = &self.user {
-            args.value("--user", Some(name.clone()));
-            args.flag("--keep-home", *keep_home);
+        if let Some(user) = &self.user {
+            args.value("--user", Some(user.name.clone()));
+            args.flag("--keep-home", user.keep_home);
+            let groups: Vec<String> = user.groups.iter().map(u32::to_string).collect();
+            args.value("--groups", (!groups.is_empty()).then(|| groups.join(",")));
         }
         args.value("--ids", self.ids.as_ref().map(ToString::to_string));
         args.paths(&self.paths);
