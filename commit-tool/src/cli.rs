@@ -189,6 +189,9 @@ pub(crate) struct EndArgs {
     /// Writes report.json into this directory, and lint.json about the result
     #[arg(long, value_name = "DIR", requires = "base")]
     pub(crate) report: Option<PathBuf>,
+    /// For build frontends: writes base.json about the base image, too
+    #[arg(long, requires = "report", hide = true)]
+    pub(crate) check_base: bool,
 }
 
 #[derive(Debug, Args)]
@@ -457,13 +460,14 @@ mod tests {
 
         #[test]
         fn what_a_frontend_asks_at_the_end_is_what_the_tool_reads(
-            ordinary in any_ordinary(), verbose: bool, paths in any_settings(),
+            ordinary in any_ordinary(), verbose: bool, check_base: bool, paths in any_settings(),
         ) {
             let request = EndRequest {
                 ordinary,
                 verbose,
                 base: "/base".to_owned(),
                 report: "/out".to_owned(),
+                check_base,
                 paths,
             };
             let words = std::iter::once("ostree-container".to_owned()).chain(request.to_args());
@@ -474,6 +478,7 @@ mod tests {
                 verbose,
                 base: path(args.end.base.as_ref()).expect("a base"),
                 report: path(args.end.report.as_ref()).expect("a directory"),
+                check_base: args.end.check_base,
                 paths: settings(&args.opt),
             };
             prop_assert_eq!(read, request);

@@ -5,7 +5,8 @@ use std::{ffi::OsStr, path::Path};
 
 use cap_std::{ambient_authority, fs::Dir};
 use osderive_lints::{
-    CHECK_FILE, Gathered, Outcome, REPORT_FILE, STEPS_FILE, StepReport, StepReports,
+    BASE_CHECK_FILE, CHECK_FILE, Gathered, Outcome, REPORT_FILE, STEPS_FILE, StepReport,
+    StepReports,
 };
 use rustix::fd::AsFd as _;
 
@@ -44,7 +45,11 @@ pub(crate) fn finish(
     let committed = commit(&rootfs, Some(&before), &args.opt.settings(), listener)?;
     if let Some(report) = report {
         report.write_json(REPORT_FILE, &committed.report)?;
-        report.write_json(CHECK_FILE, &lint::of_own_root())?;
+        report.write_json(CHECK_FILE, &lint::of_root("/"))?;
+        if args.end.check_base {
+            let base = format!("rootfs:{}", base.display());
+            report.write_json(BASE_CHECK_FILE, &lint::of_root(&base))?;
+        }
     }
     Ok(summary(&committed))
 }

@@ -105,10 +105,10 @@ fn look_at(input: &str, skip: &[String]) -> Result<Vec<Finding>, InputError> {
     Ok(lint(&*opened.tree, opened.config.as_ref(), &selection).findings)
 }
 
-/// What is found in the root file system that this process runs in, for a report.
-pub(crate) fn of_own_root() -> CheckReport {
+/// What is found in a root file system, for a report.
+pub(crate) fn of_root(input: &str) -> CheckReport {
     // A root that cannot be opened is told by the rule for that.
-    CheckReport::new(look_at("/", &[]).unwrap_or_default())
+    CheckReport::new(look_at(input, &[]).unwrap_or_default())
 }
 
 fn policy(args: &LintArgs) -> Result<Policy, Failure> {

@@ -4,7 +4,7 @@
 use osderive_lints::ImageConfig;
 use osderive_proto::llb::{Base, Lineage};
 
-use crate::options::Bootable;
+use osderive_lints::policy::Bootable;
 
 /// What begins the name of a source that is an image in a folder (BuildKit `source/types/types.go`).
 const OCI_LAYOUT: &str = "oci-layout://";

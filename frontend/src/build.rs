@@ -16,10 +16,11 @@ use osderive_proto::llb::{
 use crate::bootable::{Decision, decide};
 use crate::context::Context;
 use crate::decisions::{self, Decisions};
-use crate::options::{Bootable, FailOn, OptionError, Options};
+use crate::options::{OptionError, Options};
 use crate::previous::{Previous, Target};
 use crate::verdict::{Found, pronounce};
 use crate::{check, ids, questions, solve, splices, tool, wrap};
+use osderive_lints::policy::{Bootable, FailOn};
 
 /// Where a result keeps the image config; a multi-platform result appends `/PLATFORM`.
 const IMAGE_CONFIG: &str = "containerimage.config";
@@ -57,7 +58,7 @@ pub(crate) async fn build(
     if plan.splices.is_empty() && plan.subjects.is_empty() {
         return Ok(result);
     }
-    let previous = options.previous.as_deref();
+    let previous = options.asked.previous.as_deref();
     let previous = previous.map(|name| Previous::ask(&gateway, name, plan.targets.clone()));
     let solved = solve::solve(&gateway, &options, &mut result, &plan, &caches)
         .await
@@ -81,14 +82,14 @@ pub(crate) async fn build(
         };
         fail_on = decisions.fail_on().or(fail_on);
     }
-    let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
+    let fail_on = options.asked.fail_on.map_or(fail_on, FailOn::severity);
     pronounce(&gateway, found, fail_on).await?;
     Ok(result)
 }
 
 /// `osderive.toml`, which counts for images that may be committed.
 async fn config_file(context: &Context<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-    match context.options.bootable {
+    match context.options.asked.bootable {
         Bootable::Off => Ok(None),
         Bootable::Auto | Bootable::On => decisions::file(context).await,
     }
@@ -113,7 +114,7 @@ pub(crate) fn delegation(
     frontend_inputs: BTreeMap<String, Vec<u8>>,
 ) -> SolveRequest {
     let mut frontend_opt = options.delegated.clone();
-    let frontend = match &options.dockerfile_frontend {
+    let frontend = match &options.asked.dockerfile_frontend {
         None => "dockerfile.v0",
         Some(image) => {
             frontend_opt.insert("source".to_owned(), image.clone());
@@ -185,7 +186,7 @@ fn plan(
         let lineage = definition.lineage();
         let config = result.metadata.get(&config_key(platform));
         let decision =
-            decide(options.bootable, config.map(Vec::as_slice), &lineage).map_err(broken)?;
+            decide(options.asked.bootable, config.map(Vec::as_slice), &lineage).map_err(broken)?;
         let decision = decision.given(|| tool::missing(&definition, &lineage))?;
         if decision == Decision::LeaveAlone {
             continue;

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 100_000;
 /// # Errors
 /// When it cannot be read, or when a line makes no sense; the line is pointed at.
 pub(crate) async fn read(context: &Context<'_>) -> Result<Option<Ledger>, BuildError> {
-    let Some(path) = context.options.ids.as_deref() else {
+    let Some(path) = context.options.asked.ids.as_deref() else {
         return Ok(None);
     };
     let what = format!("the id ledger {path}");

@@ -19,8 +19,9 @@ use crate::build::{
 };
 use crate::context::Context;
 use crate::decisions::{self, Decisions, lines};
-use crate::options::{Bootable, Options};
+use crate::options::Options;
 use crate::verdict::Found;
+use osderive_lints::policy::Bootable;
 
 /// The question that is about lints.
 const LINT: &str = "frontend.lint";
@@ -46,7 +47,7 @@ pub(crate) async fn answer(
         inputs,
     } = *context;
     let asked = delegation(options, caches.clone(), inputs.clone());
-    if question != LINT || options.bootable == Bootable::Off {
+    if question != LINT || options.asked.bootable == Bootable::Off {
         return gateway.solve(asked).await;
     }
     let unbuilt = delegation(&options.unasked(), caches, inputs.clone());
@@ -80,7 +81,7 @@ fn foreseen(
         let config = result.metadata.get(&config_key(platform));
         let config = config.map(Vec::as_slice).unwrap_or_default();
         let known = (!config.is_empty()).then_some(config);
-        let decision = decide(options.bootable, known, &lineage).map_err(broken)?;
+        let decision = decide(options.asked.bootable, known, &lineage).map_err(broken)?;
         if decision != Decision::Commit {
             continue;
         }

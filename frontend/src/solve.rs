@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use osderive_lints::evidence::without;
 use osderive_lints::rules::{directory_metadata, size_deleted_later};
 use osderive_lints::{Change, Finding, Gathered, Outcome, history};
 use osderive_proto::gateway::{
@@ -19,7 +20,7 @@ use crate::origins::Origins;
 use crate::reports::{self, Pending, Reported, Step, Suspects};
 use crate::tool;
 use crate::unfold::Unfolder;
-use crate::verdict::{Evidence, Found, Trace, without};
+use crate::verdict::{Evidence, Found, Trace};
 
 /// Directories of a step that the engine is asked about, a millisecond each.
 const MAX_SUSPECTS: usize = 20;

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use osderive_lints::rules::{Check, Rule};
+use osderive_lints::evidence::{is_still_there, without};
+use osderive_lints::rules::Rule;
 use osderive_lints::{Finding, Severity, escape_finding};
 use osderive_proto::gateway::{BuildError, Gateway, SourceSnippet, Warning};
 use osderive_proto::llb::{Definition, Digest, SourceLocation};
@@ -112,14 +113,8 @@ async fn still_there(
     if step.finding.severity < Severity::Error {
         return Some(step);
     }
-    let sees = |rule: &Rule| !matches!(rule.check, Check::Step);
-    if let Some(check) = check
-        && Rule::named(&step.finding.rule).is_some_and(sees)
-    {
-        return check
-            .iter()
-            .any(|other| is_about_same(other, &step.finding))
-            .then_some(step);
+    if let Some(is_there) = check.and_then(|check| is_still_there(&step.finding, check)) {
+        return is_there.then_some(step);
     }
     if let Some(path) = step.finding.paths.first() {
         let changed = origins.changed_after(&step.digest, path).await;
@@ -128,28 +123,6 @@ async fn still_there(
         }
     }
     Some(step)
-}
-
-fn is_about_same(left: &Finding, right: &Finding) -> bool {
-    let shared = |path| right.paths.contains(path);
-    left.rule == right.rule
-        && (left.paths.is_empty() || right.paths.is_empty() || left.paths.iter().any(shared))
-}
-
-/// What a finding says that the known ones don't.
-pub(crate) fn without(mut finding: Finding, known: &[Finding]) -> Option<Finding> {
-    let of_rule = known.iter().filter(|other| other.rule == finding.rule);
-    let known: Vec<&Finding> = of_rule.collect();
-    if finding.paths.is_empty() {
-        return known.is_empty().then_some(finding);
-    }
-    if known.iter().any(|other| other.paths.is_empty()) {
-        return None;
-    }
-    finding
-        .paths
-        .retain(|path| !known.iter().any(|other| other.paths.contains(path)));
-    (!finding.paths.is_empty()).then_some(finding)
 }
 
 impl Found {
@@ -287,28 +260,6 @@ mod tests {
                 ranges: vec![range],
             }),
         }
-    }
-
-    #[test]
-    fn what_a_step_told_is_not_told_again() {
-        let known = [finding("a", &["/x"]), finding("b", &[])];
-        let left = |rule, paths: &[&str]| {
-            without(finding(rule, paths), &known).map(|finding| finding.paths)
-        };
-        assert_eq!(left("a", &["/x"]), None);
-        assert_eq!(left("a", &["/x", "/y"]), Some(vec!["/y".to_owned()]));
-        assert_eq!(left("a", &[]), None);
-        assert_eq!(left("b", &["/x"]), None);
-        assert_eq!(left("c", &[]), Some(Vec::new()));
-    }
-
-    #[test]
-    fn two_findings_are_about_the_same_if_a_path_is_the_same() {
-        let step = finding("a", &["/x", "/y"]);
-        assert!(is_about_same(&finding("a", &["/y", "/z"]), &step));
-        assert!(is_about_same(&finding("a", &[]), &step));
-        assert!(!is_about_same(&finding("a", &["/z"]), &step));
-        assert!(!is_about_same(&finding("b", &["/x"]), &step));
     }
 
     #[test]

@@ -41,9 +41,9 @@ pub(crate) fn splice(
     ids: Option<&Ledger>,
 ) -> Result<Splice, BuildError> {
     let request = StepRequest {
-        verbose: options.verbose,
+        verbose: options.asked.verbose,
         ids: ids.cloned(),
-        paths: options.paths.clone(),
+        paths: options.asked.paths.clone(),
         report: Some(REPORT_MOUNT.to_owned()),
         ..step(run, decision)
     };
@@ -117,10 +117,11 @@ fn ordinary(decision: Decision) -> Ordinary {
 pub(crate) fn end(decision: Decision, options: &Options) -> Vec<String> {
     let request = EndRequest {
         ordinary: ordinary(decision),
-        verbose: options.verbose,
+        verbose: options.asked.verbose,
         base: BASE_MOUNT.to_owned(),
         report: REPORT_MOUNT.to_owned(),
-        paths: options.paths.clone(),
+        check_base: false,
+        paths: options.asked.paths.clone(),
     };
     let mut args = vec![TOOL.to_owned()];
     args.extend(request.to_args());
@@ -181,8 +182,8 @@ mod tests {
     /// The arguments of a wrapped RUN but for the tool, `step` and the command.
     fn args(run: &Run, decision: Decision, options: &Options) -> String {
         let request = StepRequest {
-            verbose: options.verbose,
-            paths: options.paths.clone(),
+            verbose: options.asked.verbose,
+            paths: options.asked.paths.clone(),
             report: Some(REPORT_MOUNT.to_owned()),
             ..step(run, decision)
         };
@@ -205,10 +206,8 @@ mod tests {
 
     #[test]
     fn detection_and_verbosity_are_passed_on() {
-        let options = Options {
-            verbose: true,
-            ..Options::default()
-        };
+        let mut options = Options::default();
+        options.asked.verbose = true;
         let args = args(&run("", &[]), Decision::Detect, &options);
         assert_eq!(args, "--detect -v --report /dev/.osderive-out --");
     }
@@ -229,13 +228,11 @@ mod tests {
 
     #[test]
     fn what_is_written_at_run_time_is_passed_on() {
-        let options = Options {
-            paths: PathSettings {
-                first_start: vec!["/var/lib/d".to_owned()],
-                writable: vec!["/opt/a/x".to_owned(), "/opt/b/y".to_owned()],
-                read_only: vec!["/opt/c".to_owned()],
-            },
-            ..Options::default()
+        let mut options = Options::default();
+        options.asked.paths = PathSettings {
+            first_start: vec!["/var/lib/d".to_owned()],
+            writable: vec!["/opt/a/x".to_owned(), "/opt/b/y".to_owned()],
+            read_only: vec!["/opt/c".to_owned()],
         };
         let args = args(&run("", &[]), Decision::Commit, &options);
         let paths =

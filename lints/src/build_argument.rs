@@ -4,6 +4,8 @@
 //! The value is a word for the tool, and after it settings with `&` before each: `a1b2c3&verbose&writable=/opt/acme/data`.
 //! What is neither a letter, a digit nor one of `-._/:,` is `%` and two hexadecimal digits, so it is one word in a history.
 
+use std::fmt::Write as _;
+
 use thiserror::Error;
 
 use crate::model::ledger::Ledger;
@@ -122,7 +124,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._/:,".contains(&byte) {
             encoded.push(byte.into());
         } else {
-            encoded.push_str(&format!("%{byte:02x}"));
+            let _ = write!(encoded, "%{byte:02x}");
         }
     }
     encoded

@@ -12,6 +12,9 @@ pub const CHECK_VERSION: u32 = 1;
 /// The report's file name in the directory that the tool is given.
 pub const CHECK_FILE: &str = "lint.json";
 
+/// The file name of the base image's, where that is asked for at the same time.
+pub const BASE_CHECK_FILE: &str = "base.json";
+
 /// The file name of [`StepReports`] beside it.
 pub const STEPS_FILE: &str = "steps.json";
 

@@ -8,6 +8,7 @@ mod build_argument;
 mod check;
 mod config;
 mod escape;
+pub mod evidence;
 mod finding;
 pub mod history;
 mod image;
@@ -32,7 +33,8 @@ mod var_state;
 
 pub use build_argument::{BUILD_ARGUMENT, BuildArgument, BuildArgumentError};
 pub use check::{
-    CHECK_FILE, CHECK_VERSION, CheckReport, Gathered, MAX_CHECKED_PATHS, STEPS_FILE, StepReports,
+    BASE_CHECK_FILE, CHECK_FILE, CHECK_VERSION, CheckReport, Gathered, MAX_CHECKED_PATHS,
+    STEPS_FILE, StepReports,
 };
 pub use config::{Container, History, ImageConfig, Layers};
 pub use escape::{

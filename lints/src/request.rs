@@ -82,6 +82,8 @@ pub struct EndRequest {
     pub base: String,
     /// The directory for the reports.
     pub report: String,
+    /// Whether the base image is looked at, too.
+    pub check_base: bool,
     /// What people say of paths.
     pub paths: PathSettings,
 }
@@ -116,6 +118,7 @@ impl EndRequest {
         args.paths(&self.paths);
         args.value("--base", Some(self.base.clone()));
         args.value("--report", Some(self.report.clone()));
+        args.flag("--check-base", self.check_base);
         args.0
     }
 }

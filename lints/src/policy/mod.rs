@@ -4,6 +4,7 @@
 mod apply;
 mod containerfile;
 mod file;
+mod options;
 mod pattern;
 mod stages;
 
@@ -15,7 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use apply::{Applied, Policy, Settled};
 pub use containerfile::{Containerfile, Document, Instruction};
 pub use file::{Config, MAX_CONFIG_BYTES};
+pub use options::{Bootable, BuildOptionError, BuildOptions, FailOn};
 pub use pattern::Pattern;
+pub use stages::{Stage, chain};
 
 use crate::rules::Rule;
 use crate::{Finding, escape_lines, escape_text};

@@ -1,0 +1,414 @@
+//! A build from its command line to its verdict.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::stderr;
+use std::path::{Path, PathBuf};
+
+use anstream::{AutoStream, ColorChoice};
+use osderive_lints::model::ledger::Ledger;
+use osderive_lints::output::{self, Form, Look, Report};
+use osderive_lints::policy::{
+    Bootable, BuildOptions, Config, Containerfile, FailOn, MAX_CONFIG_BYTES, Policy,
+};
+use osderive_lints::{
+    BASE_MOUNT, BUILD_ARGUMENT, BuildArgument, EndRequest, Ordinary, Outcome, REPORT_MOUNT,
+    Severity,
+};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::arguments::{Arguments, Engine};
+use crate::containerfile::{Build, words_of_syntax};
+use crate::engine;
+use crate::error::{Error, FOUND, in_file};
+use crate::reports::{Ran, Reported, Store, hexadecimal, ran};
+use crate::runtime;
+use crate::source::Source;
+use crate::verdict::judge;
+
+/// The file of decisions in a build context.
+const CONFIG: &str = "osderive.toml";
+
+/// Options that this command answers, so the engine does not get them.
+const OURS: [&str; 6] = ["file", "iidfile", "ignorefile", "runtime", "tag", "target"];
+
+/// Builds; answers with the exit code.
+///
+/// # Errors
+/// When the build does not begin, or it is not known what became of it.
+pub(crate) fn run(engine: Engine, words: Vec<OsString>) -> Result<u8, Error> {
+    let arguments = Arguments::read(engine, words)?;
+    if arguments.is_on("help") || arguments.is_on("h") {
+        return engine::run(engine, &arguments.raw, []);
+    }
+    refuse_what_cannot_be(&arguments)?;
+    let source = Source::read(&arguments)?;
+    let name = source.name.display().to_string();
+    let containerfile = Containerfile::parse(&name, &source.text).map_err(Error::Policy)?;
+    let syntax = words_of_syntax(&containerfile.text);
+    let given = |name: &str| arguments.build_argument(name);
+    let options = BuildOptions::read(syntax.iter().map(String::as_str), given)?;
+    if options.bootable == Bootable::Off {
+        return engine::run(engine, &arguments.raw, []);
+    }
+    if options.previous.is_some() {
+        return Err(Error::Unsupported {
+            what: "--previous".to_owned(),
+            instead: "compare with `ostree-container commit --previous DIR --dry-run`",
+        });
+    }
+    let policy = Policy {
+        config: config(&source.context)?,
+        containerfile: Some(containerfile.clone()),
+    };
+    let target = arguments
+        .value("target")
+        .map(|target| target.to_string_lossy().into_owned());
+    let build = Build::of(containerfile, target.as_deref(), &given);
+    let build = build.ok_or_else(|| Error::NoTarget(target.unwrap_or_default()))?;
+    let ids = options
+        .ids
+        .as_ref()
+        .map(|path| ledger(&source.context, path))
+        .transpose()?;
+    let attempt = Attempt::new(&arguments, source, &build, &options, ids)?;
+    let code = attempt.build(None)?;
+    if code != 0 {
+        return Ok(code);
+    }
+    let image = attempt.image()?;
+    let Some((image, reported)) = attempt.reported(image)? else {
+        return Ok(FOUND);
+    };
+    let is_bootable = reported.end.commit.outcome == Outcome::Committed;
+    let fail_on = policy.config.fail_on.or(Some(Severity::Error));
+    let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
+    let report = judge(name, build.runs(), &reported, policy);
+    if is_bootable {
+        print(&report);
+    }
+    if is_bootable && fail_on.is_some_and(|severity| report.fails(severity)) {
+        eprintln!(
+            "osderive: the image would not work on a machine as it is, so it gets no name; it is {image}. To build it all \
+             the same: --build-arg OSDERIVE_FAIL_ON=never; where it is wanted, write above the instruction: \
+             # osderive: allow=RULE -- REASON"
+        );
+        return Ok(FOUND);
+    }
+    attempt.name(&image)?;
+    Ok(0)
+}
+
+/// Refuses what would build without us.
+fn refuse_what_cannot_be(arguments: &Arguments) -> Result<(), Error> {
+    let refuse = |what: String, instead| Err(Error::Unsupported { what, instead });
+    let by_environment = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if arguments.engine == Engine::Podman
+        && (arguments.is_on("remote")
+            || arguments.is_on("r")
+            || ["url", "connection"]
+                .iter()
+                .any(|name| arguments.value(name).is_some())
+            || ["CONTAINER_HOST", "CONTAINER_CONNECTION"]
+                .into_iter()
+                .any(by_environment))
+    {
+        return refuse(
+            "a build by a podman on another machine".to_owned(),
+            "install osderive there, or in the podman machine, and build there",
+        );
+    }
+    let isolation = arguments.value("isolation").map(OsStr::to_owned);
+    let isolation = isolation.or_else(|| std::env::var_os("BUILDAH_ISOLATION"));
+    if isolation.is_some_and(|isolation| isolation == "chroot") {
+        return refuse(
+            "chroot isolation, which calls no OCI runtime".to_owned(),
+            "commit by hand in the Containerfile, see the README",
+        );
+    }
+    if arguments.value("from").is_some() {
+        return refuse(
+            "--from".to_owned(),
+            "use an ARG in the Containerfile's FROM",
+        );
+    }
+    let platforms: Vec<_> = arguments.values("platform").collect();
+    let is_many = |platform: &OsStr| platform.to_string_lossy().contains(',');
+    if platforms.len() > 1 || platforms.into_iter().any(is_many) || arguments.is_on("all-platforms")
+    {
+        return refuse(
+            "a build for several platforms".to_owned(),
+            "build for one after the other",
+        );
+    }
+    Ok(())
+}
+
+fn config(context: &Path) -> Result<Config, Error> {
+    let path = context.join(CONFIG);
+    if !path.exists() {
+        return Ok(Config::default());
+    }
+    let text = fs::read(&path).map_err(in_file(&path))?;
+    let limit = usize::try_from(MAX_CONFIG_BYTES).unwrap_or(usize::MAX);
+    let text = String::from_utf8_lossy(&text[..text.len().min(limit)]).into_owned();
+    Config::parse(CONFIG, &text).map_err(Error::Policy)
+}
+
+fn ledger(context: &Path, path: &str) -> Result<Ledger, Error> {
+    let path = context.join(path);
+    let text = fs::read(&path).map_err(in_file(&path))?;
+    Ledger::parse(&text).map_err(|error| Error::Containerfile {
+        file: path,
+        what: error.to_string(),
+    })
+}
+
+/// A build by the engine, with all that it needs of ours.
+struct Attempt<'a> {
+    arguments: &'a Arguments,
+    source: Source,
+    build: &'a Build,
+    /// The value of the build argument.
+    asked: String,
+    commit: Vec<String>,
+    runtime: PathBuf,
+    /// The runtime that ours calls; none for the one that it finds.
+    real: Option<OsString>,
+    /// Ours, which goes with the value.
+    folder: TempDir,
+    store: Store,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(
+        arguments: &'a Arguments,
+        source: Source,
+        build: &'a Build,
+        options: &BuildOptions,
+        ids: Option<Ledger>,
+    ) -> Result<Self, Error> {
+        let tool = runtime::tool()?;
+        let bytes = fs::read(&tool).map_err(in_file(&tool))?;
+        let digest = Sha256::digest(bytes);
+        let ordinary = match options.bootable {
+            Bootable::On => Ordinary::Commit,
+            Bootable::Auto | Bootable::Off => Ordinary::Leave,
+        };
+        let asked = BuildArgument {
+            tool: hexadecimal(&digest[..6]),
+            ordinary,
+            verbose: options.verbose,
+            ids,
+            paths: options.paths.clone(),
+        };
+        let commit = EndRequest {
+            ordinary,
+            verbose: options.verbose,
+            base: BASE_MOUNT.to_owned(),
+            report: REPORT_MOUNT.to_owned(),
+            check_base: !build.is_from_scratch(),
+            paths: options.paths.clone(),
+        };
+        let temporary = std::env::temp_dir();
+        let folder = tempfile::Builder::new().prefix("osderive-").tempdir();
+        let folder = folder.map_err(in_file(&temporary))?;
+        let given = arguments.value("runtime").map(OsStr::to_owned);
+        let given = given.filter(|runtime| !runtime::is_ours(runtime));
+        Ok(Self {
+            asked: asked.to_value(),
+            commit: commit.to_args(),
+            runtime: runtime::link(&tool, folder.path())?,
+            real: given.or_else(runtime::configured),
+            store: Store::open(),
+            arguments,
+            source,
+            build,
+            folder,
+        })
+    }
+
+    fn reports(&self) -> PathBuf {
+        self.folder.path().join("reports")
+    }
+
+    fn image_file(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+
+    /// Has the engine build; with `again` the commit at the end runs though the cache has it.
+    fn build(&self, again: Option<&str>) -> Result<u8, Error> {
+        let containerfile = self.folder.path().join("Containerfile");
+        let text = self.build.text(&self.commit, again);
+        fs::write(&containerfile, text).map_err(in_file(&containerfile))?;
+        let reports = self.reports();
+        let _ = fs::remove_dir_all(&reports);
+        fs::create_dir(&reports).map_err(in_file(&reports))?;
+        let mut more: Vec<OsString> = Vec::new();
+        let mut add = |name: &str, value: &OsStr| {
+            let mut word = OsString::from(format!("--{name}="));
+            word.push(value);
+            more.push(word);
+        };
+        add("runtime", self.runtime.as_os_str());
+        add(
+            "build-arg",
+            format!("{BUILD_ARGUMENT}={}", self.asked).as_ref(),
+        );
+        add("file", containerfile.as_os_str());
+        add("iidfile", self.image_file().as_os_str());
+        let ignore_file = self.arguments.value("ignorefile").map(OsStr::to_owned);
+        let found = || self.source.ignore_file.clone().map(PathBuf::into_os_string);
+        if let Some(ignore_file) = ignore_file.or_else(found) {
+            add("ignorefile", &ignore_file);
+        }
+        if let Some(target) = self.build.target() {
+            add("target", target.as_ref());
+        }
+        for name in self.arguments.values("tag").filter(|name| !is_plain(name)) {
+            add("tag", name);
+        }
+        let arguments = self
+            .arguments
+            .with(&OURS, more, self.source.context.clone());
+        let environment = [
+            ("OSDERIVE_REPORTS", Some(reports.as_os_str())),
+            ("OSDERIVE_RUNTIME", self.real.as_deref()),
+        ];
+        let environment = environment
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        engine::run(self.arguments.engine, &arguments, environment)
+    }
+
+    /// The id of the image that was built.
+    fn image(&self) -> Result<String, Error> {
+        let file = self.image_file();
+        let id = fs::read_to_string(&file).map_err(in_file(&file))?;
+        Ok(id.trim().to_owned())
+    }
+
+    /// What the RUNs have reported, with the image; none where the engine failed. Those that came from the engine's
+    /// cache have reported in an earlier build; where nobody knows what the commit at the end has found, it is made
+    /// again.
+    fn reported(&self, image: String) -> Result<Option<(String, Reported)>, Error> {
+        let ran = ran(&self.reports())?;
+        if let Some(end) = ran.last().filter(|last| last.is_end()) {
+            let reported = self.gathered(&image, &ran, end)?;
+            return Ok(Some((image, reported)));
+        }
+        if !ran.is_empty() {
+            return Err(Error::NotCommitted(image));
+        }
+        if let Some(reported) = self.store.get(&["image", &image]) {
+            return Ok(Some((image, reported)));
+        }
+        let again = std::process::id().to_string();
+        if self.build(Some(&again))? != 0 {
+            return Ok(None);
+        }
+        let image = self.image()?;
+        let ran = self::ran(&self.reports())?;
+        let Some(end) = ran.last().filter(|last| last.is_end()) else {
+            return Err(Error::NotCommitted(image));
+        };
+        let reported = self.gathered(&image, &ran, end)?;
+        Ok(Some((image, reported)))
+    }
+
+    /// The reports of RUNs that ran, which are the last ones of the image, and what is kept of those before.
+    fn gathered(&self, image: &str, ran: &[Ran], end: &Ran) -> Result<Reported, Error> {
+        let runs = self.build.runs();
+        let steps: Vec<&Ran> = ran.iter().filter(|ran| !ran.is_end()).collect();
+        if steps.len() > runs.len() {
+            return Err(Error::NotCommitted(image.to_owned()));
+        }
+        let cached = runs.len() - steps.len();
+        let mut reports = Vec::new();
+        for number in 0..runs.len() {
+            let key = self.key(number);
+            let key: Vec<&str> = key.iter().map(String::as_str).collect();
+            let Some(step) = number.checked_sub(cached).and_then(|at| steps.get(at)) else {
+                reports.push(self.store.get(&key));
+                continue;
+            };
+            let report = step.step()?;
+            self.store.keep(&key, &report);
+            reports.push(Some(report));
+        }
+        let reported = Reported {
+            steps: reports,
+            end: end.end()?,
+        };
+        self.store.keep(&["image", image], &reported);
+        self.store.tidy();
+        Ok(reported)
+    }
+
+    /// What tells a RUN's report from others: what is asked, and the RUNs up to it.
+    fn key(&self, number: usize) -> Vec<String> {
+        let runs = &self.build.runs()[..=number];
+        let context = self.source.context.display().to_string();
+        let before = ["step".to_owned(), self.asked.clone(), context];
+        let texts = runs.iter().map(|run| run.text.clone());
+        before.into_iter().chain(texts).collect()
+    }
+
+    /// Gives the image the names that it was to get, and writes its id where that was wanted.
+    fn name(&self, image: &str) -> Result<(), Error> {
+        let names: Vec<&OsStr> = self
+            .arguments
+            .values("tag")
+            .filter(|name| is_plain(name))
+            .collect();
+        if !names.is_empty() {
+            let mut tag = self.arguments.global();
+            tag.extend(["tag".into(), image.into()]);
+            tag.extend(names.iter().map(OsString::from));
+            if !engine::quietly(self.arguments.engine, &tag)? {
+                return Err(Error::Unsupported {
+                    what: format!("one of the names of the image {image}"),
+                    instead: "the engine's message is above",
+                });
+            }
+        }
+        for name in names {
+            eprintln!("Successfully tagged {}", name.to_string_lossy());
+        }
+        if let Some(file) = self.arguments.value("iidfile") {
+            fs::write(file, image).map_err(in_file(Path::new(file)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name is one in the engine's own store, which an image may be given later: others are written as they are
+/// built (`oci:DIR`, `docker://…`; containers-transports(5)).
+fn is_plain(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let transports = [
+        "containers-storage:",
+        "dir:",
+        "docker://",
+        "docker-archive:",
+        "docker-daemon:",
+        "oci:",
+        "oci-archive:",
+        "ostree:",
+        "sif:",
+    ];
+    !transports
+        .iter()
+        .any(|transport| name.starts_with(transport))
+}
+
+fn print(report: &Report) {
+    let size = terminal_size::terminal_size_of(stderr());
+    let look = Look {
+        width: size.map(|(width, _)| width.0.into()),
+        is_coloured: AutoStream::choice(&stderr()) != ColorChoice::Never,
+        is_whole: false,
+    };
+    eprint!("{}", output::text(report, Form::Human(look)));
+}

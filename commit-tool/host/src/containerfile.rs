@@ -1,0 +1,237 @@
+//! The Containerfile that the engine gets: the user's, in which each stage of the image asks for a commit of its RUNs and
+//! the last one ends with a RUN of ours, which commits the finished image upon its base. Nothing else is changed, and
+//! builder stages are the very same text.
+
+use std::fmt::Write as _;
+
+use osderive_lints::policy::{Containerfile, Instruction, Stage, chain};
+use osderive_lints::{BASE_MOUNT, BUILD_ARGUMENT, TOOL};
+
+/// The name of a stage of ours that is the base image alone, to be mounted at the end.
+const BASE_STAGE: &str = "osderive-base";
+
+/// A Containerfile and the image in it that is built.
+#[derive(Debug)]
+pub(crate) struct Build {
+    pub(crate) file: Containerfile,
+    /// The numbers of the stages that the image is made by, the lowest first.
+    chain: Vec<usize>,
+    /// The lines that each stage begins and ends at, from 1.
+    stages: Vec<(u32, u32)>,
+    /// The FROM of the lowest stage in one line, without a name; none of `scratch`.
+    base: Option<String>,
+    /// The number of the stage that is built, where that is not the last.
+    target: Option<usize>,
+    /// The lines of the RUNs that the image is made by, in the order in which they run.
+    runs: Vec<Instruction>,
+}
+
+impl Build {
+    /// Finds the image that a target names, or the last one; none where there is no such stage. `given` has the values
+    /// of build arguments.
+    pub(crate) fn of(
+        file: Containerfile,
+        target: Option<&str>,
+        given: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Self> {
+        let stages = file.stages(given);
+        let chain = chain(&stages, target);
+        let last = *chain.last()?;
+        let lowest = &stages[*chain.first()?];
+        let from = &lowest.instructions[0];
+        let words: Vec<&str> = from
+            .words()
+            .take_while(|word| !word.eq_ignore_ascii_case("as"))
+            .collect();
+        let base = (!lowest.is_from_scratch()).then(|| format!("FROM {}", words.join(" ")));
+        let lines = |stage: &Stage<'_>| {
+            let end = stage.instructions.last().map_or(0, |last| last.lines.1);
+            (stage.instructions[0].lines.0, end)
+        };
+        let of_image = chain.iter().flat_map(|at| stages[*at].instructions);
+        let runs = of_image
+            .filter(|instruction| instruction.keyword() == "RUN")
+            .cloned();
+        Some(Self {
+            runs: runs.collect(),
+            stages: stages.iter().map(lines).collect(),
+            target: (last + 1 < stages.len()).then_some(last),
+            base,
+            chain,
+            file,
+        })
+    }
+
+    /// The RUNs that the image is made by, in the order in which they run.
+    pub(crate) fn runs(&self) -> &[Instruction] {
+        &self.runs
+    }
+
+    /// Whether the image begins with nothing.
+    pub(crate) fn is_from_scratch(&self) -> bool {
+        self.base.is_none()
+    }
+
+    /// The name that the engine knows the image's stage by in [`Build::text`], where it is not the last.
+    pub(crate) fn target(&self) -> Option<String> {
+        // Ours comes before it.
+        self.target.map(|number| (number + 1).to_string())
+    }
+
+    /// The text, with the command that commits the image at the end. With `again` that is not what a cache has.
+    pub(crate) fn text(&self, commit: &[String], again: Option<&str>) -> String {
+        let last = self.chain.last().copied().unwrap_or_default();
+        let mut text = String::new();
+        let lines = self.file.text.split_inclusive('\n');
+        for (number, line) in (1_u32..).zip(lines) {
+            if number == self.stages[last].0 {
+                let base = self.base.as_deref().unwrap_or("FROM scratch");
+                let _ = writeln!(text, "{base} AS {BASE_STAGE}");
+            }
+            text.push_str(line);
+            if !line.ends_with('\n') {
+                text.push('\n');
+            }
+            if self.is_end_of_from(number) {
+                let _ = writeln!(text, "ARG {BUILD_ARGUMENT}");
+            }
+            if number == self.stages[last].1 {
+                if let Some(again) = again {
+                    let _ = writeln!(text, "ARG OSDERIVE_AGAIN={again}");
+                }
+                let words = [TOOL.to_owned()].into_iter().chain(commit.iter().cloned());
+                let words: Vec<String> = words.collect();
+                let command = serde_json::to_string(&words).unwrap_or_default();
+                let mount = format!("--mount=type=bind,from={BASE_STAGE},target={BASE_MOUNT}");
+                let _ = writeln!(text, "RUN {mount} {command}");
+            }
+        }
+        text
+    }
+
+    /// Whether the FROM of one of the image's stages ends at a line.
+    fn is_end_of_from(&self, line: u32) -> bool {
+        let begins = self.chain.iter().map(|stage| self.stages[*stage].0);
+        let mut froms = begins.filter_map(|begin| {
+            let mut all = self.file.instructions.iter();
+            all.find(|instruction| instruction.lines.0 == begin)
+        });
+        froms.any(|from| from.lines.1 == line)
+    }
+}
+
+/// What stands behind the image in a syntax line that names osderive: `# syntax=osderive --fail-on=warning`. Parser
+/// directives are comments above all else (Dockerfile reference, "Parser directives").
+pub(crate) fn words_of_syntax(text: &str) -> Vec<String> {
+    for line in text.lines() {
+        let Some(comment) = line.trim().strip_prefix('#') else {
+            break;
+        };
+        let Some((name, value)) = comment.split_once('=') else {
+            break;
+        };
+        if name.trim().eq_ignore_ascii_case("syntax") {
+            let mut words = value.split_whitespace().map(str::to_owned);
+            let image = words.next().unwrap_or_default();
+            let image = image.rsplit('/').next().unwrap_or_default();
+            let is_ours = image.split([':', '@']).next() == Some("osderive");
+            return if is_ours { words.collect() } else { Vec::new() };
+        }
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(text: &str, target: Option<&str>) -> Build {
+        let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
+        Build::of(file, target, &|_| None).expect("a stage")
+    }
+
+    fn text(text: &str, target: Option<&str>) -> String {
+        build(text, target).text(&["commit".to_owned()], None)
+    }
+
+    const END: &str = "RUN --mount=type=bind,from=osderive-base,target=/dev/.osderive-base [\"/dev/.osderive/ostree-container\",\"commit\"]\n";
+
+    #[test]
+    fn the_stages_of_the_image_ask_and_builder_stages_stay() {
+        let given = "\
+# syntax=osderive
+ARG BASE=os
+FROM --platform=$P \\
+  ${BASE} AS lower
+RUN one
+FROM alpine AS tools
+RUN make
+# about the image
+FROM lower
+COPY --from=tools /x /x
+CMD a";
+        let expected = format!(
+            "\
+# syntax=osderive
+ARG BASE=os
+FROM --platform=$P \\
+  ${{BASE}} AS lower
+ARG OSDERIVE
+RUN one
+FROM alpine AS tools
+RUN make
+# about the image
+FROM --platform=$P ${{BASE}} AS osderive-base
+FROM lower
+ARG OSDERIVE
+COPY --from=tools /x /x
+CMD a
+{END}"
+        );
+        assert_eq!(text(given, None), expected);
+        let build = build(given, None);
+        assert_eq!(build.target(), None);
+        assert_eq!(build.runs().len(), 1);
+    }
+
+    #[test]
+    fn a_stage_that_is_not_the_last_is_ended_where_it_ends() {
+        let given = "FROM os AS a\nRUN <<E\nFROM x\nE\n\nFROM a AS b\nRUN two\n";
+        let expected = format!(
+            "FROM os AS osderive-base\nFROM os AS a\nARG OSDERIVE\nRUN <<E\nFROM x\nE\n{END}\nFROM a AS b\nRUN two\n"
+        );
+        assert_eq!(text(given, Some("a")), expected);
+        assert_eq!(build(given, Some("0")).target().as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn an_image_of_nothing_has_a_base_of_nothing() {
+        let build = build("FROM scratch\nCOPY . /\n", None);
+        assert!(build.is_from_scratch());
+        let text = build.text(&[], Some("7"));
+        assert!(
+            text.starts_with("FROM scratch AS osderive-base\nFROM scratch\nARG OSDERIVE\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\nARG OSDERIVE_AGAIN=7\nRUN --mount"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_syntax_line_says_what_is_wanted_if_it_is_ours() {
+        let words = |text: &str| words_of_syntax(text).join(" ");
+        assert_eq!(
+            words("# escape=`\n#syntax = ghcr.io/me/osderive:1 --verbose --ids=a\nFROM x"),
+            "--verbose --ids=a"
+        );
+        for other in [
+            "# syntax=docker/dockerfile:1 --x",
+            "FROM x\n# syntax=osderive --x",
+            "# a\n# syntax=osderive --x",
+        ] {
+            assert_eq!(words(other), "", "{other}");
+        }
+    }
+}

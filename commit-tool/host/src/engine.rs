@@ -1,0 +1,67 @@
+//! Runs podman or buildah.
+
+use std::ffi::{OsStr, OsString};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::arguments::Engine;
+use crate::error::Error;
+
+/// Runs the engine with this process's stdio; answers with its exit code. Signals that end this process are the
+/// engine's, whose end this process waits for.
+///
+/// # Errors
+/// When it cannot be started.
+pub(crate) fn run<'a>(
+    engine: Engine,
+    arguments: &[OsString],
+    environment: impl IntoIterator<Item = (&'a str, &'a OsStr)>,
+) -> Result<u8, Error> {
+    let mut command = Command::new(engine.name());
+    command.args(arguments).envs(environment);
+    let no_engine = |source| Error::NoEngine {
+        program: engine.name().to_owned(),
+        source,
+    };
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(no_engine)?;
+    let mut child = command.spawn().map_err(no_engine)?;
+    pass_on(signals, &child);
+    let status = child.wait().map_err(no_engine)?;
+    let of_signal = |signal| 128_u8.saturating_add(u8::try_from(signal).unwrap_or(0));
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    let code = status.code().map(|code| u8::try_from(code).unwrap_or(1));
+    Ok(code.unwrap_or_else(|| signal.map_or(1, of_signal)))
+}
+
+/// Runs another command of the engine on the same store, without output but its errors; whether it ended well.
+///
+/// # Errors
+/// When it cannot be started.
+pub(crate) fn quietly(engine: Engine, arguments: &[OsString]) -> Result<bool, Error> {
+    let status = Command::new(engine.name())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    let status = status.map_err(|source| Error::NoEngine {
+        program: engine.name().to_owned(),
+        source,
+    })?;
+    Ok(status.success())
+}
+
+/// A terminal sends ctrl-c to the engine as well; a second one does no harm.
+fn pass_on(mut signals: Signals, child: &Child) {
+    let pid = Pid::from_child(child);
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            if let Some(signal) = Signal::from_named_raw(signal) {
+                let _ = kill_process(pid, signal);
+            }
+        }
+    });
+}

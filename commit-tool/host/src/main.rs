@@ -1,0 +1,74 @@
+//! `osderive`: the host command. Before `podman build` or `buildah build` it has every RUN of the image committed, and
+//! tells what a machine would stumble over.
+
+mod arguments;
+mod build;
+mod containerfile;
+mod engine;
+mod error;
+mod reports;
+mod runtime;
+mod source;
+mod verdict;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use osderive_lints::escape_text;
+
+use crate::arguments::Engine;
+use crate::error::{Error, FAILED};
+
+/// Builds images with podman or buildah that machines boot
+#[derive(Debug, Parser)]
+#[command(name = "osderive", version, after_help = HELP)]
+struct Cli {
+    #[command(subcommand)]
+    engine: Word,
+}
+
+const HELP: &str = "\
+Options of a build are build arguments (--build-arg OSDERIVE_FAIL_ON=warning), flags of the first line
+(# syntax=osderive --fail-on=warning), comments (# osderive: allow=RULE -- REASON) and osderive.toml.
+Exit codes: the engine's own; 1 if something was found that fails the build; 125 if osderive failed.";
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// Goes before a build: osderive podman build -t my-os .
+    Podman(Words),
+    /// Goes before a build: osderive buildah build -t my-os .
+    Buildah(Words),
+}
+
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+struct Words {
+    /// The engine's own arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENT"
+    )]
+    words: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    let (engine, Words { words }) = match Cli::parse().engine {
+        Word::Podman(words) => (Engine::Podman, words),
+        Word::Buildah(words) => (Engine::Buildah, words),
+    };
+    let code = build::run(engine, words).unwrap_or_else(|error| {
+        complain(&error);
+        FAILED
+    });
+    ExitCode::from(code)
+}
+
+fn complain(error: &Error) {
+    if let Error::Policy(error) = error {
+        anstream::eprint!("{}", error.render(true));
+    } else {
+        eprintln!("osderive: {}", escape_text(&error.to_string()));
+    }
+}
