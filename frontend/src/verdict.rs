@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use osderive_lints::evidence::{is_still_there, without};
+use osderive_lints::evidence::{is_still_there, put, without};
 use osderive_lints::rules::Rule;
 use osderive_lints::{Finding, Severity, escape_finding};
 use osderive_proto::gateway::{BuildError, Gateway, SourceSnippet, Warning};
@@ -80,15 +80,6 @@ impl Evidence<'_> {
         found.sort_by_key(|found| found.line().unwrap_or(i32::MAX));
         found
     }
-}
-
-/// Where the instructions put what the commit at the end has moved.
-fn put(moved: &[(String, String)], path: &str) -> String {
-    let was = moved.iter().find_map(|(now, was)| {
-        let below = path.strip_prefix(now.as_str())?;
-        (below.is_empty() || below.starts_with('/')).then(|| format!("{was}{below}"))
-    });
-    was.unwrap_or_else(|| path.to_owned())
 }
 
 /// The instruction that brought the first path that the base does not have as it is. Without an

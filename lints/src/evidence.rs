@@ -35,6 +35,15 @@ fn is_about_same(left: &Finding, right: &Finding) -> bool {
         && (left.paths.is_empty() || right.paths.is_empty() || left.paths.iter().any(shared))
 }
 
+/// Where the instructions put what the commit at the end has moved: pairs of where it is now and where it was.
+pub fn put(moved: &[(String, String)], path: &str) -> String {
+    let was = moved.iter().find_map(|(now, was)| {
+        let below = path.strip_prefix(now.as_str())?;
+        (below.is_empty() || below.starts_with('/')).then(|| format!("{was}{below}"))
+    });
+    was.unwrap_or_else(|| path.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

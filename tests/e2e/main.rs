@@ -20,6 +20,7 @@ mod needs;
 mod opt;
 mod options;
 mod packages;
+mod podman;
 mod previous;
 mod step;
 mod var;
@@ -168,6 +169,7 @@ const GROUPS: Part = Part {
         ("fidelity", fidelity::TESTS),
         ("lifecycle", lifecycle::TESTS),
         ("options", options::TESTS),
+        ("podman", podman::TESTS),
         ("step", step::TESTS),
     ],
 };

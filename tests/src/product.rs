@@ -36,6 +36,8 @@ pub enum Binary {
     Frontend,
     /// The in-image tool.
     Tool,
+    /// The host command.
+    Host,
     /// The test frontend that returns definitions as files.
     Capture,
 }
@@ -45,6 +47,7 @@ impl Binary {
         match self {
             Self::Frontend => "osderive-frontend",
             Self::Tool => "osderive-commit-tool",
+            Self::Host => "osderive-host",
             Self::Capture => "osderive-tests",
         }
     }
@@ -54,6 +57,7 @@ impl Binary {
         match self {
             Self::Frontend => "osderive-frontend",
             Self::Tool => "ostree-container",
+            Self::Host => "osderive",
             Self::Capture => "capture-frontend",
         }
     }
@@ -96,6 +100,15 @@ impl FromStr for Profile {
 /// As of [`build`].
 pub fn tool(profile: Profile, places: &Places) -> Result<PathBuf> {
     in_workspace(Binary::Tool, profile, places)
+}
+
+/// The host command, with the tool beside it.
+///
+/// # Errors
+/// As of [`build`].
+pub fn host(profile: Profile, places: &Places) -> Result<PathBuf> {
+    tool(profile, places)?;
+    in_workspace(Binary::Host, profile, places)
 }
 
 fn in_workspace(binary: Binary, profile: Profile, places: &Places) -> Result<PathBuf> {

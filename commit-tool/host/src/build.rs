@@ -22,6 +22,7 @@ use crate::arguments::{Arguments, Engine};
 use crate::containerfile::{Build, words_of_syntax};
 use crate::engine;
 use crate::error::{Error, FOUND, in_file};
+use crate::layers::Layers;
 use crate::reports::{Ran, Reported, Store, hexadecimal, ran};
 use crate::runtime;
 use crate::source::Source;
@@ -84,7 +85,8 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>) -> Result<u8, Error> {
     let is_bootable = reported.end.commit.outcome == Outcome::Committed;
     let fail_on = policy.config.fail_on.or(Some(Severity::Error));
     let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
-    let report = judge(name, build.runs(), &reported, policy);
+    let layers = || Layers::of(&arguments, &image, build.history());
+    let report = judge(name, build.runs(), &reported, policy, &layers);
     if is_bootable {
         print(&report);
     }

@@ -22,8 +22,10 @@ pub(crate) struct Build {
     base: Option<String>,
     /// The number of the stage that is built, where that is not the last.
     target: Option<usize>,
-    /// The lines of the RUNs that the image is made by, in the order in which they run.
+    /// The RUNs that the image is made by, in the order in which they run.
     runs: Vec<Instruction>,
+    /// For each entry that the text adds to the image's history, the instruction; none of ours.
+    history: Vec<Option<Instruction>>,
 }
 
 impl Build {
@@ -49,11 +51,16 @@ impl Build {
             (stage.instructions[0].lines.0, end)
         };
         let of_image = chain.iter().flat_map(|at| stages[*at].instructions);
-        let runs = of_image
+        // The place of a FROM is that of the ARG below it; at the end is the commit.
+        let own = |one: &Instruction| Some(one.clone()).filter(|one| one.keyword() != "FROM");
+        let history = of_image.map(own).chain([None]).collect::<Vec<_>>();
+        let runs = history.iter().flatten();
+        let runs = runs
             .filter(|instruction| instruction.keyword() == "RUN")
             .cloned();
         Some(Self {
             runs: runs.collect(),
+            history,
             stages: stages.iter().map(lines).collect(),
             target: (last + 1 < stages.len()).then_some(last),
             base,
@@ -65,6 +72,11 @@ impl Build {
     /// The RUNs that the image is made by, in the order in which they run.
     pub(crate) fn runs(&self) -> &[Instruction] {
         &self.runs
+    }
+
+    /// For each entry that the text adds to the image's history, the instruction; none of ours.
+    pub(crate) fn history(&self) -> &[Option<Instruction>] {
+        &self.history
     }
 
     /// Whether the image begins with nothing.

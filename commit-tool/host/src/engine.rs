@@ -54,6 +54,17 @@ pub(crate) fn quietly(engine: Engine, arguments: &[OsString]) -> Result<bool, Er
     Ok(status.success())
 }
 
+/// What another command of the engine prints; none where it fails.
+pub(crate) fn output(engine: Engine, arguments: &[OsString]) -> Option<String> {
+    let output = Command::new(engine.name())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok()
+}
+
 /// A terminal sends ctrl-c to the engine as well; a second one does no harm.
 fn pass_on(mut signals: Signals, child: &Child) {
     let pid = Pid::from_child(child);

@@ -6,6 +6,7 @@ mod build;
 mod containerfile;
 mod engine;
 mod error;
+mod layers;
 mod reports;
 mod runtime;
 mod source;

@@ -1,20 +1,23 @@
 //! What is made of all that was found, as the build frontend makes it: findings with the lines of the Containerfile,
 //! after what people have decided about them, and those of the base image apart.
 
-use osderive_lints::evidence::{is_still_there, without};
+use osderive_lints::evidence::{is_still_there, put, without};
 use osderive_lints::output::Report;
 use osderive_lints::policy::{Instruction, Policy};
 use osderive_lints::rules::{Need, RULES, size_deleted_later};
-use osderive_lints::{Finding, Origin, Severity, StepReport, baseline};
+use osderive_lints::{Change, Finding, Origin, Severity, StepReport, baseline};
 
+use crate::layers::Layers;
 use crate::reports::Reported;
 
-/// Judges a build. `runs` are the RUNs of the image.
+/// Judges a build. `runs` are the RUNs of the image; `layers` are asked for the instructions that findings without one
+/// are of.
 pub(crate) fn judge(
     subject: String,
     runs: &[Instruction],
     reported: &Reported,
     policy: Policy,
+    layers: &dyn Fn() -> Option<Layers>,
 ) -> Report {
     let end = &reported.end;
     let check = end.check.as_ref().map(|check| check.findings.clone());
@@ -34,11 +37,10 @@ pub(crate) fn judge(
         .filter_map(|finding| without(finding, &of_end))
         .collect();
     of_end.extend(more);
-    findings.extend(
-        of_end
-            .into_iter()
-            .filter_map(|finding| without(finding, &known)),
-    );
+    let new = of_end
+        .into_iter()
+        .filter_map(|finding| without(finding, &known));
+    findings.extend(brought(new.collect(), &end.commit, layers));
     findings.extend(size_deleted_later::of_build(&left));
 
     let selection = policy.selection(&std::collections::BTreeSet::new());
@@ -63,20 +65,49 @@ pub(crate) fn judge(
     }
 }
 
+/// Findings with the instructions that brought their paths, as far as the layers tell.
+fn brought(
+    mut findings: Vec<Finding>,
+    commit: &StepReport,
+    layers: &dyn Fn() -> Option<Layers>,
+) -> Vec<Finding> {
+    let is_open = |finding: &Finding| finding.origin.is_none() && !finding.paths.is_empty();
+    if findings.iter().any(is_open)
+        && let Some(layers) = layers()
+    {
+        let moved = commit
+            .changed
+            .iter()
+            .filter(|file| file.change == Change::Moved);
+        let moved: Vec<(String, String)> = moved
+            .filter_map(|file| Some((file.path.clone(), file.from.clone()?)))
+            .collect();
+        for finding in findings.iter_mut().filter(|finding| is_open(finding)) {
+            let mut paths = finding.paths.iter().map(|path| put(&moved, path));
+            let found = paths.find_map(|path| layers.brought(&path));
+            finding.origin = found.map(origin);
+        }
+    }
+    findings
+}
+
+fn origin(instruction: &Instruction) -> Origin {
+    Origin {
+        instruction: instruction.text.clone(),
+        lines: Some(instruction.lines),
+        ..Origin::default()
+    }
+}
+
 /// What a RUN's own report tells, unless a later RUN has mended it.
 fn of_step(run: &Instruction, report: &StepReport, check: Option<&[Finding]>) -> Vec<Finding> {
-    let origin = Origin {
-        instruction: run.text.clone(),
-        lines: Some(run.lines),
-        ..Origin::default()
-    };
     let findings = report.findings.iter().filter(|finding| {
         finding.severity < Severity::Error
             || check.is_none_or(|check| is_still_there(finding, check) != Some(false))
     });
     findings
         .map(|finding| Finding {
-            origin: Some(origin.clone()),
+            origin: Some(origin(run)),
             ..finding.clone()
         })
         .collect()

@@ -92,7 +92,8 @@ impl Base {
         }
     }
 
-    fn changes(self) -> &'static [&'static str] {
+    /// What its configuration has, as `import --change` takes it.
+    pub fn changes(self) -> &'static [&'static str] {
         match self {
             Self::Ostree => &[
                 "LABEL containers.bootc=1",

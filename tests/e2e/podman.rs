@@ -1,0 +1,419 @@
+//! The same commit by podman and buildah, with one word before their command.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use osderive_tests::base::Base;
+use osderive_tests::product::{self, Profile};
+use osderive_tests::saved_image::SavedImage;
+use osderive_tests::scenario::Scenario;
+
+use crate::Setup;
+
+crate::tests![
+    runs_of_the_image_are_committed_and_builder_stages_stay: OwnCache,
+    a_plain_build_and_a_committed_one_share_no_step: OwnCache,
+    what_is_found_fails_a_build_at_its_line_and_the_image_gets_no_name: OwnCache,
+    every_user_finds_what_it_finds_without_us: OwnCache,
+    a_run_that_fails_fails_the_build_as_it_does_without_us: OwnCache,
+    a_containerfile_may_be_given_in_every_way: OwnCache,
+    what_cannot_be_committed_is_refused_before_it_is_built: OwnCache,
+];
+
+const ENGINES: [&str; 2] = ["podman", "buildah"];
+
+/// What the network of a container would need, a build here does not have.
+const NETWORK: &str = "--network=host";
+
+struct Built {
+    code: Option<i32>,
+    /// What was printed, the engine's words first.
+    log: String,
+}
+
+impl Built {
+    #[track_caller]
+    fn expect(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}", self.log);
+        self.log
+    }
+}
+
+/// A command among the engine's processes, in a scenario's folder. Reports of earlier builds are the scenario's own.
+fn command(setup: &Setup, scenario: &Scenario<'_>, program: &str) -> Command {
+    let mut command = setup.engine.command(program);
+    command
+        .current_dir(scenario.folder())
+        .env(
+            "XDG_CACHE_HOME",
+            format!("{}.cache", scenario.folder().display()),
+        )
+        .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(mut command: Command) -> Built {
+    let output = command.output().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Built {
+        code: output.status.code(),
+        log: said(&output.stdout) + &said(&output.stderr),
+    }
+}
+
+/// Sees to it that podman's store, which is buildah's as well, has the base images.
+fn load_bases(setup: &Setup) {
+    for base in [Base::Ostree, Base::Plain] {
+        let image = base.build(&setup.places).unwrap();
+        let tag = format!("{}:{}", base.name(), image.hash);
+        let podman = |arguments: &[&str]| {
+            let mut command = setup.engine.command("podman");
+            command.args(arguments).output().unwrap()
+        };
+        if !podman(&["image", "exists", &tag]).status.success() {
+            let archive = image.archive.display().to_string();
+            let changes = base
+                .changes()
+                .iter()
+                .flat_map(|change| ["--change", change]);
+            let arguments: Vec<&str> = ["import", "--quiet"]
+                .into_iter()
+                .chain(changes)
+                .chain([archive.as_str(), tag.as_str()])
+                .collect();
+            let imported = podman(&arguments);
+            let errors = String::from_utf8_lossy(&imported.stderr);
+            assert!(imported.status.success(), "{errors}");
+        }
+        let latest = format!("{}:latest", base.name());
+        assert!(podman(&["tag", &tag, &latest]).status.success());
+    }
+}
+
+fn scenario<'a>(setup: &'a Setup, name: &str, containerfile: &str) -> Scenario<'a> {
+    load_bases(setup);
+    setup.scenario(&format!("podman-{name}"), containerfile)
+}
+
+/// A build with osderive, under the scenario's name.
+fn build(setup: &Setup, scenario: &Scenario<'_>, engine: &str, options: &[&str]) -> Built {
+    let osderive = product::host(Profile::Test, &setup.places).unwrap();
+    let mut command = command(setup, scenario, &osderive.display().to_string());
+    command
+        .args([
+            engine,
+            "build",
+            NETWORK,
+            "--layers",
+            "--tag",
+            scenario.tag(),
+        ])
+        .args(options)
+        .arg(".");
+    run(command)
+}
+
+/// The same without osderive.
+fn build_plain(setup: &Setup, scenario: &Scenario<'_>, engine: &str, options: &[&str]) -> Built {
+    let mut command = command(setup, scenario, engine);
+    command
+        .args(["build", NETWORK, "--layers", "--tag", scenario.tag()])
+        .args(options)
+        .arg(".");
+    run(command)
+}
+
+fn saved(setup: &Setup, scenario: &Scenario<'_>, keep: usize) -> SavedImage {
+    let archive = scenario.folder().with_extension("tar");
+    let mut save = command(setup, scenario, "podman");
+    save.args(["save", "--quiet", "--format=oci-archive", "--output"])
+        .arg(&archive)
+        .arg(scenario.tag());
+    run(save).expect(0);
+    let image = SavedImage::read(fs::File::open(&archive).unwrap(), keep).unwrap();
+    fs::remove_file(archive).unwrap();
+    image
+}
+
+fn has_image(setup: &Setup, scenario: &Scenario<'_>) -> bool {
+    let mut exists = command(setup, scenario, "podman");
+    exists.args(["image", "exists", scenario.tag()]);
+    run(exists).code == Some(0)
+}
+
+fn remove_image(setup: &Setup, scenario: &Scenario<'_>) {
+    let mut remove = command(setup, scenario, "podman");
+    remove.args(["rmi", "--force", "--ignore", scenario.tag()]);
+    run(remove).expect(0);
+}
+
+const STAGES: &str = "\
+FROM debian-ostree-base AS lower
+RUN useradd --system acme && mkdir -p /var/lib/acme && chown acme /var/lib/acme && echo x >/tmp/left
+FROM debian-ostree-base AS tools
+RUN mkdir -p /run/here && echo tool >/tool && echo x >/tmp/of-builder
+FROM lower
+COPY --from=tools /tool /usr/bin/tool
+USER acme
+RUN test -e /tmp/left && test ! -e /tmp/of-builder && echo mine >/var/lib/acme/mine
+RUN --mount=type=cache,target=/var/cache/acme <<END
+echo kept >/tmp/kept
+END
+CMD [\"/sbin/init\"]
+";
+
+/// How many layers the instructions of [`STAGES`] have, and the commit.
+const LAYERS_OF_STAGES: usize = 5;
+
+fn runs_of_the_image_are_committed_and_builder_stages_stay(setup: &Setup) {
+    let scenario = scenario(setup, "stages", STAGES);
+    for engine in ENGINES {
+        let log = build(setup, &scenario, engine, &["--no-cache"]).expect(0);
+        assert!(log.contains("osderive: committed: removed "), "{log}");
+        let image = saved(setup, &scenario, LAYERS_OF_STAGES);
+        let shipped = image.shipped();
+        let at = |path: &str| shipped.get(path).map(|entry| entry.content.clone());
+        assert_eq!(at("usr/bin/tool").as_deref(), Some(&b"tool\n"[..]));
+        assert_eq!(
+            at("usr/share/factory/var/lib/acme/mine").as_deref(),
+            Some(&b"mine\n"[..])
+        );
+        for gone in [
+            "tmp/left",
+            "tmp/kept",
+            "var/lib/acme/mine",
+            "etc/hostname",
+            "etc/resolv.conf",
+        ] {
+            assert_eq!(at(gone), None, "{engine}: {gone}");
+        }
+        let declared = shipped
+            .iter()
+            .filter(|(path, _)| path.contains("sysusers.d/00-osderive-"));
+        let declared: Vec<u8> = declared
+            .flat_map(|(_, entry)| entry.content.clone())
+            .collect();
+        assert!(
+            String::from_utf8_lossy(&declared).contains("u acme "),
+            "{engine}"
+        );
+        let is_trace = |path: &&String| path.starts_with("dev/") || path.contains("osderive-new");
+        assert_eq!(shipped.keys().find(is_trace), None);
+        let config = &image.config["config"];
+        assert!(!config["Env"].to_string().contains("OSDERIVE"), "{config}");
+        assert_eq!(config["User"], "acme");
+
+        let again = build(setup, &scenario, engine, &[]).expect(0);
+        assert!(!again.contains("osderive: committed"), "{again}");
+        let end = |log: &str| {
+            log.lines()
+                .rev()
+                .find(|line| line.contains(" of the base image"))
+                .map(str::to_owned)
+        };
+        assert_eq!(end(&again), end(&log), "a cached build says the same");
+    }
+}
+
+fn a_plain_build_and_a_committed_one_share_no_step(setup: &Setup) {
+    let text = "FROM debian-ostree-base\nRUN mkdir -p /var/lib/shared && echo x >/tmp/left\n";
+    let scenario = scenario(setup, "share", text);
+    let has_left = || {
+        saved(setup, &scenario, 2)
+            .shipped()
+            .contains_key("tmp/left")
+    };
+    for engine in ENGINES {
+        for _ in 0..2 {
+            build_plain(setup, &scenario, engine, &[]).expect(0);
+            assert!(has_left(), "{engine}");
+            build(setup, &scenario, engine, &[]).expect(0);
+            assert!(!has_left(), "{engine}");
+        }
+    }
+}
+
+/// `kernel-count`: a second kernel.
+const KERNEL: &str = "\
+FROM debian-ostree-base
+RUN touch /etc/a
+COPY kernel /usr/lib/modules/9.9/
+RUN touch /etc/b
+";
+
+fn what_is_found_fails_a_build_at_its_line_and_the_image_gets_no_name(setup: &Setup) {
+    let scenario = scenario(setup, "error", KERNEL);
+    let scenario = scenario.file("kernel/vmlinuz", "kernel").unwrap();
+    for engine in ENGINES {
+        remove_image(setup, &scenario);
+        // The second time all of it comes from the cache.
+        for options in [&["--no-cache"][..], &[]] {
+            let log = build(setup, &scenario, engine, options).expect(1);
+            assert!(log.contains("error[kernel-count]"), "{log}");
+            assert!(log.contains("Containerfile:3:1"), "{log}");
+            assert!(!has_image(setup, &scenario), "{engine}");
+        }
+        build(
+            setup,
+            &scenario,
+            engine,
+            &["--build-arg=OSDERIVE_FAIL_ON=never"],
+        )
+        .expect(0);
+        assert!(has_image(setup, &scenario), "{engine}");
+    }
+    let allowed = KERNEL.replace("COPY", "# osderive: allow=kernel-count -- a test\nCOPY");
+    let scenario = scenario.file("Containerfile", &allowed).unwrap();
+    let log = build(setup, &scenario, "podman", &[]).expect(0);
+    assert!(!log.contains("error["), "{log}");
+}
+
+const USERS: &str = "\
+FROM debian-ostree-base
+RUN groupadd --system more && useradd --system --groups more --home-dir /srv/acme acme && id && env
+USER acme
+RUN id; env; grep -E 'Cap|Groups|NoNew|Seccomp' /proc/self/status; umask
+USER 33:adm
+WORKDIR /srv
+RUN [\"/bin/sh\", \"-c\", \"id; env; pwd; grep -E 'Cap|Groups' /proc/self/status\"]
+ENV HOME=/elsewhere A=b
+USER 4242
+RUN id; env
+";
+
+fn every_user_finds_what_it_finds_without_us(setup: &Setup) {
+    let scenario = scenario(setup, "users", USERS);
+    // Names of containers differ, and lines of osderive are none of a command's.
+    let is_of_command = |line: &&str| {
+        !["HOSTNAME=", "STEP ", "-->", "osderive", "COMMIT", "["]
+            .iter()
+            .any(|begin| line.starts_with(begin))
+    };
+    let found = |log: &str| {
+        let words = [
+            "uid=", "HOME=", "PATH=", "PWD=", "A=", "Cap", "Groups", "NoNew", "Seccomp", "00",
+        ];
+        let lines = log.lines().filter(is_of_command);
+        let lines = lines.filter(|line| words.iter().any(|word| line.starts_with(word)));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for engine in ENGINES {
+        for runtime in ["crun", "runc"] {
+            let options = ["--no-cache", &format!("--runtime={runtime}")];
+            let plain = found(&build_plain(setup, &scenario, engine, &options).expect(0));
+            let ours = found(&build(setup, &scenario, engine, &options).expect(0));
+            assert!(plain.len() > 20, "{plain:?}");
+            assert_eq!(ours, plain, "{engine} with {runtime}");
+        }
+    }
+}
+
+fn a_run_that_fails_fails_the_build_as_it_does_without_us(setup: &Setup) {
+    let scenario = scenario(setup, "fails", "FROM debian-ostree-base\nRUN exit 7\n");
+    for engine in ENGINES {
+        let plain = build_plain(setup, &scenario, engine, &[]);
+        let ours = build(setup, &scenario, engine, &[]);
+        assert_eq!(ours.code, plain.code, "{}", ours.log);
+        assert_ne!(ours.code, Some(0));
+        assert!(!has_image(setup, &scenario));
+    }
+}
+
+fn a_containerfile_may_be_given_in_every_way(setup: &Setup) {
+    let base = "ARG BASE=debian-ostree-base\nFROM $BASE AS one\nRUN echo 1 >/etc/one\nFROM one AS two\nCOPY . /usr/share/all\n";
+    let scenario = scenario(setup, "given", base);
+    let scenario = scenario
+        .file("other/File.containerignore", "not\n")
+        .and_then(|it| {
+            it.file(
+                "other/File",
+                &format!("{base}FROM debian-plain\nRUN exit 1\n"),
+            )
+        })
+        .and_then(|it| it.file("end", "RUN echo 2 >/etc/two\n"))
+        .and_then(|it| it.file("not", "x"))
+        .and_then(|it| it.file("yes", "x"))
+        .unwrap();
+    let has = |names: &[(&str, bool)]| {
+        let shipped = saved(setup, &scenario, 6).shipped();
+        for (name, is_there) in names {
+            assert_eq!(shipped.contains_key(*name), *is_there, "{name}");
+        }
+    };
+    let copied = |name| format!("usr/share/all/{name}");
+    build(
+        setup,
+        &scenario,
+        "podman",
+        &["-f", "other/File", "--target", "two"],
+    )
+    .expect(0);
+    has(&[
+        (&copied("yes"), true),
+        (&copied("not"), false),
+        ("etc/one", true),
+    ]);
+    build(setup, &scenario, "buildah", &["-fother/File", "--target=1"]).expect(0);
+    has(&[(&copied("yes"), true), (&copied("not"), false)]);
+    build(
+        setup,
+        &scenario,
+        "podman",
+        &["-f", "Containerfile", "-f", "end"],
+    )
+    .expect(0);
+    has(&[(&copied("not"), true), ("etc/two", true)]);
+    let log = build(setup, &scenario, "podman", &["-f", "none"]).expect(125);
+    assert!(log.contains("none: No such file"), "{log}");
+    let log = build(setup, &scenario, "podman", &["-f", "end"]).expect(125);
+    assert!(log.contains("no stage"), "{log}");
+
+    let mut piped = command(setup, &scenario, "/bin/sh");
+    let osderive = product::host(Profile::Test, &setup.places).unwrap();
+    let line = format!(
+        "echo 'FROM debian-ostree-base\nRUN echo piped >/etc/piped' | {} podman build {NETWORK} -t {} -f - .",
+        osderive.display(),
+        scenario.tag()
+    );
+    piped.args(["-c", &line]);
+    run(piped).expect(0);
+    has(&[("etc/piped", true)]);
+}
+
+fn what_cannot_be_committed_is_refused_before_it_is_built(setup: &Setup) {
+    let scenario = scenario(
+        setup,
+        "refused",
+        "FROM debian-ostree-base\nRUN echo has run\n",
+    );
+    for (engine, options, said) in [
+        ("buildah", &["--isolation=chroot"][..], "chroot isolation"),
+        (
+            "podman",
+            &["--platform=linux/amd64,linux/arm64"],
+            "several platforms",
+        ),
+        (
+            "podman",
+            &["--build-arg=OSDERIVE_BOOTABLE=yes"],
+            "auto, on or off",
+        ),
+        ("podman", &["--target=none"], "no stage"),
+    ] {
+        let log = build(setup, &scenario, engine, options).expect(125);
+        assert!(log.contains(said) && !log.contains("has run"), "{log}");
+    }
+    // What is not wanted is the engine's own build.
+    let log = build(
+        setup,
+        &scenario,
+        "podman",
+        &["--build-arg=OSDERIVE_BOOTABLE=off"],
+    )
+    .expect(0);
+    assert!(
+        log.contains("has run") && !log.contains("OSDERIVE\n"),
+        "{log}"
+    );
+}
