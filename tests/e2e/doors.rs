@@ -1,4 +1,4 @@
-//! One commit, several doors: the frontend, a RUN that ends in `ostree container commit`, a RUN under
+//! One commit, several doors: the frontend, podman and buildah with the host command before them, a RUN that ends in `ostree container commit`, a RUN under
 //! `ostree-container step`, and `ostree-container commit --rootfs` from outside leave the same tree.
 
 use std::collections::BTreeSet;
@@ -8,11 +8,13 @@ use std::process::Command;
 
 use osderive_tests::listing::{Listing, differences, list};
 use osderive_tests::product::{self, Profile};
+use osderive_tests::scenario::unpack;
 
 use crate::Setup;
 use crate::packages::{VENDOR, build_with_vendor};
+use crate::podman::build_by_host_command;
 
-// Four times the same packages, and the trees of all on disk.
+// Six times the same packages, and the trees of all on disk.
 crate::tests![LARGE = the_same_commit_by_any_door_leaves_the_same_tree];
 
 /// Accounts, /opt with a capability and a setgid file, /var with files of packages and of nobody.
@@ -41,7 +43,7 @@ const ROOT: [&str; 10] = [
 ];
 
 /// What the engine mounts into the container that the tree is read from.
-const OF_ENGINE: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
+const OF_ENGINE: [&str; 4] = ["etc/hosts", "etc/hostname", "etc/mtab", "etc/resolv.conf"];
 
 /// What a commit by hand leaves for a later RUN, which nothing makes /var for: directories that are emptied
 /// and those that /opt and /usr/local lead to.
@@ -89,19 +91,33 @@ impl Tree {
 
 fn the_same_commit_by_any_door_leaves_the_same_tree(setup: &Setup) {
     let folder = tempfile::tempdir_in(setup.places.state()).unwrap();
-    let build = |name: &str, first_line: &str, run: &str| {
+    let scenario = |name: &str, first_line: &str, run: &str| {
         let containerfile =
             format!("{first_line}\n{VENDOR}COPY install.sh /usr/share/install.sh\n{run}\n");
         let scenario = setup.scenario(&format!("door-{name}"), &containerfile);
-        let scenario = scenario.file("install.sh", INSTALL).unwrap();
-        build_with_vendor(setup, &scenario, &[]);
         let root = folder.path().join(name);
         fs::create_dir(&root).unwrap();
+        (scenario.file("install.sh", INSTALL).unwrap(), root)
+    };
+    let build = |name: &str, first_line: &str, run: &str| {
+        let (scenario, root) = scenario(name, first_line, run);
+        build_with_vendor(setup, &scenario, &[]);
         scenario.unpack(&ROOT, &root).unwrap();
+        root
+    };
+    let build_by = |engine: &str, options: &[&str], run: &str| {
+        let (scenario, root) = scenario(engine, "", run);
+        let vendor = setup.places.workspace().join("tests/fixtures/vendor");
+        let vendor = format!("--build-context=vendor={}", vendor.display());
+        let options = [&[vendor.as_str()], options].concat();
+        build_by_host_command(setup, &scenario, engine, &options);
+        unpack(&setup.engine, "podman", scenario.tag(), &ROOT, &root).unwrap();
         root
     };
     let install = "sh /usr/share/install.sh";
     let by_frontend = build("frontend", crate::SYNTAX, &format!("{RUN} {install}"));
+    let by_podman = build_by("podman", &[], &format!("{RUN} {install}"));
+    let by_buildah = build_by("buildah", &["--layers=false"], &format!("{RUN} {install}"));
     let step = "/dev/osderive/ostree-container step --";
     let end = format!("RUN {TOOL} {BASE} /dev/osderive/ostree-container commit --base /dev/base");
     let by_step = build("step", "", &format!("{RUN} {TOOL} {step} {install}\n{end}"));
@@ -112,10 +128,17 @@ fn the_same_commit_by_any_door_leaves_the_same_tree(setup: &Setup) {
     commit_from_outside(setup, &outside);
 
     let by_frontend = Tree::read(&by_frontend);
-    let by_step = Tree::read(&by_step);
-    assert!(differences(&by_frontend.listing, &by_step.listing).is_empty());
-    assert_eq!(by_frontend.declared, by_step.declared);
-    assert_eq!(by_frontend.made, by_step.made);
+    for (door, root) in [
+        ("by podman", by_podman),
+        ("by buildah", by_buildah),
+        ("by a step", by_step),
+    ] {
+        let other = Tree::read(&root);
+        let different = differences(&by_frontend.listing, &other.listing);
+        assert!(different.is_empty(), "{door}: {different:#?}");
+        assert_eq!(by_frontend.declared, other.declared, "{door}");
+        assert_eq!(by_frontend.made, other.made, "{door}");
+    }
     for (door, root) in [("in a RUN", by_hand), ("from outside", outside)] {
         expect_the_same(door, &by_frontend, &Tree::read(&root));
     }

@@ -151,7 +151,14 @@ fn on_machines(setup: &Setup, image: &Scenario<'_>, check: impl Fn(&str, &System
     for suite in Systemd::RELEASES {
         let systemd = Systemd::of(suite, &setup.places).unwrap();
         let machine = systemd.machine().unwrap();
-        scenario::unpack(&setup.engine, base, &ACCOUNT_FILES, &machine.root()).unwrap();
+        scenario::unpack(
+            &setup.engine,
+            "docker",
+            base,
+            &ACCOUNT_FILES,
+            &machine.root(),
+        )
+        .unwrap();
         image.unpack(&DECLARATIONS, &machine.root()).unwrap();
         machine.make_accounts().unwrap();
         check(suite.name(), &systemd, &machine);

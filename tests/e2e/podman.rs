@@ -91,6 +91,17 @@ fn load_bases(setup: &Setup) {
     }
 }
 
+/// Has an engine build a scenario as osderive's host command does, with more options.
+pub(crate) fn build_by_host_command(
+    setup: &Setup,
+    scenario: &Scenario<'_>,
+    engine: &str,
+    options: &[&str],
+) {
+    load_bases(setup);
+    build(setup, scenario, engine, options).expect(0);
+}
+
 fn scenario<'a>(setup: &'a Setup, name: &str, containerfile: &str) -> Scenario<'a> {
     load_bases(setup);
     setup.scenario(&format!("podman-{name}"), containerfile)

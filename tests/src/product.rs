@@ -111,6 +111,19 @@ pub fn host(profile: Profile, places: &Places) -> Result<PathBuf> {
     in_workspace(Binary::Host, profile, places)
 }
 
+/// Builds the host command as users get it and puts it into `host` below the state directory, with the tool that runs in
+/// the steps. Answers with that folder.
+///
+/// # Errors
+/// As of [`build`].
+pub fn install_host(places: &Places) -> Result<PathBuf> {
+    let folder = places.directory("host")?;
+    let host = host(Profile::Release, places)?;
+    install(&host, &folder)?;
+    install(&host.with_file_name(Binary::Tool.file_name()), &folder)?;
+    Ok(folder)
+}
+
 fn in_workspace(binary: Binary, profile: Profile, places: &Places) -> Result<PathBuf> {
     let target = places.state().join("product");
     build(binary, profile, places.workspace(), &target)
@@ -178,7 +191,10 @@ fn image_of(frontend: &Path, places: &Places) -> Result<TempDir> {
 fn install(binary: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(io_error("make", folder))?;
     let copy = folder.join(binary.file_name().unwrap_or_default());
-    copy_program(binary, &copy)
+    // What runs keeps its file.
+    let beside = copy.with_extension("new");
+    copy_program(binary, &beside)?;
+    fs::rename(&beside, &copy).map_err(io_error("replace", &copy))
 }
 
 impl Engine {

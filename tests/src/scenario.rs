@@ -178,16 +178,23 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When the image or tar fails.
     pub fn unpack(&self, paths: &[&str], directory: &Path) -> Result<()> {
-        unpack(self.engine, &self.tag, paths, directory)
+        unpack(self.engine, "docker", &self.tag, paths, directory)
     }
 }
 
-/// Unpacks what an image of an engine has of `paths`, as [`Scenario::unpack`] does.
+/// Unpacks what an image has of `paths`, as [`Scenario::unpack`] does. The engine's `client` has it: docker, or podman
+/// beside it.
 ///
 /// # Errors
 /// When the image or tar fails.
-pub fn unpack(engine: &Engine, image: &str, paths: &[&str], directory: &Path) -> Result<()> {
-    let archive = pack(engine, image, paths)?;
+pub fn unpack(
+    engine: &Engine,
+    client: &str,
+    image: &str,
+    paths: &[&str],
+    directory: &Path,
+) -> Result<()> {
+    let archive = pack(engine, client, image, paths)?;
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--numeric-owner", "--same-permissions"])
         .args(["--xattrs", "--xattrs-include=*"])
@@ -199,7 +206,7 @@ pub fn unpack(engine: &Engine, image: &str, paths: &[&str], directory: &Path) ->
 }
 
 /// An archive of what an image has of `paths`.
-fn pack(engine: &Engine, image: &str, paths: &[&str]) -> Result<NamedTempFile> {
+fn pack(engine: &Engine, client: &str, image: &str, paths: &[&str]) -> Result<NamedTempFile> {
     const PACK: &str = "cd / && ls -d \"$@\" 2>/dev/null | \
         tar --create --numeric-owner --xattrs --xattrs-include='*' --files-from=-";
     let mut attempts = 0;
@@ -207,11 +214,11 @@ fn pack(engine: &Engine, image: &str, paths: &[&str]) -> Result<NamedTempFile> {
         let archive = NamedTempFile::new().map_err(|error| refused("make a file", &error))?;
         let output = archive.reopen();
         let output = output.map_err(|error| refused("open a file", &error))?;
-        let mut docker = engine.docker();
-        docker.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
-        docker.args([image, "-c", PACK, "sh"]).args(paths);
-        docker.stdin(Stdio::null()).stdout(output);
-        let packed = docker.status();
+        let mut run = engine.command(client);
+        run.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
+        run.args([image, "-c", PACK, "sh"]).args(paths);
+        run.stdin(Stdio::null()).stdout(output);
+        let packed = run.status();
         let packed = packed.map_err(|error| refused("run a container", &error))?;
         if !packed.success() {
             return Err(Error::Engine {

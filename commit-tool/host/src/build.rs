@@ -31,6 +31,9 @@ use crate::verdict::judge;
 /// The file of decisions in a build context.
 const CONFIG: &str = "osderive.toml";
 
+/// The variable that names the runtime which ours calls.
+const RUNTIME: &str = "OSDERIVE_RUNTIME";
+
 /// Options that this command answers, so the engine does not get them.
 const OURS: [&str; 6] = ["file", "iidfile", "ignorefile", "runtime", "tag", "target"];
 
@@ -216,7 +219,8 @@ impl<'a> Attempt<'a> {
         let temporary = std::env::temp_dir();
         let folder = tempfile::Builder::new().prefix("osderive-").tempdir();
         let folder = folder.map_err(in_file(&temporary))?;
-        let given = arguments.value("runtime").map(OsStr::to_owned);
+        let given = std::env::var_os(RUNTIME).filter(|runtime| !runtime.is_empty());
+        let given = given.or_else(|| arguments.value("runtime").map(OsStr::to_owned));
         let given = given.filter(|runtime| !runtime::is_ours(runtime));
         Ok(Self {
             asked: asked.to_value(),
@@ -276,7 +280,7 @@ impl<'a> Attempt<'a> {
             .with(&OURS, more, self.source.context.clone());
         let environment = [
             ("OSDERIVE_REPORTS", Some(reports.as_os_str())),
-            ("OSDERIVE_RUNTIME", self.real.as_deref()),
+            (RUNTIME, self.real.as_deref()),
         ];
         let environment = environment
             .into_iter()
@@ -369,10 +373,7 @@ impl<'a> Attempt<'a> {
             tag.extend(["tag".into(), image.into()]);
             tag.extend(names.iter().map(OsString::from));
             if !engine::quietly(self.arguments.engine, &tag)? {
-                return Err(Error::Unsupported {
-                    what: format!("one of the names of the image {image}"),
-                    instead: "the engine's message is above",
-                });
+                return Err(Error::NoName(image.to_owned()));
             }
         }
         for name in names {

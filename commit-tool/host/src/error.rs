@@ -56,6 +56,11 @@ pub(crate) enum Error {
     )]
     NotCommitted(String),
 
+    #[error(
+        "the image {0} was built, and the engine refuses one of its names; its message is above"
+    )]
+    NoName(String),
+
     #[error("cannot read the report of {what}: {why}")]
     Report { what: String, why: String },
 }

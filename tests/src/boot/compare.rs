@@ -59,7 +59,7 @@ pub fn losses(reference: &Report, machine: &Report) -> Vec<Loss> {
 }
 
 fn loss(name: &str, there: Option<&UnitState>, here: Option<&UnitState>) -> Option<Loss> {
-    let active = |state: Option<&UnitState>| state.is_some_and(|state| state.active == "active");
+    let active = |state: Option<&UnitState>| state.is_some_and(UnitState::is_active);
     let failed = |state: Option<&UnitState>| state.is_some_and(UnitState::has_failed);
     let words = |state: Option<&UnitState>| {
         state.map_or_else(
@@ -111,6 +111,7 @@ mod tests {
                 load: "loaded".to_owned(),
                 active: (*active).to_owned(),
                 sub: (*sub).to_owned(),
+                restarts: 0,
             };
             ((*name).to_owned(), state)
         };

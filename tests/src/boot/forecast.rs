@@ -102,9 +102,7 @@ impl Forecast {
         let failed =
             |unit: &str| lost.contains(unit) || units.get(unit).is_some_and(UnitState::has_failed);
         let active = |units: &BTreeMap<String, UnitState>, unit: &str| {
-            units
-                .get(unit)
-                .is_some_and(|state| state.active == "active")
+            units.get(unit).is_some_and(UnitState::is_active)
         };
         let is_active = |unit: &str| active(units, unit);
 
@@ -140,11 +138,12 @@ impl Forecast {
         for (unit, expected) in &reasons {
             let reasons: Vec<&str> = expected.iter().map(|one| one.reason.as_str()).collect();
             let told = told(unit, reasons.join(", "));
-            if failed(unit) {
+            let is_at_boot = expected.iter().any(|one| one.is_at_boot);
+            // What systemd refuses to start does not fail: it is not started, on an ordinary system either.
+            let is_refused = || is_at_boot && !is_active(unit) && reference.was_never_started(unit);
+            if failed(unit) || is_refused() {
                 hits.true_positives.push(told);
-            } else if is_active(unit)
-                || (expected.iter().any(|one| one.is_at_boot) && !is_left_out(unit))
-            {
+            } else if is_active(unit) || (is_at_boot && !is_left_out(unit)) {
                 hits.false_positives.push(told);
             }
         }
@@ -340,6 +339,7 @@ mod tests {
                 load: "loaded".to_owned(),
                 active: (*active).to_owned(),
                 sub: String::new(),
+                restarts: 0,
             };
             ((*name).to_owned(), state)
         };
@@ -381,6 +381,25 @@ mod tests {
         let hits = hits(&said, Way::Fresh, &machine);
         assert_eq!(hits.counts(), [1, 0, 0]);
         assert_eq!(hits.true_positives[0].to_string(), "fresh: a.service why");
+    }
+
+    #[test]
+    fn what_is_refused_as_said_is_a_hit() {
+        let status = |process: &str| {
+            let lines = format!(
+                "@@failures\n* a.service - A\n     Active: inactive (dead)\n{process}@@end\n"
+            );
+            Report::read(&lines).expect("a report")
+        };
+        let forecast = Forecast {
+            expected: BTreeSet::from([expected("a.service", true)]),
+            ..Forecast::default()
+        };
+        let machine = units(&[("a.service", "inactive")]);
+        let counts =
+            |reference: &Report| forecast.compare(Way::Fresh, reference, &machine).counts();
+        assert_eq!(counts(&status("")), [1, 0, 0]);
+        assert_eq!(counts(&status("    Process: 7 ExecStart=/a\n")), [0, 1, 0]);
     }
 
     #[test]

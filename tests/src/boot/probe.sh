@@ -20,6 +20,18 @@ section state
 systemctl is-system-running
 section units
 systemctl list-units --all --full --plain --no-legend
+section restarts
+{ systemctl show --property=Id,NRestarts '*.service'; echo; } |
+    while IFS='=' read -r key value; do
+        case $key in
+            Id) id=$value ;;
+            NRestarts) restarts=$value ;;
+            *)
+                [ "${restarts:-0}" = 0 ] || echo "$id $restarts"
+                restarts=0
+                ;;
+        esac
+    done
 section users
 getent passwd
 section groups

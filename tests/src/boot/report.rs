@@ -36,12 +36,25 @@ pub struct UnitState {
     pub active: String,
     /// `running`, `exited`, `auto-restart`…
     pub sub: String,
+    /// How often a service was started again by itself.
+    #[serde(default)]
+    pub restarts: u32,
 }
+
+/// Restarts of a service that fails again and again, and is active now and then in between.
+const MANY_RESTARTS: u32 = 2;
 
 impl UnitState {
     /// Whether the unit failed, or restarts because it fails.
     pub fn has_failed(&self) -> bool {
-        self.active == "failed" || self.sub.starts_with("auto-restart")
+        self.active == "failed"
+            || self.sub.starts_with("auto-restart")
+            || self.restarts >= MANY_RESTARTS
+    }
+
+    /// Whether it is active, and not only until it fails again.
+    pub fn is_active(&self) -> bool {
+        self.active == "active" && !self.has_failed()
     }
 }
 
@@ -60,9 +73,18 @@ impl Report {
         }
         sections.remove("end")?;
         let mut take = |name: &str| sections.remove(name).unwrap_or_default();
+        let mut units: BTreeMap<_, _> =
+            take("units").iter().filter_map(|line| unit(line)).collect();
+        for line in take("restarts") {
+            if let Some((name, restarts)) = line.split_once(' ')
+                && let Some(unit) = units.get_mut(name)
+            {
+                unit.restarts = restarts.parse().unwrap_or(0);
+            }
+        }
         Some(Self {
             state: take("state").concat(),
-            units: take("units").iter().filter_map(|line| unit(line)).collect(),
+            units,
             users: take("users"),
             groups: take("groups"),
             local: take("local"),
@@ -84,6 +106,16 @@ impl Report {
         let more = rest.iter().skip(1);
         let end = more.take_while(|line| line.is_empty() || line.starts_with(' ') || is_log(line));
         &rest[..=end.count()]
+    }
+
+    /// Whether an enabled service was never started, and no condition kept it from that.
+    pub fn was_never_started(&self, unit: &str) -> bool {
+        let of_process = |line: &String| {
+            let line = line.trim_start();
+            line.starts_with("Process: ") || line.starts_with("Main PID: ")
+        };
+        let status = self.status(unit);
+        !status.is_empty() && !status.iter().any(of_process) && self.unmet_condition(unit).is_none()
     }
 
     /// The condition that kept an enabled service from starting, as its status names it.
@@ -112,7 +144,13 @@ fn is_log(line: &str) -> bool {
 fn unit(line: &str) -> Option<(String, UnitState)> {
     let mut words = line.split_whitespace().map(str::to_owned);
     let (name, load, active, sub) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    Some((name, UnitState { load, active, sub }))
+    let state = UnitState {
+        load,
+        active,
+        sub,
+        restarts: 0,
+    };
+    Some((name, state))
 }
 
 #[cfg(test)]
@@ -155,6 +193,27 @@ mod tests {
         let condition = "ConditionVirtualization=!container";
         assert_eq!(report.unmet_condition("a.service"), Some(condition));
         assert_eq!(report.unmet_condition("b.service"), None);
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_not_active_in_between() {
+        let text = "@@units\n\
+            a.service loaded active running A\n\
+            b.service loaded active running B\n\
+            @@restarts\na.service 2\nb.service 1\nmissing.service 9\n@@end\n";
+        let report = Report::read(text).unwrap();
+        assert_eq!(report.failed().collect::<Vec<_>>(), ["a.service"]);
+        assert!(!report.units["a.service"].is_active() && report.units["b.service"].is_active());
+    }
+
+    #[test]
+    fn a_service_that_was_never_started_is_told_from_one_that_ended() {
+        let text = "@@failures\n\
+            * a.service - A\n     Active: inactive (dead)\n\n\
+            * b.service - B\n     Active: inactive (dead)\n    Process: 9 ExecStart=/b (code=exited)\n@@end\n";
+        let report = Report::read(text).unwrap();
+        assert!(report.was_never_started("a.service"));
+        assert!(!report.was_never_started("b.service") && !report.was_never_started("c.service"));
     }
 
     #[test]

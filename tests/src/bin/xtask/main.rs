@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use osderive_tests::base::Base;
 use osderive_tests::boot::Runner;
 use osderive_tests::engine::{Engine, Kind, Selection};
-use osderive_tests::product::Profile;
+use osderive_tests::product::{Profile, install_host};
 use osderive_tests::{Places, bench};
 use serde_json::{Map, Value};
 
@@ -63,6 +63,8 @@ enum Task {
         #[command(flatten)]
         engine: EngineChoice,
     },
+    /// Build the host command `osderive`, for podman and buildah, and say where it is.
+    Host,
     /// Boot an image of an engine, imported as clients do, and tell what became of it.
     Boot(boot::Arguments),
     /// Tell which of a list of packages boot, built with osderive and without.
@@ -134,6 +136,7 @@ fn run() -> Result<ExitCode> {
         Task::Bench { only, json, engine } => measure(only, json.as_deref(), &engine, &places)?,
         Task::Rules => write_rules(&places)?,
         Task::Engine { engine } => serve(&engine.start(&places)?, &places)?,
+        Task::Host => println!("{}/osderive", install_host(&places)?.display()),
         Task::Boot(arguments) => return boot::run(&arguments, &places),
         Task::BootRate(arguments) => boot_rate::run(&arguments, &places)?,
         Task::Base => build_bases(&places)?,
