@@ -150,15 +150,20 @@ fn no_form_passes_on_names_and_versions_that_steer_a_terminal_or_a_ci_system() {
 }
 
 #[test]
-fn ostree_container_lint_is_the_same() {
+fn ostree_container_lint_and_bootc_container_lint_are_the_same() {
     let place = Place::new();
     place.fifo("root/usr/lib/fifo");
-    let mut command = Command::new(TOOL);
-    command
-        .args(["container", "lint", "--rootfs"])
-        .arg(place.path("root"));
-    let (stdout, _) = ended_with(&command.output().expect("the tool"), 1);
-    assert!(stdout.contains("error[import-special-file]"), "{stdout}");
+    let bootc = place.path("bootc");
+    symlink(TOOL, &bootc).expect("a link");
+    for program in [Path::new(TOOL), &bootc] {
+        let mut command = Command::new(program);
+        command
+            .args(["container", "lint", "--fatal-warnings", "--no-truncate"])
+            .args(["--skip", "var-log", "--rootfs"])
+            .arg(place.path("root"));
+        let (stdout, _) = ended_with(&command.output().expect("the tool"), 1);
+        assert!(stdout.contains("error[import-special-file]"), "{stdout}");
+    }
 }
 
 #[test]

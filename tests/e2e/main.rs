@@ -169,7 +169,6 @@ const GROUPS: Part = Part {
         ("fidelity", fidelity::TESTS),
         ("lifecycle", lifecycle::TESTS),
         ("options", options::TESTS),
-        ("podman", podman::TESTS),
         ("step", step::TESTS),
     ],
 };
@@ -194,6 +193,7 @@ const SYNTHESIS: Part = Part {
         ("kernel", kernel::TESTS),
         ("opt", opt::TESTS),
         ("packages", packages::TESTS),
+        ("podman", podman::TESTS),
         ("previous", previous::TESTS),
         ("var", var::TESTS),
     ],

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use osderive_tests::base::Base;
 use osderive_tests::product::{self, Profile};
@@ -19,6 +19,7 @@ crate::tests![
     every_user_finds_what_it_finds_without_us: OwnCache,
     a_run_that_fails_fails_the_build_as_it_does_without_us: OwnCache,
     a_containerfile_may_be_given_in_every_way: OwnCache,
+    an_image_that_does_not_boot_is_what_it_is_without_us: OwnCache,
     what_cannot_be_committed_is_refused_before_it_is_built: OwnCache,
 ];
 
@@ -64,32 +65,13 @@ fn run(mut command: Command) -> Built {
     }
 }
 
-/// Sees to it that podman's store, which is buildah's as well, has the base images.
+/// Sees to it that podman and buildah have the base images; tests that begin at the same time wait for the first.
 fn load_bases(setup: &Setup) {
+    static LOADING: Mutex<()> = Mutex::new(());
+    let _alone = LOADING.lock();
     for base in [Base::Ostree, Base::Plain] {
-        let image = base.build(&setup.places).unwrap();
-        let tag = format!("{}:{}", base.name(), image.hash);
-        let podman = |arguments: &[&str]| {
-            let mut command = setup.engine.command("podman");
-            command.args(arguments).output().unwrap()
-        };
-        if !podman(&["image", "exists", &tag]).status.success() {
-            let archive = image.archive.display().to_string();
-            let changes = base
-                .changes()
-                .iter()
-                .flat_map(|change| ["--change", change]);
-            let arguments: Vec<&str> = ["import", "--quiet"]
-                .into_iter()
-                .chain(changes)
-                .chain([archive.as_str(), tag.as_str()])
-                .collect();
-            let imported = podman(&arguments);
-            let errors = String::from_utf8_lossy(&imported.stderr);
-            assert!(imported.status.success(), "{errors}");
-        }
-        let latest = format!("{}:latest", base.name());
-        assert!(podman(&["tag", &tag, &latest]).status.success());
+        let places = &setup.places;
+        setup.engine.load_base_for_podman(base, places).unwrap();
     }
 }
 
@@ -322,7 +304,7 @@ RUN id; env
 ";
 
 fn every_user_finds_what_it_finds_without_us(setup: &Setup) {
-    let mut scenario = scenario(setup, "users", USERS);
+    let scenario = scenario(setup, "users", USERS);
     // Names of containers differ, and lines of osderive are none of a command's.
     let is_of_command = |line: &&str| {
         !["HOSTNAME=", "STEP ", "-->", "osderive", "COMMIT", "["]
@@ -338,9 +320,8 @@ fn every_user_finds_what_it_finds_without_us(setup: &Setup) {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     for (engine, runtime) in [("podman", "runc"), ("buildah", "crun")] {
-        scenario = renewed(scenario, USERS, &format!("{engine}-{runtime}"));
         let runtime = format!("--runtime={runtime}");
-        let options = [runtime.as_str()];
+        let options = ["--layers=false", &runtime];
         let plain = found(&build_plain(setup, &scenario, engine, &options).expect(0));
         let ours = found(&build(setup, &scenario, engine, &options).expect(0));
         assert!(plain.len() > 20, "{plain:?}");
@@ -449,4 +430,32 @@ fn what_cannot_be_committed_is_refused_before_it_is_built(setup: &Setup) {
         log.contains("has run") && !log.contains("OSDERIVE\n"),
         "{log}"
     );
+}
+
+/// Nobody of the image is in it, and there is no shell.
+const SCRATCH: &str = "\
+FROM scratch
+COPY file /app/file
+WORKDIR /app
+USER nobody
+ENTRYPOINT [\"/app/file\"]
+";
+
+fn an_image_that_does_not_boot_is_what_it_is_without_us(setup: &Setup) {
+    let plain = "FROM debian-plain\nRUN touch /tmp/left /var/cache/left\nUSER daemon\n";
+    let mut scenario = scenario(setup, "ordinary", SCRATCH);
+    for (text, layers) in [(SCRATCH, 3), (plain, 1)] {
+        scenario = scenario
+            .file("Containerfile", text)
+            .and_then(|it| it.file("file", "x"))
+            .unwrap();
+        for engine in ENGINES {
+            build_plain(setup, &scenario, engine, &[]).expect(0);
+            let without = saved(setup, &scenario, layers);
+            build(setup, &scenario, engine, &[]).expect(0);
+            let with = saved(setup, &scenario, layers);
+            assert_eq!(with.config, without.config, "{engine}");
+            assert_eq!(with.layer_digests, without.layer_digests, "{engine}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-sanitizer-coverage-trace-loads";
 
-const SECONDS_EACH: u32 = 3;
+const SECONDS_EACH: u32 = 1;
 
 /// A compiled target: its name, its program and the folder of its seeds.
 struct Target {

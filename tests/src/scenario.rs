@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -217,13 +217,15 @@ fn pack(engine: &Engine, client: &str, image: &str, paths: &[&str]) -> Result<Na
         let mut run = engine.command(client);
         run.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
         run.args([image, "-c", PACK, "sh"]).args(paths);
-        run.stdin(Stdio::null()).stdout(output);
-        let packed = run.status();
+        run.stdin(Stdio::null())
+            .stdout(output)
+            .stderr(Stdio::piped());
+        let packed = run.spawn().and_then(Child::wait_with_output);
         let packed = packed.map_err(|error| refused("run a container", &error))?;
-        if !packed.success() {
+        if !packed.status.success() {
             return Err(Error::Engine {
                 action: format!("pack {image}"),
-                message: packed.to_string(),
+                message: String::from_utf8_lossy(&packed.stderr).into_owned(),
             });
         }
         // An archive of nothing has bytes too. An engine that has more to do than it can sometimes hands out

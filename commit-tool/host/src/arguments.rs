@@ -291,17 +291,21 @@ impl Arguments {
         }))
     }
 
-    /// The engine's arguments, without some options and with others, on a context.
+    /// The engine's arguments, without some options and build arguments and with others, on a context.
     pub(crate) fn with(
         &self,
         left_out: &[&str],
+        is_ours: impl Fn(&str) -> bool,
         more: Vec<OsString>,
         context: PathBuf,
     ) -> Vec<OsString> {
         let stays = |word: &&Word| {
-            word.name
-                .as_ref()
-                .is_some_and(|name| !left_out.contains(&name.as_str()))
+            let Some(name) = word.name.as_deref() else {
+                return false;
+            };
+            let value = word.value.as_deref().and_then(OsStr::to_str);
+            let argument = value.map(|value| value.split_once('=').map_or(value, |(name, _)| name));
+            !(left_out.contains(&name) || name == "build-arg" && argument.is_some_and(&is_ours))
         };
         let mut arguments = written(self.global.iter().filter(stays));
         arguments.extend(self.verb.iter().cloned());
@@ -390,7 +394,7 @@ mod tests {
         assert_eq!(arguments.value("root"), Some("/r".as_ref()));
         assert!(arguments.is_on("q") && arguments.is_on("pull") && !arguments.is_on("layers"));
         assert_eq!(arguments.positional(), ["."]);
-        let given = arguments.with(&["layers"], Vec::new(), ".".into());
+        let given = arguments.with(&["layers"], |_| false, Vec::new(), ".".into());
         let expected = "--root /r build -q -t one --tag=two -f a.in -f b --build-arg A=1 --build-arg=A=2 --pull .";
         assert_eq!(given.join(" ".as_ref()), expected);
     }
@@ -399,14 +403,18 @@ mod tests {
     fn what_this_command_does_is_left_out_and_the_rest_stays_in_its_order() {
         let arguments = read(
             Engine::Buildah,
-            "--runtime crun bud -t x --runtime runc --label a ctx",
+            "--runtime crun bud -t x --runtime runc --build-arg A=1 --build-arg=A --label a --build-arg=B ctx",
         );
         let with = arguments.with(
             &["tag", "runtime"],
+            |name| name == "A",
             vec!["-f".into(), "F".into()],
             "/c".into(),
         );
-        assert_eq!(with, ["bud", "--label", "a", "-f", "F", "/c"]);
+        assert_eq!(
+            with,
+            ["bud", "--label", "a", "--build-arg=B", "-f", "F", "/c"]
+        );
         assert_eq!(arguments.value("runtime"), Some("runc".as_ref()));
         assert_eq!(arguments.global(), [""; 0]);
     }

@@ -85,15 +85,16 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>) -> Result<u8, Error> {
     let Some((image, reported)) = attempt.reported(image)? else {
         return Ok(FOUND);
     };
-    let is_bootable = reported.end.commit.outcome == Outcome::Committed;
+    if reported.end.commit.outcome == Outcome::NotBootable {
+        // It is to be what it is without us, to the last layer.
+        return attempt.build_plain();
+    }
     let fail_on = policy.config.fail_on.or(Some(Severity::Error));
     let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
     let layers = || Layers::of(&arguments, &image, build.history());
     let report = judge(name, build.runs(), &reported, policy, &layers);
-    if is_bootable {
-        print(&report);
-    }
-    if is_bootable && fail_on.is_some_and(|severity| report.fails(severity)) {
+    print(&report);
+    if fail_on.is_some_and(|severity| report.fails(severity)) {
         eprintln!(
             "osderive: the image would not work on a machine as it is, so it gets no name; it is {image}. To build it all \
              the same: --build-arg OSDERIVE_FAIL_ON=never; where it is wanted, write above the instruction: \
@@ -221,6 +222,8 @@ impl<'a> Attempt<'a> {
         let folder = folder.map_err(in_file(&temporary))?;
         let given = std::env::var_os(RUNTIME).filter(|runtime| !runtime.is_empty());
         let given = given.or_else(|| arguments.value("runtime").map(OsStr::to_owned));
+        let is_buildah = arguments.engine == Engine::Buildah;
+        let given = given.or_else(|| std::env::var_os("BUILDAH_RUNTIME").filter(|_| is_buildah));
         let given = given.filter(|runtime| !runtime::is_ours(runtime));
         Ok(Self {
             asked: asked.to_value(),
@@ -264,9 +267,7 @@ impl<'a> Attempt<'a> {
         );
         add("file", containerfile.as_os_str());
         add("iidfile", self.image_file().as_os_str());
-        let ignore_file = self.arguments.value("ignorefile").map(OsStr::to_owned);
-        let found = || self.source.ignore_file.clone().map(PathBuf::into_os_string);
-        if let Some(ignore_file) = ignore_file.or_else(found) {
+        if let Some(ignore_file) = self.ignore_file() {
             add("ignorefile", &ignore_file);
         }
         if let Some(target) = self.build.target() {
@@ -275,9 +276,9 @@ impl<'a> Attempt<'a> {
         for name in self.arguments.values("tag").filter(|name| !is_plain(name)) {
             add("tag", name);
         }
-        let arguments = self
-            .arguments
-            .with(&OURS, more, self.source.context.clone());
+        let is_ours = |name: &str| BuildOptions::build_arguments().any(|ours| ours == name);
+        let context = self.source.context.clone();
+        let arguments = self.arguments.with(&OURS, is_ours, more, context);
         let environment = [
             ("OSDERIVE_REPORTS", Some(reports.as_os_str())),
             (RUNTIME, self.real.as_deref()),
@@ -286,6 +287,28 @@ impl<'a> Attempt<'a> {
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)));
         engine::run(self.arguments.engine, &arguments, environment)
+    }
+
+    /// Has the engine build what the user wrote, by the user's own arguments.
+    fn build_plain(&self) -> Result<u8, Error> {
+        let containerfile = self.folder.path().join("Containerfile");
+        fs::write(&containerfile, &self.source.text).map_err(in_file(&containerfile))?;
+        let mut file = OsString::from("--file=");
+        file.push(&containerfile);
+        let mut more = vec![file];
+        if let Some(ignore_file) = self.ignore_file() {
+            more.extend(["--ignorefile".into(), ignore_file]);
+        }
+        let context = self.source.context.clone();
+        let left_out = ["file", "ignorefile"];
+        let arguments = self.arguments.with(&left_out, |_| false, more, context);
+        engine::run(self.arguments.engine, &arguments, [])
+    }
+
+    /// The ignore file that the engine would take; it does not find one beside a copy of the Containerfile.
+    fn ignore_file(&self) -> Option<OsString> {
+        let given = self.arguments.value("ignorefile").map(OsStr::to_owned);
+        given.or_else(|| self.source.ignore_file.clone().map(PathBuf::into_os_string))
     }
 
     /// The id of the image that was built.

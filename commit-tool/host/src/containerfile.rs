@@ -26,6 +26,8 @@ pub(crate) struct Build {
     runs: Vec<Instruction>,
     /// For each entry that the text adds to the image's history, the instruction; none of ours.
     history: Vec<Option<Instruction>>,
+    /// The last USER that the image is made by.
+    user: Option<String>,
 }
 
 impl Build {
@@ -53,13 +55,18 @@ impl Build {
         let of_image = chain.iter().flat_map(|at| stages[*at].instructions);
         // The place of a FROM is that of the ARG below it; at the end is the commit.
         let own = |one: &Instruction| Some(one.clone()).filter(|one| one.keyword() != "FROM");
-        let history = of_image.map(own).chain([None]).collect::<Vec<_>>();
+        let mut history: Vec<Option<Instruction>> = of_image.map(own).collect();
+        let mut users = history.iter().flatten().rev();
+        let user = users.find(|instruction| instruction.keyword() == "USER");
+        let user = user.map(|user| user.text.clone());
+        history.extend(vec![None; if user.is_some() { 3 } else { 1 }]);
         let runs = history.iter().flatten();
         let runs = runs
             .filter(|instruction| instruction.keyword() == "RUN")
             .cloned();
         Some(Self {
             runs: runs.collect(),
+            user,
             history,
             stages: stages.iter().map(lines).collect(),
             target: (last + 1 < stages.len()).then_some(last),
@@ -111,11 +118,18 @@ impl Build {
                 if let Some(again) = again {
                     let _ = writeln!(text, "ARG OSDERIVE_AGAIN={again}");
                 }
+                // The user of an image need not be in it: `FROM scratch`, `USER nobody`.
+                if self.user.is_some() {
+                    text.push_str("USER 0\n");
+                }
                 let words = [TOOL.to_owned()].into_iter().chain(commit.iter().cloned());
                 let words: Vec<String> = words.collect();
                 let command = serde_json::to_string(&words).unwrap_or_default();
                 let mount = format!("--mount=type=bind,from={BASE_STAGE},target={BASE_MOUNT}");
                 let _ = writeln!(text, "RUN {mount} {command}");
+                if let Some(user) = &self.user {
+                    let _ = writeln!(text, "{user}");
+                }
             }
         }
         text
@@ -214,6 +228,31 @@ CMD a
         );
         assert_eq!(text(given, Some("a")), expected);
         assert_eq!(build(given, Some("0")).target().as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn the_user_of_the_image_is_the_same_after_the_commit() {
+        let given =
+            "FROM os AS a\nUSER one\nFROM a\nRUN x\nFROM a AS b\nUSER ${U:-two}:adm\nCMD c\n";
+        let expected = format!("CMD c\nUSER 0\n{END}USER ${{U:-two}}:adm\n");
+        assert!(
+            text(given, None).ends_with(&expected),
+            "{}",
+            text(given, None)
+        );
+        assert_eq!(
+            build(given, None)
+                .history()
+                .iter()
+                .filter(|one| one.is_none())
+                .count(),
+            5
+        );
+        let lower = text(given, Some("1"));
+        assert!(
+            lower.contains(&format!("RUN x\nUSER 0\n{END}USER one\nFROM a AS b")),
+            "{lower}"
+        );
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Layers {
             let text = entry["created_by"].as_str();
             text.is_some_and(|text| text.contains(osderive_lints::TOOL))
         };
-        if !own.last().is_some_and(is_ours) {
+        if !own.iter().rev().take(2).any(is_ours) {
             return None;
         }
         let with_layer = own

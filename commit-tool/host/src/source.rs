@@ -32,8 +32,17 @@ impl Source {
         let given = arguments.positional();
         let given = given.first().copied().unwrap_or(OsStr::new("."));
         require_local(given)?;
+        if given == "-" {
+            return Err(Error::Unsupported {
+                what: "a context from the standard input".to_owned(),
+                instead: "name a folder, and give the Containerfile with `-f -`",
+            });
+        }
         let path = fs::canonicalize(given).map_err(in_file(Path::new(given)))?;
         let named: Vec<&Path> = arguments.values("file").map(Path::new).collect();
+        for file in &named {
+            require_local(file.as_os_str())?;
+        }
         // A context that is a file is the Containerfile.
         let (context, found) = if path.is_dir() {
             (path, None)
@@ -48,7 +57,6 @@ impl Source {
         };
         let mut text = Vec::new();
         for file in &files {
-            require_local(file.as_os_str())?;
             let one = content(file)?;
             let is_template = file.extension().is_some_and(|extension| extension == "in");
             let one = if is_template {
@@ -96,7 +104,7 @@ fn require_local(word: &OsStr) -> Result<(), Error> {
         "github.com/",
         "git@",
     ];
-    if text == "-" && word != "-" || schemes.iter().any(|scheme| text.starts_with(scheme)) {
+    if schemes.iter().any(|scheme| text.starts_with(scheme)) {
         return Err(Error::Unsupported {
             what: format!("a remote context or Containerfile ({text})"),
             instead: "fetch it, and build in its folder",
@@ -164,4 +172,64 @@ fn preprocessed(
         });
     }
     Ok(output.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::arguments::Engine;
+
+    fn read(folder: &Path, line: &[&str]) -> Result<Source, Error> {
+        let context = folder.as_os_str().to_owned();
+        let words = line.iter().map(OsString::from).chain([context]);
+        Source::read(&Arguments::read(Engine::Buildah, words.collect())?)
+    }
+
+    #[test]
+    fn a_template_is_what_the_preprocessor_makes_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write =
+            |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("writes");
+        write(
+            "Containerfile.in",
+            "FROM os\n#include \"more\"\nRUN make WHAT\n",
+        );
+        write("more", "RUN more\n");
+        let source = read(
+            folder.path(),
+            &["build", "-f", "Containerfile.in", "--cpp-flag=-DWHAT=it"],
+        );
+        let text = String::from_utf8(source.expect("a source").text).expect("a text");
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty())
+            .collect();
+        assert_eq!(lines, ["FROM os", "RUN more", "RUN make it"]);
+    }
+
+    #[test]
+    fn the_ignore_file_beside_a_containerfile_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write =
+            |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("writes");
+        write("Dockerfile", "FROM os");
+        write("Dockerfile.dockerignore", "x");
+        let source = read(folder.path(), &["bud"]).expect("a source");
+        assert_eq!(source.text, b"FROM os\n");
+        assert!(
+            source
+                .ignore_file
+                .is_some_and(|file| file.ends_with("Dockerfile.dockerignore"))
+        );
+        write("Containerfile", "FROM os\nRUN a \\\n");
+        let error = read(folder.path(), &["bud"])
+            .expect_err("an error")
+            .to_string();
+        assert!(error.contains("backslash"), "{error}");
+        let error =
+            read(folder.path(), &["bud", "-f", "https://example.com/x"]).expect_err("an error");
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    }
 }

@@ -1,6 +1,7 @@
-//! What builders leave in the layer of a RUN whatever its command does: empty files that were mount points
-//! (/etc/hostname, /etc/resolv.conf, /etc/hosts), and the times of the directories that they are in. What was not there
-//! before the container was made, and is empty when it goes, was never anybody's.
+//! What builders leave in the layer of a RUN whatever its command does: empty files and directories that were mount
+//! points (/etc/hostname, /etc/resolv.conf, /etc/hosts; /dev, /proc and /sys in an image of nothing), and the times of the
+//! directories that they are in. What was not there before the container was made, and is empty when it goes, was never
+//! anybody's: the command saw what was mounted there.
 //!
 //! Nothing here fails a build: without it the image is what it is without us.
 
@@ -18,10 +19,11 @@ use rustix::fs::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The directories that mount points are made in, and their names there.
-const MOUNT_POINTS: [(&str, &[&str]); 2] = [
+/// The directories that mount points are made in, and their names there; what is below comes first.
+const MOUNT_POINTS: [(&str, &[&str]); 3] = [
     ("etc", &["hostname", "hosts", "resolv.conf"]),
-    ("run", &[".containerenv"]),
+    ("run", &[".containerenv", "secrets"]),
+    (".", &["dev", "etc", "proc", "run", "sys"]),
 ];
 
 /// What was known of a step's root before its container was made.
@@ -36,8 +38,8 @@ struct Directory {
     name: String,
     /// The names of mount points that were not there.
     absent: Vec<String>,
-    /// When it was changed, before the mount points were made.
-    changed: (i64, i64),
+    /// When it was changed, before the mount points were made; none if it was not there.
+    changed: Option<(i64, i64)>,
     /// The same after they were made.
     then: Option<(i64, i64)>,
 }
@@ -66,17 +68,19 @@ impl Traces {
         let Some(root) = open_root(rootfs) else {
             return;
         };
-        let directories = MOUNT_POINTS.iter().filter_map(|(name, points)| {
-            let directory = open_below(&root, name)?;
-            let absent = points
-                .iter()
-                .filter(|point| look(&directory, point).is_none());
-            Some(Directory {
+        let directories = MOUNT_POINTS.iter().map(|(name, points)| {
+            let directory = open_below(&root, name);
+            let is_there = |point: &str| {
+                let directory = directory.as_ref();
+                directory.is_some_and(|directory| look(directory, point).is_some())
+            };
+            let absent = points.iter().filter(|point| !is_there(point));
+            Directory {
                 name: (*name).to_owned(),
                 absent: absent.map(|point| (*point).to_owned()).collect(),
-                changed: changed(&directory)?,
+                changed: directory.as_ref().and_then(changed),
                 then: None,
-            })
+            }
         });
         let directories = directories.collect();
         if let Ok(rootfs) = fs::canonicalize(rootfs) {
@@ -129,19 +133,19 @@ impl Traces {
 impl Directory {
     fn tidy(&self, open: &OwnedFd) {
         let now = changed(open);
-        let is_empty_file = |stat: &Stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0
-        };
         for name in &self.absent {
-            if look(open, name).is_some_and(|stat| is_empty_file(&stat)) {
-                let _ = unlinkat(open, name.as_str(), AtFlags::empty());
-            }
+            let Some(stat) = look(open, name) else {
+                continue;
+            };
+            let how = match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile if stat.st_size == 0 => AtFlags::empty(),
+                // Only an empty one goes.
+                FileType::Directory => AtFlags::REMOVEDIR,
+                _ => continue,
+            };
+            let _ = unlinkat(open, name.as_str(), how);
         }
-        let changed = if now == self.then {
-            Some(self.changed)
-        } else {
-            now
-        };
+        let changed = if now == self.then { self.changed } else { now };
         let Some((seconds, nanoseconds)) = changed else {
             return;
         };
@@ -183,6 +187,27 @@ fn changed(directory: &OwnedFd) -> Option<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_of_nothing_stays_what_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().join("root");
+        fs::create_dir_all(root.join("app")).expect("makes");
+        let traces = Traces {
+            file: folder.path().join("id.json"),
+        };
+        traces.before_create(&root);
+        for point in ["dev", "etc", "proc", "run/secrets", "sys/kept"] {
+            fs::create_dir_all(root.join(point)).expect("makes");
+        }
+        fs::write(root.join("etc/hosts"), "").expect("writes");
+        traces.before_start();
+        traces.before_delete();
+        let left = fs::read_dir(&root).expect("reads").flatten();
+        let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["app", "sys"], "what is not empty stays");
+    }
 
     #[test]
     fn what_a_builder_left_goes_and_what_a_command_wrote_stays() {

@@ -2,6 +2,7 @@
 //! Both are tar archives in the state directory, imported into whichever engine a test uses.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::engine::Engine;
 use crate::error::Result;
@@ -92,8 +93,7 @@ impl Base {
         }
     }
 
-    /// What its configuration has, as `import --change` takes it.
-    pub fn changes(self) -> &'static [&'static str] {
+    fn changes(self) -> &'static [&'static str] {
         match self {
             Self::Ostree => &[
                 "LABEL containers.bootc=1",
@@ -103,6 +103,15 @@ impl Base {
             Self::Plain => &["CMD [\"/bin/sh\"]"],
         }
     }
+}
+
+/// Has a client's `import` read an image.
+fn import(mut client: Command, image: &BaseImage, tag: &str) -> Result<()> {
+    for change in image.base.changes() {
+        client.args(["--change", change]);
+    }
+    client.arg(&image.archive).arg(tag);
+    capture(&format!("import {tag}"), &mut client).map(drop)
 }
 
 impl Engine {
@@ -115,7 +124,9 @@ impl Engine {
         let tagged = format!("{}:{}", base.name(), image.hash);
         let known = capture("look", self.docker().args(["image", "inspect", &tagged])).is_ok();
         if !known {
-            self.import(&image, &tagged)?;
+            let mut docker = self.docker();
+            docker.arg("import");
+            import(docker, &image, &tagged)?;
         }
         let latest = format!("{}:latest", base.name());
         capture(
@@ -125,14 +136,25 @@ impl Engine {
         Ok(image)
     }
 
-    fn import(&self, image: &BaseImage, tag: &str) -> Result<()> {
-        let mut docker = self.docker();
-        docker.arg("import");
-        for change in image.base.changes() {
-            docker.args(["--change", change]);
+    /// The same for podman, whose store is buildah's as well.
+    ///
+    /// # Errors
+    /// As of [`load_base`](Self::load_base).
+    pub fn load_base_for_podman(&self, base: Base, places: &Places) -> Result<BaseImage> {
+        let image = base.build(places)?;
+        let tagged = format!("{}:{}", base.name(), image.hash);
+        let podman = |arguments: &[&str]| {
+            let mut command = self.command("podman");
+            command.args(arguments);
+            command
+        };
+        if capture("look", &mut podman(&["image", "exists", &tagged])).is_err() {
+            import(podman(&["import", "--quiet"]), &image, &tagged)?;
         }
-        docker.arg(&image.archive).arg(tag);
-        capture(&format!("import {tag}"), &mut docker).map(drop)
+        let latest = format!("{}:latest", base.name());
+        let mut tag = podman(&["tag", &tagged, &latest]);
+        capture(&format!("tag {latest}"), &mut tag)?;
+        Ok(image)
     }
 }
 

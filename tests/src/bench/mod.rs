@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant};
 
 mod lint;
+mod podman;
 mod steps;
 
 pub use lint::{Lint, lint};
+pub use podman::{Podman, podman};
 pub use steps::{Steps, steps};
 
 use crate::base::Base;

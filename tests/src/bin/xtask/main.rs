@@ -86,6 +86,8 @@ enum Figures {
     Steps,
     /// What a lint costs.
     Lint,
+    /// What a build by podman costs.
+    Podman,
 }
 
 #[derive(clap::Args)]
@@ -204,6 +206,11 @@ fn measure(
         add("lint_peak_mib_100k", lint.peak_mib_100k);
         add("lint_peak_mib_1m", lint.peak_mib_1m);
         add("archive_vs_hash_ratio", lint.archive_vs_hash);
+    }
+    if is_wanted(Figures::Podman) {
+        let podman = bench::podman(&engine.start(places)?, places)?;
+        add("podman_noop_overhead_ms", podman.noop_overhead_ms);
+        add("shim_ms", podman.shim_ms);
     }
     publish(&figures.into(), file)
 }
