@@ -82,17 +82,22 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>) -> Result<u8, Error> {
         return Ok(code);
     }
     let image = attempt.image()?;
-    let Some((image, reported)) = attempt.reported(image)? else {
+    let Some(done) = attempt.done(image)? else {
         return Ok(FOUND);
     };
+    let Done {
+        image,
+        reported,
+        is_again,
+    } = done;
     if reported.end.commit.outcome == Outcome::NotBootable {
         // It is to be what it is without us, to the last layer.
         return attempt.build_plain();
     }
     let fail_on = policy.config.fail_on.or(Some(Severity::Error));
     let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
-    let layers = || Layers::of(&arguments, &image, build.history());
-    let report = judge(name, build.runs(), &reported, policy, &layers);
+    let layers = || Layers::of(&arguments, &image, &build.history(is_again));
+    let report = judge(name, &build, &reported, policy, &layers);
     print(&report);
     if fail_on.is_some_and(|severity| report.fails(severity)) {
         eprintln!(
@@ -157,8 +162,13 @@ fn config(context: &Path) -> Result<Config, Error> {
         return Ok(Config::default());
     }
     let text = fs::read(&path).map_err(in_file(&path))?;
-    let limit = usize::try_from(MAX_CONFIG_BYTES).unwrap_or(usize::MAX);
-    let text = String::from_utf8_lossy(&text[..text.len().min(limit)]).into_owned();
+    if text.len() as u64 > MAX_CONFIG_BYTES {
+        return Err(Error::Containerfile {
+            file: path,
+            what: format!("it is larger than {MAX_CONFIG_BYTES} bytes"),
+        });
+    }
+    let text = String::from_utf8_lossy(&text);
     Config::parse(CONFIG, &text).map_err(Error::Policy)
 }
 
@@ -169,6 +179,14 @@ fn ledger(context: &Path, path: &str) -> Result<Ledger, Error> {
         file: path,
         what: error.to_string(),
     })
+}
+
+/// An image and what its RUNs have reported.
+struct Done {
+    image: String,
+    reported: Reported,
+    /// Whether the commit at the end was made again.
+    is_again: bool,
 }
 
 /// A build by the engine, with all that it needs of ours.
@@ -321,37 +339,34 @@ impl<'a> Attempt<'a> {
     /// What the RUNs have reported, with the image; none where the engine failed. Those that came from the engine's
     /// cache have reported in an earlier build; where nobody knows what the commit at the end has found, it is made
     /// again.
-    fn reported(&self, image: String) -> Result<Option<(String, Reported)>, Error> {
+    fn done(&self, image: String) -> Result<Option<Done>, Error> {
         let ran = ran(&self.reports())?;
-        if let Some(end) = ran.last().filter(|last| last.is_end()) {
-            let reported = self.gathered(&image, &ran, end)?;
-            return Ok(Some((image, reported)));
-        }
         if !ran.is_empty() {
-            return Err(Error::NotCommitted(image));
+            return self.gathered(image, &ran, false).map(Some);
         }
         if let Some(reported) = self.store.get(&["image", &image]) {
-            return Ok(Some((image, reported)));
+            return Ok(Some(Done {
+                image,
+                reported,
+                is_again: false,
+            }));
         }
         let again = std::process::id().to_string();
         if self.build(Some(&again))? != 0 {
             return Ok(None);
         }
-        let image = self.image()?;
         let ran = self::ran(&self.reports())?;
-        let Some(end) = ran.last().filter(|last| last.is_end()) else {
-            return Err(Error::NotCommitted(image));
-        };
-        let reported = self.gathered(&image, &ran, end)?;
-        Ok(Some((image, reported)))
+        self.gathered(self.image()?, &ran, true).map(Some)
     }
 
     /// The reports of RUNs that ran, which are the last ones of the image, and what is kept of those before.
-    fn gathered(&self, image: &str, ran: &[Ran], end: &Ran) -> Result<Reported, Error> {
+    fn gathered(&self, image: String, ran: &[Ran], is_again: bool) -> Result<Done, Error> {
         let runs = self.build.runs();
-        let steps: Vec<&Ran> = ran.iter().filter(|ran| !ran.is_end()).collect();
+        let Some((end, steps)) = ran.split_last().filter(|(end, _)| end.is_end()) else {
+            return Err(Error::NotCommitted(image));
+        };
         if steps.len() > runs.len() {
-            return Err(Error::NotCommitted(image.to_owned()));
+            return Err(Error::NotCommitted(image));
         }
         let cached = runs.len() - steps.len();
         let mut reports = Vec::new();
@@ -370,9 +385,13 @@ impl<'a> Attempt<'a> {
             steps: reports,
             end: end.end()?,
         };
-        self.store.keep(&["image", image], &reported);
+        self.store.keep(&["image", &image], &reported);
         self.store.tidy();
-        Ok(reported)
+        Ok(Done {
+            image,
+            reported,
+            is_again,
+        })
     }
 
     /// What tells a RUN's report from others: what is asked, and the RUNs up to it.

@@ -24,9 +24,9 @@ pub(crate) struct Build {
     target: Option<usize>,
     /// The RUNs that the image is made by, in the order in which they run.
     runs: Vec<Instruction>,
-    /// For each entry that the text adds to the image's history, the instruction; none of ours.
-    history: Vec<Option<Instruction>>,
-    /// The last USER that the image is made by.
+    /// The instructions that the image is made by; none for a FROM, in whose place there is an ARG of ours.
+    instructions: Vec<Option<Instruction>>,
+    /// The last USER among them, if it is the same wherever it stands.
     user: Option<String>,
 }
 
@@ -53,21 +53,18 @@ impl Build {
             (stage.instructions[0].lines.0, end)
         };
         let of_image = chain.iter().flat_map(|at| stages[*at].instructions);
-        // The place of a FROM is that of the ARG below it; at the end is the commit.
         let own = |one: &Instruction| Some(one.clone()).filter(|one| one.keyword() != "FROM");
-        let mut history: Vec<Option<Instruction>> = of_image.map(own).collect();
-        let mut users = history.iter().flatten().rev();
-        let user = users.find(|instruction| instruction.keyword() == "USER");
-        let user = user.map(|user| user.text.clone());
-        history.extend(vec![None; if user.is_some() { 3 } else { 1 }]);
-        let runs = history.iter().flatten();
-        let runs = runs
-            .filter(|instruction| instruction.keyword() == "RUN")
-            .cloned();
+        let instructions: Vec<Option<Instruction>> = of_image.map(own).collect();
+        let of_keyword = |keyword: &'static str| {
+            let all = instructions.iter().flatten();
+            all.filter(move |instruction| instruction.keyword() == keyword)
+        };
+        let user = of_keyword("USER").next_back().map(|user| user.text.clone());
         Some(Self {
-            runs: runs.collect(),
-            user,
-            history,
+            runs: of_keyword("RUN").cloned().collect(),
+            // A variable may have another value by now.
+            user: user.filter(|user| !user.contains('$')),
+            instructions,
             stages: stages.iter().map(lines).collect(),
             target: (last + 1 < stages.len()).then_some(last),
             base,
@@ -81,9 +78,19 @@ impl Build {
         &self.runs
     }
 
-    /// For each entry that the text adds to the image's history, the instruction; none of ours.
-    pub(crate) fn history(&self) -> &[Option<Instruction>] {
-        &self.history
+    /// Whether lines are of a stage that the image is made by.
+    pub(crate) fn has(&self, lines: (u32, u32)) -> bool {
+        let mut stages = self.chain.iter().map(|stage| self.stages[*stage]);
+        stages.any(|(begin, end)| begin <= lines.0 && lines.1 <= end)
+    }
+
+    /// For each entry that [`Build::text`] adds to the image's history, the instruction; none of ours.
+    pub(crate) fn history(&self, is_again: bool) -> Vec<Option<Instruction>> {
+        let users = if self.user.is_some() { 2 } else { 0 };
+        let at_end = 1 + usize::from(is_again) + users;
+        let mut history = self.instructions.clone();
+        history.resize(history.len() + at_end, None);
+        history
     }
 
     /// Whether the image begins with nothing.
@@ -232,21 +239,22 @@ CMD a
 
     #[test]
     fn the_user_of_the_image_is_the_same_after_the_commit() {
-        let given =
-            "FROM os AS a\nUSER one\nFROM a\nRUN x\nFROM a AS b\nUSER ${U:-two}:adm\nCMD c\n";
-        let expected = format!("CMD c\nUSER 0\n{END}USER ${{U:-two}}:adm\n");
+        let given = "FROM os AS a\nUSER one\nFROM a\nRUN x\nFROM a AS b\nUSER two:adm\nCMD c\n";
+        let expected = format!("CMD c\nUSER 0\n{END}USER two:adm\n");
         assert!(
             text(given, None).ends_with(&expected),
             "{}",
             text(given, None)
         );
-        assert_eq!(
-            build(given, None)
-                .history()
-                .iter()
-                .filter(|one| one.is_none())
-                .count(),
-            5
+        let of_us = |is_again| {
+            let history = build(given, None).history(is_again);
+            history.iter().filter(|one| one.is_none()).count()
+        };
+        assert_eq!((of_us(false), of_us(true)), (5, 6));
+        let of_variable = text("FROM os\nENV U=a\nUSER $U\nENV U=b\n", None);
+        assert!(
+            of_variable.ends_with(&format!("ENV U=b\n{END}")),
+            "{of_variable}"
         );
         let lower = text(given, Some("1"));
         assert!(

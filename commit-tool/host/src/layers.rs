@@ -55,12 +55,12 @@ impl Layers {
     ) -> Option<Self> {
         let history = history(arguments, image)?;
         let own = &history[history.len().checked_sub(instructions.len())?..];
-        // A build without layers has one entry for all of its instructions.
-        let is_ours = |entry: &Value| {
-            let text = entry["created_by"].as_str();
-            text.is_some_and(|text| text.contains(osderive_lints::TOOL))
-        };
-        if !own.iter().rev().take(2).any(is_ours) {
+        // A build without layers has one entry for all of its instructions, and ONBUILD adds some that nobody wrote.
+        if !own
+            .iter()
+            .zip(instructions)
+            .all(|(entry, instruction)| is_of(entry, instruction.as_ref()))
+        {
             return None;
         }
         let with_layer = own
@@ -103,6 +103,21 @@ impl Layers {
             path = path.rsplit_once('/')?.0;
         }
         None
+    }
+}
+
+/// Whether an entry of a history is what the engine writes of an instruction: `#(nop) COPY …`, or a RUN's command (buildah
+/// `imagebuildah/stage_executor.go`, `getCreatedBy`). Of ours nothing is asked.
+fn is_of(entry: &Value, instruction: Option<&Instruction>) -> bool {
+    let Some(keyword) = instruction.map(Instruction::keyword) else {
+        return true;
+    };
+    let text = entry["created_by"].as_str().unwrap_or_default();
+    match text.split_once("#(nop) ") {
+        Some((before, nop)) if before.trim_end() == "/bin/sh -c" => {
+            nop.split_whitespace().next() == Some(keyword.as_str())
+        }
+        _ => keyword == "RUN",
     }
 }
 
@@ -188,6 +203,24 @@ mod tests {
             lines: (1, 1),
             documents: Vec::new(),
         }
+    }
+
+    #[test]
+    fn an_entry_is_told_from_another_instructions() {
+        let is_of = |text: &str, instruction_text| {
+            is_of(
+                &serde_json::json!({ "created_by": text }),
+                Some(&instruction(instruction_text)),
+            )
+        };
+        assert!(is_of("/bin/sh -c #(nop) COPY file:1 in /x ", "copy x /x"));
+        assert!(is_of("|1 OSDERIVE=a /bin/sh -c make", "RUN make"));
+        assert!(is_of(
+            "/bin/sh -c echo '#(nop) COPY'",
+            "RUN echo '#(nop) COPY'"
+        ));
+        assert!(!is_of("/bin/sh -c make", "COPY x /x"));
+        assert!(!is_of("/bin/sh -c #(nop) CMD x", "RUN make"));
     }
 
     #[test]

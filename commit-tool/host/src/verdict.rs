@@ -7,14 +7,14 @@ use osderive_lints::policy::{Instruction, Policy};
 use osderive_lints::rules::{Need, RULES, size_deleted_later};
 use osderive_lints::{Change, Finding, Origin, Severity, StepReport, baseline};
 
+use crate::containerfile::Build;
 use crate::layers::Layers;
 use crate::reports::Reported;
 
-/// Judges a build. `runs` are the RUNs of the image; `layers` are asked for the instructions that findings without one
-/// are of.
+/// Judges a build. `layers` are asked for the instructions that findings without one are of.
 pub(crate) fn judge(
     subject: String,
-    runs: &[Instruction],
+    build: &Build,
     reported: &Reported,
     policy: Policy,
     layers: &dyn Fn() -> Option<Layers>,
@@ -25,7 +25,7 @@ pub(crate) fn judge(
     let check = check.map(|found| baseline::mark(found, of_base.unwrap_or_default()));
     let mut findings = Vec::new();
     let mut left = Vec::new();
-    for (run, report) in runs.iter().zip(&reported.steps) {
+    for (run, report) in build.runs().iter().zip(&reported.steps) {
         let Some(report) = report else { continue };
         left.push((i32::try_from(run.lines.0).ok(), report.left_bytes));
         findings.extend(of_step(run, report, check.as_deref()));
@@ -53,11 +53,23 @@ pub(crate) fn judge(
         .iter()
         .filter(|rule| !matches!(rule.needs, Need::Tree));
     let unasked: Vec<&str> = unasked.map(|rule| rule.name).collect();
-    let settled = policy.apply(findings, &selection, &unasked);
+    let mut applied = policy.begin();
+    let mut left = Vec::new();
+    let mut suppressed = Vec::new();
+    for finding in findings {
+        let (finding, wanted) = applied.settle(finding);
+        left.extend(finding);
+        suppressed.extend(wanted);
+    }
+    // What stands in other stages is about other images.
+    let unused = applied.unused(&selection, &unasked).into_iter();
+    let unused = unused.filter(|(suppression, _)| suppression.lines.is_none_or(|it| build.has(it)));
+    left.extend(unused.map(|(_, finding)| finding));
+    left.sort_by(|one, other| one.rule.cmp(&other.rule));
     Report {
         subject,
-        findings: settled.findings,
-        suppressed: settled.suppressed,
+        findings: left,
+        suppressed,
         unasked: Vec::new(),
         selection,
         has_baseline: end.base.is_some(),
@@ -111,4 +123,99 @@ fn of_step(run: &Instruction, report: &StepReport, check: Option<&[Finding]>) ->
             ..finding.clone()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use osderive_lints::policy::Containerfile;
+    use osderive_lints::{CheckReport, Outcome, REPORT_VERSION};
+    use serde_json::json;
+
+    use super::*;
+    use crate::reports::End;
+
+    const TEXT: &str = "\
+FROM os AS tools
+# osderive: allow=kernel-count -- of another image
+RUN make
+FROM os
+# osderive: allow=import-special-file /usr/wanted -- a test
+RUN one
+# osderive: allow=kernel-count -- nothing needs it
+RUN two
+";
+
+    fn finding(rule: &str, severity: Severity, paths: &[&str]) -> Finding {
+        Finding {
+            rule: rule.to_owned(),
+            severity,
+            message: format!("{rule} found"),
+            help: "mend it".to_owned(),
+            paths: paths.iter().map(|&path| path.to_owned()).collect(),
+            origin: None,
+        }
+    }
+
+    fn step(findings: &[Finding]) -> StepReport {
+        let report = json!({
+            "version": REPORT_VERSION,
+            "outcome": Outcome::Committed,
+            "removed_entries": 0,
+            "removed_bytes": 0,
+            "findings": findings,
+        });
+        StepReport::from_json(report.to_string().as_bytes()).expect("a report")
+    }
+
+    fn judged(
+        steps: [Vec<Finding>; 2],
+        check: Vec<Finding>,
+        base: Vec<Finding>,
+    ) -> Vec<(String, Option<u32>, bool)> {
+        let file = Containerfile::parse("Containerfile", TEXT.as_bytes()).expect("a file");
+        let build = Build::of(file.clone(), None, &|_| None).expect("an image");
+        let reported = Reported {
+            steps: steps
+                .into_iter()
+                .map(|findings| Some(step(&findings)))
+                .collect(),
+            end: End {
+                commit: step(&[]),
+                check: Some(CheckReport::new(check)),
+                base: Some(CheckReport::new(base)),
+            },
+        };
+        let policy = Policy {
+            containerfile: Some(file),
+            ..Policy::default()
+        };
+        let report = judge("x".to_owned(), &build, &reported, policy, &|| None);
+        let findings = report.findings.into_iter().map(|finding| {
+            let origin = finding.origin.unwrap_or_default();
+            (finding.rule, origin.lines.map(|lines| lines.0), origin.base)
+        });
+        findings.collect()
+    }
+
+    #[test]
+    fn a_finding_is_told_once_at_its_run_and_what_the_base_has_is_the_bases() {
+        let fifo = |path| finding("import-special-file", Severity::Error, &[path]);
+        let found = judged(
+            [
+                vec![fifo("/usr/wanted"), fifo("/usr/a")],
+                vec![fifo("/usr/mended")],
+            ],
+            vec![fifo("/usr/a"), fifo("/usr/old"), fifo("/usr/wanted")],
+            vec![fifo("/usr/old")],
+        );
+        let rule = |name: &str| name.to_owned();
+        assert_eq!(
+            found,
+            [
+                (rule("import-special-file"), Some(6), false),
+                (rule("import-special-file"), None, true),
+                (rule("unused-suppression"), Some(7), false),
+            ]
+        );
+    }
 }
