@@ -9,9 +9,6 @@ use osderive_lints::model::{
     sysusers::{self, Id, Item, PrimaryGroup, is_valid_name},
 };
 
-/// The overflow user's and group's id; Debian gives the group to service users that have no other.
-const OVERFLOW_ID: u32 = 65534;
-
 /// systemd reads lines up to 1 MiB; no honest field comes near this.
 const MAX_FIELD_BYTES: usize = 4096;
 
@@ -24,27 +21,47 @@ pub(super) enum Key<'a> {
     Member(&'a [u8], &'a [u8]),
 }
 
-/// The lowest ids of people's accounts.
+/// The ids of people's accounts, both ends included. Above them are what distributions have given away for good
+/// (Debian's 60000 to 64999, Policy 9.2.2) and what systemd makes and forgets again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) min: u32,
+    pub(super) max: u32,
+}
+
+impl Range {
+    pub(super) fn has(self, id: u32) -> bool {
+        (self.min..=self.max).contains(&id)
+    }
+}
+
+/// Which ids the machine gives to people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
-    pub(super) uid_min: u32,
-    pub(super) gid_min: u32,
+    pub(super) uids: Range,
+    pub(super) gids: Range,
 }
 
 impl Limits {
-    /// Reads login.defs; 1000 where it is silent, as shadow-utils.
+    /// Reads login.defs; 1000 to 60000 where it is silent, as shadow-utils.
     pub(super) fn parse(login_defs: &[u8]) -> Self {
-        let value = |key: &[u8]| {
+        let value = |key: &[u8], default: u32| {
             let mut words = login_defs.split(|&byte| byte == b'\n').filter_map(|line| {
                 let line = line.trim_ascii().strip_prefix(key)?;
                 let value = line.strip_prefix(b" ").or(line.strip_prefix(b"\t"))?;
                 std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
             });
-            words.next().unwrap_or(1000)
+            words.next().unwrap_or(default)
         };
         Self {
-            uid_min: value(b"UID_MIN"),
-            gid_min: value(b"GID_MIN"),
+            uids: Range {
+                min: value(b"UID_MIN", 1000),
+                max: value(b"UID_MAX", 60_000),
+            },
+            gids: Range {
+                min: value(b"GID_MIN", 1000),
+                max: value(b"GID_MAX", 60_000),
+            },
         }
     }
 }
@@ -108,20 +125,14 @@ impl<'a> Accounts<'a> {
 
     /// Whether an account is one that people log in to, which is for the machine to make.
     pub(super) fn is_login(&self, user: &User<'_>) -> bool {
-        user.uid >= self.limits.uid_min && user.uid != OVERFLOW_ID && !is_nologin(user.shell)
+        self.limits.uids.has(user.uid) && !is_nologin(user.shell)
     }
 
     /// Whether a group belongs to nobody but people.
     pub(super) fn is_login_group(&self, group: &Group<'_>) -> bool {
-        group.gid >= self.limits.gid_min
-            && group.gid != OVERFLOW_ID
+        self.limits.gids.has(group.gid)
             && self.is_primary(group)
             && (self.users.iter()).any(|user| user.gid == group.gid && self.is_login(user))
-    }
-
-    /// Whether a service account or group has an id that the machine gives to people.
-    pub(super) fn is_outside(id: u32, min: u32) -> bool {
-        id >= min && id != OVERFLOW_ID
     }
 
     /// The lines for every account that can be declared. Root's exist everywhere.
@@ -372,8 +383,14 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits {
-        uid_min: 1000,
-        gid_min: 1000,
+        uids: Range {
+            min: 1000,
+            max: 60_000,
+        },
+        gids: Range {
+            min: 1000,
+            max: 60_000,
+        },
     };
 
     fn lines(passwd: &[u8], group: &[u8]) -> Vec<String> {
@@ -459,6 +476,21 @@ mod tests {
         );
     }
 
+    /// Debian's glance logs in, with an id that it has for good.
+    #[test]
+    fn ids_above_those_of_people_are_services() {
+        let passwd =
+            b"glance:x:64062:64062::/var/lib/glance:/bin/sh\nal:x:60000:60000::/home/al:/bin/sh";
+        let group = b"glance:x:64062:\nal:x:60000:";
+        assert_eq!(
+            lines(passwd, group),
+            [
+                "g glance 64062",
+                "u glance 64062:glance - /var/lib/glance /bin/sh"
+            ]
+        );
+    }
+
     #[test]
     fn a_declaration_pins_equals_or_neither() {
         let passwd = b"a:x:5:6:A:/:/usr/sbin/nologin";
@@ -481,7 +513,12 @@ mod tests {
 
     #[test]
     fn limits_come_from_login_defs() {
-        let limits = Limits::parse(b"# UID_MIN 5\nUID_MIN\t\t  500\nUID_MINX 7\nGID_MIN x\n");
-        assert_eq!((limits.uid_min, limits.gid_min), (500, 1000));
+        let limits =
+            Limits::parse(b"# UID_MIN 5\nUID_MIN\t\t  500\nUID_MINX 7\nGID_MIN x\nGID_MAX 9");
+        let of = |range: Range| (range.min, range.max);
+        assert_eq!(
+            (of(limits.uids), of(limits.gids)),
+            ((500, 60_000), (1000, 9))
+        );
     }
 }

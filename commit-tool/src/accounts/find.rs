@@ -73,14 +73,14 @@ impl<'a> Search<'a> {
                     "uid", user.uid, &first, &name, path,
                 ));
             }
-            let min = self.accounts.limits.uid_min;
-            if Accounts::is_outside(user.uid, min) {
+            let people = self.accounts.limits.uids;
+            if people.has(user.uid) {
                 let kind = if self.accounts.is_login(user) {
                     Account::Login
                 } else {
                     Account::Service
                 };
-                findings.push(outside::finding(kind, &name, user.uid, min));
+                findings.push(outside::finding(kind, &name, user.uid, people.min));
             }
             let obstacles = self.accounts.obstacles(user);
             if user.uid != 0 && !self.accounts.is_login(user) && !obstacles.is_empty() {
@@ -124,9 +124,14 @@ impl<'a> Search<'a> {
             }
             // A user's own group is told with the user.
             let is_primary = self.accounts.is_primary(group);
-            let min = self.accounts.limits.gid_min;
-            if Accounts::is_outside(group.gid, min) && !is_primary {
-                findings.push(outside::finding(Account::Group, &name, group.gid, min));
+            let people = self.accounts.limits.gids;
+            if people.has(group.gid) && !is_primary {
+                findings.push(outside::finding(
+                    Account::Group,
+                    &name,
+                    group.gid,
+                    people.min,
+                ));
             }
             if text_name(group.name).is_none() && !is_primary {
                 findings.push(account_not_declarable::finding(&name, "its name", path));

@@ -1,6 +1,6 @@
 //! # What it does
-//! Looks for users and groups that the image makes with ids of the range for people (`UID_MIN` of
-//! login.defs, 1000 and up).
+//! Looks for users and groups that the image makes with ids of the range for people (`UID_MIN` to
+//! `UID_MAX` of login.defs, 1000 to 60000).
 //!
 //! # Why it breaks
 //! These ids belong to the machine: its first own user gets 1000 too. A service account with such
