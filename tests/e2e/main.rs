@@ -58,7 +58,20 @@ impl Setup {
             places: places.clone(),
         };
         setup.tidy()?;
+        setup.warm_bases()?;
         Ok(setup)
+    }
+
+    /// Has the engine look at each base once, by itself. BuildKit before 0.32 does not tell builds of a FROM that it
+    /// looked at first while one of them goes on: its cache is not asked then, and rebuilds beside other tests run
+    /// every step again (moby/buildkit#6955).
+    fn warm_bases(&self) -> Result<()> {
+        for base in [Base::Ostree, Base::Plain] {
+            let containerfile = format!("FROM {}\n", base.name());
+            let scenario = self.scenario(&format!("warm-{}", base.name()), &containerfile);
+            scenario.build(&[])?.expect_success();
+        }
+        Ok(())
     }
 
     /// Removes the folders, images and steps of tests, of which none may be running: several GB with one kind of
