@@ -1,10 +1,12 @@
-//! One commit, several doors: the frontend, podman with the host command before it, a RUN that ends in `ostree container commit`, a RUN under
+//! One commit, several doors: the frontend, podman and buildah with the host command before them (buildah without an OCI
+//! runtime), a RUN that ends in `ostree container commit`, a RUN under
 //! `ostree-container step`, and `ostree-container commit --rootfs` from outside leave the same tree.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use osderive_tests::listing::{Listing, differences, list};
 use osderive_tests::product::{self, Profile};
@@ -14,7 +16,7 @@ use crate::Setup;
 use crate::packages::{VENDOR, build_with_vendor};
 use crate::podman::build_by_host_command;
 
-// Five times the same packages, and the trees of all on disk.
+// Six times the same packages, and the trees of all on disk.
 crate::tests![LARGE = the_same_commit_by_any_door_leaves_the_same_tree];
 
 /// Accounts, /opt with a capability and a setgid file, /var with files of packages and of nobody.
@@ -31,8 +33,8 @@ touch /tmp/left /var/tmp/left
 ";
 
 const RUN: &str = "RUN --mount=type=bind,from=build,source=/packages,target=/packages";
-const TOOL: &str = "--mount=type=bind,from=osderive,source=/tool/linux-amd64,target=/dev/osderive";
-const BASE: &str = "--mount=type=bind,from=debian-ostree-base,target=/dev/base";
+const TOOL: &str = "--mount=type=bind,from=osderive,source=/tool/linux-amd64,target=/run/.osderive";
+const BASE: &str = "--mount=type=bind,from=debian-ostree-base,target=/run/.base";
 /// What a RUN by hand has to begin with on a base whose /var is empty; it skips what only a machine knows.
 const MAKE_VAR: &str = "(systemd-tmpfiles --create --prefix=/var || true)";
 
@@ -105,28 +107,44 @@ fn the_same_commit_by_any_door_leaves_the_same_tree(setup: &Setup) {
         scenario.unpack(&ROOT, &root).unwrap();
         root
     };
-    let build_by = |engine: &str, run: &str| {
+    let build_by = |engine: &str, isolation: &str, run: &str| {
         let (scenario, root) = scenario(engine, "", run);
         let vendor = setup.places.workspace().join("tests/fixtures/vendor");
         let vendor = format!("--build-context=vendor={}", vendor.display());
-        build_by_host_command(setup, &scenario, engine, &[&vendor]);
+        build_by_host_command(setup, &scenario, engine, &[&vendor, isolation]);
         unpack(&setup.engine, "podman", scenario.tag(), &ROOT, &root).unwrap();
         root
     };
     let install = "sh /usr/share/install.sh";
-    let by_frontend = build("frontend", crate::SYNTAX, &format!("{RUN} {install}"));
-    let by_podman = build_by("podman", &format!("{RUN} {install}"));
-    let step = "/dev/osderive/ostree-container step --";
-    let end = format!("RUN {TOOL} {BASE} /dev/osderive/ostree-container commit --base /dev/base");
-    let by_step = build("step", "", &format!("{RUN} {TOOL} {step} {install}\n{end}"));
-    let commit = "PATH=$PATH:/dev/osderive ostree container commit";
-    let by_hand = format!("{RUN} {TOOL} {MAKE_VAR}; {install} && {commit}");
-    let by_hand = build("hand", "", &by_hand);
-    let outside = build("outside", "", &format!("{RUN} {MAKE_VAR}; {install}"));
+    let run = format!("{RUN} {install}");
+    let step = "/run/.osderive/ostree-container step --";
+    let end = format!("RUN {TOOL} {BASE} /run/.osderive/ostree-container commit --base /run/.base");
+    let commit = "PATH=$PATH:/run/.osderive ostree container commit";
+    let in_run = format!("{RUN} {TOOL} {MAKE_VAR}; {install} && {commit}");
+    let ((by_podman, rewritten), (by_frontend, by_step, by_hand, outside)) =
+        thread::scope(|scope| {
+            let by_host_command = scope.spawn(|| {
+                (
+                    build_by("podman", "--isolation=oci", &run),
+                    build_by("buildah", "--isolation=chroot", &run),
+                )
+            });
+            let by_docker = (
+                build("frontend", crate::SYNTAX, &run),
+                build("step", "", &format!("{RUN} {TOOL} {step} {install}\n{end}")),
+                build("hand", "", &in_run),
+                build("outside", "", &format!("{RUN} {MAKE_VAR}; {install}")),
+            );
+            (by_host_command.join().unwrap(), by_docker)
+        });
     commit_from_outside(setup, &outside);
 
     let by_frontend = Tree::read(&by_frontend);
-    for (door, root) in [("by podman", by_podman), ("by a step", by_step)] {
+    for (door, root) in [
+        ("by podman", by_podman),
+        ("by buildah without a runtime", rewritten),
+        ("by a step", by_step),
+    ] {
         let other = Tree::read(&root);
         let different = differences(&by_frontend.listing, &other.listing);
         assert!(different.is_empty(), "{door}: {different:#?}");

@@ -6,9 +6,10 @@ use std::process::{self, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use osderive_tests::base::Base;
+use osderive_tests::listing::{differences, list};
 use osderive_tests::product::{self, Profile};
 use osderive_tests::saved_image::SavedImage;
-use osderive_tests::scenario::Scenario;
+use osderive_tests::scenario::{Scenario, unpack};
 
 use crate::Setup;
 
@@ -20,6 +21,7 @@ crate::tests![
     a_run_that_fails_fails_the_build_as_it_does_without_us: OwnCache,
     a_containerfile_may_be_given_in_every_way: OwnCache,
     an_image_that_does_not_boot_is_what_it_is_without_us: OwnCache,
+    where_no_runtime_is_called_the_runs_call_the_tool: OwnCache,
     what_cannot_be_committed_is_refused_before_it_is_built: OwnCache,
 ];
 
@@ -28,7 +30,7 @@ const ENGINES: [&str; 2] = ["podman", "buildah"];
 /// What the network of a container would need, a build here does not have.
 const NETWORK: &str = "--network=host";
 
-struct Built {
+pub(crate) struct Built {
     code: Option<i32>,
     /// What was printed, the engine's words first.
     log: String,
@@ -36,14 +38,14 @@ struct Built {
 
 impl Built {
     #[track_caller]
-    fn expect(self, code: i32) -> String {
+    pub(crate) fn expect(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}", self.log);
         self.log
     }
 }
 
 /// A command among the engine's processes, in a scenario's folder. Reports of earlier builds are the scenario's own.
-fn command(setup: &Setup, scenario: &Scenario<'_>, program: &str) -> Command {
+pub(crate) fn command(setup: &Setup, scenario: &Scenario<'_>, program: &str) -> Command {
     let mut command = setup.engine.command(program);
     command
         .current_dir(scenario.folder())
@@ -52,11 +54,13 @@ fn command(setup: &Setup, scenario: &Scenario<'_>, program: &str) -> Command {
             format!("{}.cache", scenario.folder().display()),
         )
         .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
+        // That of Docker's client names a file that is not there, which is an error to buildah.
+        .env_remove("DOCKER_CONFIG")
         .stdin(Stdio::null());
     command
 }
 
-fn run(mut command: Command) -> Built {
+pub(crate) fn run(mut command: Command) -> Built {
     let output = command.output().unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Built {
@@ -66,7 +70,7 @@ fn run(mut command: Command) -> Built {
 }
 
 /// Sees to it that podman and buildah have the base images; tests that begin at the same time wait for the first.
-fn load_bases(setup: &Setup) {
+pub(crate) fn load_bases(setup: &Setup) {
     static LOADING: Mutex<()> = Mutex::new(());
     let _alone = LOADING.lock();
     for base in [Base::Ostree, Base::Plain] {
@@ -92,7 +96,7 @@ fn scenario<'a>(setup: &'a Setup, name: &str, containerfile: &str) -> Scenario<'
 }
 
 /// The host command, built once.
-fn osderive(setup: &Setup) -> &'static Path {
+pub(crate) fn osderive(setup: &Setup) -> &'static Path {
     static HOST: OnceLock<PathBuf> = OnceLock::new();
     HOST.get_or_init(|| product::host(Profile::Test, &setup.places).unwrap())
 }
@@ -115,7 +119,12 @@ fn build(setup: &Setup, scenario: &Scenario<'_>, engine: &str, options: &[&str])
 }
 
 /// The same without osderive.
-fn build_plain(setup: &Setup, scenario: &Scenario<'_>, engine: &str, options: &[&str]) -> Built {
+pub(crate) fn build_plain(
+    setup: &Setup,
+    scenario: &Scenario<'_>,
+    engine: &str,
+    options: &[&str],
+) -> Built {
     let mut command = command(setup, scenario, engine);
     command
         .args(["build", NETWORK, "--layers", "--tag", scenario.tag()])
@@ -145,7 +154,7 @@ fn renewed<'a>(scenario: Scenario<'a>, text: &str, of: &str) -> Scenario<'a> {
 }
 
 /// Whether an image has something at a path. To save it would take seconds.
-fn has(setup: &Setup, scenario: &Scenario<'_>, path: &str) -> bool {
+pub(crate) fn has(setup: &Setup, scenario: &Scenario<'_>, path: &str) -> bool {
     let mut test = command(setup, scenario, "podman");
     test.args([
         "run",
@@ -165,7 +174,7 @@ fn has_image(setup: &Setup, scenario: &Scenario<'_>) -> bool {
     run(exists).code == Some(0)
 }
 
-fn remove_image(setup: &Setup, scenario: &Scenario<'_>) {
+pub(crate) fn remove_image(setup: &Setup, scenario: &Scenario<'_>) {
     let mut remove = command(setup, scenario, "podman");
     remove.args(["rmi", "--force", "--ignore", scenario.tag()]);
     run(remove).expect(0);
@@ -254,6 +263,90 @@ fn a_plain_build_and_a_committed_one_share_no_step(setup: &Setup) {
     }
 }
 
+/// Commands in all forms that a RUN has.
+const FORMS: &str = "\
+ARG WHO=acme
+FROM debian-ostree-base AS lower
+ARG WHO
+RUN useradd --system --home-dir /var/lib/acme --create-home acme && echo x >/tmp/left
+SHELL [\"/bin/bash\", \"-euc\"]
+RUN test -n \"$BASH_VERSION\" \\
+  # not of it
+  && printf '%s|' \"$0\" 'a   b' >/usr/share/bash
+USER $WHO
+RUN --mount=type=cache,target=/var/cache/acme,uid=0 id -un >/var/lib/acme/who && test -e /tmp/left
+USER root
+COPY software /opt/acme
+FROM lower
+RUN <<-END
+\tset -e
+\techo \"$0\" >/usr/share/sh
+\tEND
+RUN <<END
+#!/usr/bin/perl -w
+open(my $file, '>', '/usr/share/perl-script'); print $file \"it's $^W\\n\";
+END
+RUN cat <<ONE >/etc/one && cat <<'TWO' >/etc/two
+$HOME
+ONE
+$HOME
+TWO
+RUN [\"/bin/sh\", \"-c\", \"echo \\\"$0\\\" >/usr/share/words\"]
+USER acme
+";
+
+fn where_no_runtime_is_called_the_runs_call_the_tool(setup: &Setup) {
+    let folder = tempfile::tempdir_in(setup.places.state()).unwrap();
+    let mut scenario = scenario(setup, "forms", FORMS);
+    scenario = scenario.file("software/bin/acme", "acme\n").unwrap();
+    let tree = |isolation: &str| {
+        let isolation = format!("--isolation={isolation}");
+        let log = build(setup, &scenario, "buildah", &[&isolation]).expect(0);
+        let root = folder.path().join(&isolation);
+        fs::create_dir(&root).unwrap();
+        let paths = ["usr", "etc", "var", "opt", "run", "tmp"];
+        unpack(&setup.engine, "podman", scenario.tag(), &paths, &root).unwrap();
+        let mut listing = list(&root, &paths).unwrap();
+        // buildah 1.39 leaves what it mounts there, with osderive or without.
+        for left in ["etc/hostname", "etc/resolv.conf"] {
+            listing.remove(Path::new(left));
+        }
+        (log, listing)
+    };
+    let (by_runtime, runtime) = tree("oci");
+    let (rewritten, chroot) = tree("chroot");
+    assert!(by_runtime.contains("osderive: committed"), "{by_runtime}");
+    let different = differences(&runtime, &chroot);
+    assert!(different.is_empty(), "{different:#?}");
+    let content =
+        |path: &str| fs::read_to_string(folder.path().join("--isolation=chroot").join(path));
+    assert_eq!(content("usr/share/bash").unwrap(), "/bin/bash|a   b|");
+    assert_eq!(content("usr/share/sh").unwrap(), "/bin/sh\n");
+    assert_eq!(content("usr/share/perl-script").unwrap(), "it's 1\n");
+    assert_eq!(content("usr/lib/opt/acme/bin/acme").unwrap(), "acme\n");
+    assert_eq!(
+        content("usr/share/factory/var/lib/acme/who").unwrap(),
+        "acme\n"
+    );
+
+    let again = build(setup, &scenario, "buildah", &["--isolation=chroot"]).expect(0);
+    assert!(!again.contains("osderive: committed"), "{again}");
+    assert_eq!(again.lines().last(), rewritten.lines().last());
+
+    let scenario = scenario.file("kernel/vmlinuz", "kernel").unwrap();
+    let scenario = scenario.file("Containerfile", KERNEL).unwrap();
+    let log = build(setup, &scenario, "podman", &["--isolation=chroot"]).expect(1);
+    assert!(log.contains("error[kernel-count]"), "{log}");
+    assert!(log.contains("Containerfile:3:1"), "{log}");
+    let unknown = "FROM debian-ostree-base\nENV A='b c'\nUSER $A\nRUN x\n";
+    let scenario = scenario.file("Containerfile", unknown).unwrap();
+    let log = build(setup, &scenario, "podman", &["--isolation=chroot"]).expect(125);
+    assert!(
+        log.contains("Containerfile:3: ") && log.contains("USER"),
+        "{log}"
+    );
+}
+
 /// `kernel-count`: a second kernel.
 const KERNEL: &str = "\
 FROM debian-ostree-base
@@ -319,9 +412,12 @@ fn every_user_finds_what_it_finds_without_us(setup: &Setup) {
         let lines = lines.filter(|line| words.iter().any(|word| line.starts_with(word)));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    for (engine, runtime) in [("podman", "runc"), ("buildah", "crun")] {
-        let runtime = format!("--runtime={runtime}");
-        let options = ["--layers=false", &runtime];
+    for (engine, runtime) in [
+        ("podman", "--runtime=runc"),
+        ("buildah", "--runtime=crun"),
+        ("buildah", "--isolation=chroot"),
+    ] {
+        let options = ["--layers=false", runtime];
         let plain = found(&build_plain(setup, &scenario, engine, &options).expect(0));
         let ours = found(&build(setup, &scenario, engine, &options).expect(0));
         assert!(plain.len() > 20, "{plain:?}");
@@ -402,10 +498,9 @@ fn what_cannot_be_committed_is_refused_before_it_is_built(setup: &Setup) {
         "FROM debian-ostree-base\nRUN echo has run\n",
     );
     for (engine, options, said) in [
-        ("buildah", &["--isolation=chroot"][..], "chroot isolation"),
         (
             "podman",
-            &["--platform=linux/amd64,linux/arm64"],
+            &["--platform=linux/amd64,linux/arm64"][..],
             "several platforms",
         ),
         (

@@ -291,6 +291,16 @@ impl Arguments {
         }))
     }
 
+    /// Some options, as they were written.
+    pub(crate) fn written(&self, names: &[&str]) -> Vec<OsString> {
+        let is_one = |word: &&Word| {
+            word.name
+                .as_deref()
+                .is_some_and(|name| names.contains(&name))
+        };
+        written(self.words.iter().filter(is_one))
+    }
+
     /// The engine's arguments, without some options and build arguments and with others, on a context.
     pub(crate) fn with(
         &self,

@@ -12,18 +12,21 @@ use osderive_lints::policy::{
     Bootable, BuildOptions, Config, Containerfile, FailOn, MAX_CONFIG_BYTES, Policy,
 };
 use osderive_lints::{
-    BASE_MOUNT, BUILD_ARGUMENT, BuildArgument, EndRequest, Ordinary, Outcome, REPORT_MOUNT,
-    Severity,
+    BASE_MOUNT, BuildArgument, EndRequest, Ordinary, Outcome, REPORT_MOUNT, Severity,
 };
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::Wanted;
 use crate::arguments::{Arguments, Engine};
 use crate::containerfile::{Build, words_of_syntax};
+use crate::door::{self, Door};
 use crate::engine;
 use crate::error::{Error, FOUND, in_file};
+use crate::inspect::{self, base_config};
 use crate::layers::Layers;
 use crate::reports::{Ran, Reported, Store, hexadecimal, ran};
+use crate::rewrite::{Rewrite, Unwritable, report_directory};
 use crate::runtime;
 use crate::source::Source;
 use crate::verdict::judge;
@@ -31,17 +34,22 @@ use crate::verdict::judge;
 /// The file of decisions in a build context.
 const CONFIG: &str = "osderive.toml";
 
-/// The variable that names the runtime which ours calls.
-const RUNTIME: &str = "OSDERIVE_RUNTIME";
-
 /// Options that this command answers, so the engine does not get them.
-const OURS: [&str; 6] = ["file", "iidfile", "ignorefile", "runtime", "tag", "target"];
+const OURS: [&str; 7] = [
+    "file",
+    "from",
+    "iidfile",
+    "ignorefile",
+    "runtime",
+    "tag",
+    "target",
+];
 
 /// Builds; answers with the exit code.
 ///
 /// # Errors
 /// When the build does not begin, or it is not known what became of it.
-pub(crate) fn run(engine: Engine, words: Vec<OsString>) -> Result<u8, Error> {
+pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Result<u8, Error> {
     let arguments = Arguments::read(engine, words)?;
     if arguments.is_on("help") || arguments.is_on("h") {
         return engine::run(engine, &arguments.raw, []);
@@ -69,7 +77,8 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>) -> Result<u8, Error> {
     let target = arguments
         .value("target")
         .map(|target| target.to_string_lossy().into_owned());
-    let build = Build::of(containerfile, target.as_deref(), &given);
+    let from = arguments.value("from").map(OsStr::to_string_lossy);
+    let build = Build::of(containerfile, target.as_deref(), &given, from.as_deref());
     let build = build.ok_or_else(|| Error::NoTarget(target.unwrap_or_default()))?;
     let ids = options
         .ids
@@ -96,9 +105,13 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>) -> Result<u8, Error> {
     }
     let fail_on = policy.config.fail_on.or(Some(Severity::Error));
     let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
-    let layers = || Layers::of(&arguments, &image, &build.history(is_again));
+    let layers = || {
+        let instructions = build.history(attempt.door.rewrite(), is_again);
+        Layers::of(&arguments, &image, &reported.config.history, &instructions)
+    };
     let report = judge(name, &build, &reported, policy, &layers);
     print(&report);
+    publish(&report, wanted)?;
     if fail_on.is_some_and(|severity| report.fails(severity)) {
         eprintln!(
             "osderive: the image would not work on a machine as it is, so it gets no name; it is {image}. To build it all \
@@ -130,20 +143,6 @@ fn refuse_what_cannot_be(arguments: &Arguments) -> Result<(), Error> {
             "install osderive there, or in the podman machine, and build there",
         );
     }
-    let isolation = arguments.value("isolation").map(OsStr::to_owned);
-    let isolation = isolation.or_else(|| std::env::var_os("BUILDAH_ISOLATION"));
-    if isolation.is_some_and(|isolation| isolation == "chroot") {
-        return refuse(
-            "chroot isolation, which calls no OCI runtime".to_owned(),
-            "commit by hand in the Containerfile, see the README",
-        );
-    }
-    if arguments.value("from").is_some() {
-        return refuse(
-            "--from".to_owned(),
-            "use an ARG in the Containerfile's FROM",
-        );
-    }
     let platforms: Vec<_> = arguments.values("platform").collect();
     let is_many = |platform: &OsStr| platform.to_string_lossy().contains(',');
     if platforms.len() > 1 || platforms.into_iter().any(is_many) || arguments.is_on("all-platforms")
@@ -154,6 +153,36 @@ fn refuse_what_cannot_be(arguments: &Arguments) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// The RUNs of an image with the tool in front.
+fn rewrite(arguments: &Arguments, build: &Build, asked: BuildArgument) -> Result<Rewrite, Error> {
+    let base = build
+        .base_image()
+        .map(|image| base_config(arguments, image));
+    let base = base.transpose()?.unwrap_or_default().config;
+    let tool = asked.tool.clone();
+    let given = |name: &str| arguments.build_argument(name);
+    // An image in the OCI format has no SHELL (buildah `config.go`, `SetShell`).
+    let format = arguments.value("format").map(OsStr::to_owned);
+    let format = format.or_else(|| std::env::var_os("BUILDAH_FORMAT"));
+    let keeps_shell = format.is_some_and(|format| format == "docker");
+    let instructions = &build.instructions;
+    let global = build.file.arguments(&given);
+    let rewrite = Rewrite::of(
+        instructions,
+        &base,
+        &asked.step(),
+        &tool,
+        keeps_shell,
+        &global,
+        &given,
+    );
+    rewrite.map_err(|Unwritable { line, what }| Error::Unwritable {
+        file: build.file.file.clone(),
+        line,
+        what,
+    })
 }
 
 fn config(context: &Path) -> Result<Config, Error> {
@@ -196,10 +225,8 @@ struct Attempt<'a> {
     build: &'a Build,
     /// The value of the build argument.
     asked: String,
-    commit: Vec<String>,
-    runtime: PathBuf,
-    /// The runtime that ours calls; none for the one that it finds.
-    real: Option<OsString>,
+    commit: EndRequest,
+    door: Door,
     /// Ours, which goes with the value.
     folder: TempDir,
     store: Store,
@@ -238,16 +265,16 @@ impl<'a> Attempt<'a> {
         let temporary = std::env::temp_dir();
         let folder = tempfile::Builder::new().prefix("osderive-").tempdir();
         let folder = folder.map_err(in_file(&temporary))?;
-        let given = std::env::var_os(RUNTIME).filter(|runtime| !runtime.is_empty());
-        let given = given.or_else(|| arguments.value("runtime").map(OsStr::to_owned));
-        let is_buildah = arguments.engine == Engine::Buildah;
-        let given = given.or_else(|| std::env::var_os("BUILDAH_RUNTIME").filter(|_| is_buildah));
-        let given = given.filter(|runtime| !runtime::is_ours(runtime));
+        let door = if door::is_without_runtime(arguments) {
+            let rewrite = rewrite(arguments, build, asked.clone())?;
+            Door::rewritten(rewrite, &tool, folder.path())?
+        } else {
+            Door::by_runtime(arguments, &tool, folder.path())?
+        };
         Ok(Self {
             asked: asked.to_value(),
-            commit: commit.to_args(),
-            runtime: runtime::link(&tool, folder.path())?,
-            real: given.or_else(runtime::configured),
+            commit,
+            door,
             store: Store::open(),
             arguments,
             source,
@@ -267,22 +294,19 @@ impl<'a> Attempt<'a> {
     /// Has the engine build; with `again` the commit at the end runs though the cache has it.
     fn build(&self, again: Option<&str>) -> Result<u8, Error> {
         let containerfile = self.folder.path().join("Containerfile");
-        let text = self.build.text(&self.commit, again);
+        let text = self.build.text(self.door.rewrite(), &self.commit, again);
         fs::write(&containerfile, text).map_err(in_file(&containerfile))?;
         let reports = self.reports();
-        let _ = fs::remove_dir_all(&reports);
-        fs::create_dir(&reports).map_err(in_file(&reports))?;
+        self.door.make_reports(&reports)?;
         let mut more: Vec<OsString> = Vec::new();
         let mut add = |name: &str, value: &OsStr| {
             let mut word = OsString::from(format!("--{name}="));
             word.push(value);
             more.push(word);
         };
-        add("runtime", self.runtime.as_os_str());
-        add(
-            "build-arg",
-            format!("{BUILD_ARGUMENT}={}", self.asked).as_ref(),
-        );
+        for (name, value) in self.door.options(&self.asked, &reports) {
+            add(name, &value);
+        }
         add("file", containerfile.as_os_str());
         add("iidfile", self.image_file().as_os_str());
         if let Some(ignore_file) = self.ignore_file() {
@@ -297,13 +321,7 @@ impl<'a> Attempt<'a> {
         let is_ours = |name: &str| BuildOptions::build_arguments().any(|ours| ours == name);
         let context = self.source.context.clone();
         let arguments = self.arguments.with(&OURS, is_ours, more, context);
-        let environment = [
-            ("OSDERIVE_REPORTS", Some(reports.as_os_str())),
-            (RUNTIME, self.real.as_deref()),
-        ];
-        let environment = environment
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
+        let environment = self.door.environment(&reports);
         engine::run(self.arguments.engine, &arguments, environment)
     }
 
@@ -336,11 +354,21 @@ impl<'a> Attempt<'a> {
         Ok(id.trim().to_owned())
     }
 
+    /// The RUNs that ran, in their order.
+    fn ran(&self) -> Result<Vec<Ran>, Error> {
+        let mut ran = ran(&self.reports())?;
+        if self.door.rewrite().is_some() {
+            // Their directories were there before.
+            ran.retain(Ran::has_report);
+        }
+        Ok(ran)
+    }
+
     /// What the RUNs have reported, with the image; none where the engine failed. Those that came from the engine's
     /// cache have reported in an earlier build; where nobody knows what the commit at the end has found, it is made
     /// again.
     fn done(&self, image: String) -> Result<Option<Done>, Error> {
-        let ran = ran(&self.reports())?;
+        let ran = self.ran()?;
         if !ran.is_empty() {
             return self.gathered(image, &ran, false).map(Some);
         }
@@ -355,7 +383,7 @@ impl<'a> Attempt<'a> {
         if self.build(Some(&again))? != 0 {
             return Ok(None);
         }
-        let ran = self::ran(&self.reports())?;
+        let ran = self.ran()?;
         self.gathered(self.image()?, &ran, true).map(Some)
     }
 
@@ -365,15 +393,21 @@ impl<'a> Attempt<'a> {
         let Some((end, steps)) = ran.split_last().filter(|(end, _)| end.is_end()) else {
             return Err(Error::NotCommitted(image));
         };
-        if steps.len() > runs.len() {
+        let Some(cached) = runs.len().checked_sub(steps.len()) else {
             return Err(Error::NotCommitted(image));
-        }
-        let cached = runs.len() - steps.len();
+        };
+        let ran = |number: usize| match self.door {
+            // The runtime counts those that ran, which are the last ones.
+            Door::Runtime { .. } => steps.get(number.checked_sub(cached)?),
+            Door::Rewritten { .. } => steps
+                .iter()
+                .find(|step| step.is_in(&report_directory(number))),
+        };
         let mut reports = Vec::new();
         for number in 0..runs.len() {
             let key = self.key(number);
             let key: Vec<&str> = key.iter().map(String::as_str).collect();
-            let Some(step) = number.checked_sub(cached).and_then(|at| steps.get(at)) else {
+            let Some(step) = ran(number) else {
                 reports.push(self.store.get(&key));
                 continue;
             };
@@ -384,6 +418,7 @@ impl<'a> Attempt<'a> {
         let reported = Reported {
             steps: reports,
             end: end.end()?,
+            config: inspect::config(self.arguments, &image).unwrap_or_default(),
         };
         self.store.keep(&["image", &image], &reported);
         self.store.tidy();
@@ -446,6 +481,18 @@ fn is_plain(name: &OsStr) -> bool {
     !transports
         .iter()
         .any(|transport| name.starts_with(transport))
+}
+
+/// Writes the reports that are wanted beside the one for people.
+fn publish(report: &Report, wanted: &[Wanted]) -> Result<(), Error> {
+    for Wanted { form, file } in wanted {
+        let text = output::text(report, *form);
+        match file {
+            Some(file) => fs::write(file, text).map_err(in_file(file))?,
+            None => print!("{text}"),
+        }
+    }
+    Ok(())
 }
 
 fn print(report: &Report) {

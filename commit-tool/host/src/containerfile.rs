@@ -1,11 +1,13 @@
 //! The Containerfile that the engine gets: the user's, in which each stage of the image asks for a commit of its RUNs and
-//! the last one ends with a RUN of ours, which commits the finished image upon its base. Nothing else is changed, and
-//! builder stages are the very same text.
+//! the last one ends with a RUN of ours, which commits the finished image upon its base. Where no OCI runtime is called,
+//! the RUNs are rewritten instead. Nothing else is changed, and builder stages are the very same text.
 
 use std::fmt::Write as _;
 
 use osderive_lints::policy::{Containerfile, Instruction, Stage, chain};
-use osderive_lints::{BASE_MOUNT, BUILD_ARGUMENT, TOOL};
+use osderive_lints::{BASE_MOUNT, BUILD_ARGUMENT, EndRequest, TOOL};
+
+use crate::rewrite::Rewrite;
 
 /// The name of a stage of ours that is the base image alone, to be mounted at the end.
 const BASE_STAGE: &str = "osderive-base";
@@ -20,24 +22,40 @@ pub(crate) struct Build {
     stages: Vec<(u32, u32)>,
     /// The FROM of the lowest stage in one line, without a name; none of `scratch`.
     base: Option<String>,
+    /// The image that it names.
+    base_image: String,
+    /// The lines of the first FROM and its text, where the command line has another image for it.
+    replaced: Option<((u32, u32), String)>,
     /// The number of the stage that is built, where that is not the last.
     target: Option<usize>,
     /// The RUNs that the image is made by, in the order in which they run.
     runs: Vec<Instruction>,
-    /// The instructions that the image is made by; none for a FROM, in whose place there is an ARG of ours.
-    instructions: Vec<Option<Instruction>>,
+    /// The instructions that the image is made by; none for a FROM.
+    pub(crate) instructions: Vec<Option<Instruction>>,
     /// The last USER among them, if it is the same wherever it stands.
     user: Option<String>,
 }
 
 impl Build {
     /// Finds the image that a target names, or the last one; none where there is no such stage. `given` has the values
-    /// of build arguments.
+    /// of build arguments; `from` is the image that the first FROM is to have instead of its own.
     pub(crate) fn of(
-        file: Containerfile,
+        mut file: Containerfile,
         target: Option<&str>,
         given: &dyn Fn(&str) -> Option<String>,
+        from: Option<&str>,
     ) -> Option<Self> {
+        let mut froms = file.instructions.iter_mut();
+        let first = froms.find(|one| one.keyword() == "FROM");
+        let replaced = first.zip(from).map(|(first, image)| {
+            let is_image = |word: &&str| !word.starts_with("--");
+            let mut words: Vec<&str> = first.text.split(' ').collect();
+            if let Some(own) = words.iter_mut().skip(1).find(|word| is_image(word)) {
+                *own = image;
+            }
+            first.text = words.join(" ");
+            (first.lines, first.text.clone())
+        });
         let stages = file.stages(given);
         let chain = chain(&stages, target);
         let last = *chain.last()?;
@@ -67,6 +85,8 @@ impl Build {
             instructions,
             stages: stages.iter().map(lines).collect(),
             target: (last + 1 < stages.len()).then_some(last),
+            base_image: lowest.base.clone(),
+            replaced,
             base,
             chain,
             file,
@@ -78,6 +98,13 @@ impl Build {
         &self.runs
     }
 
+    /// The instructions that the image is made by, with their FROMs.
+    pub(crate) fn lineage(&self) -> Vec<&Instruction> {
+        let all = self.file.instructions.iter();
+        all.filter(|instruction| self.has(instruction.lines))
+            .collect()
+    }
+
     /// Whether lines are of a stage that the image is made by.
     pub(crate) fn has(&self, lines: (u32, u32)) -> bool {
         let mut stages = self.chain.iter().map(|stage| self.stages[*stage]);
@@ -85,12 +112,35 @@ impl Build {
     }
 
     /// For each entry that [`Build::text`] adds to the image's history, the instruction; none of ours.
-    pub(crate) fn history(&self, is_again: bool) -> Vec<Option<Instruction>> {
-        let users = if self.user.is_some() { 2 } else { 0 };
+    pub(crate) fn history(
+        &self,
+        rewrite: Option<&Rewrite>,
+        is_again: bool,
+    ) -> Vec<Option<Instruction>> {
+        let mut history = Vec::new();
+        let mut runs = rewrite.into_iter().flat_map(|rewrite| &rewrite.runs);
+        for instruction in &self.instructions {
+            let is_run = instruction
+                .as_ref()
+                .is_some_and(|one| one.keyword() == "RUN");
+            let around = if is_run { runs.next() } else { None };
+            let around = around.map_or(0, |run| run.around);
+            // In place of a FROM there is an ARG of ours.
+            if instruction.is_some() || rewrite.is_none() {
+                let ours = || std::iter::repeat_n(None, around);
+                history.extend(ours().chain([instruction.clone()]).chain(ours()));
+            }
+        }
+        let has_user = rewrite.map_or(self.user.is_some(), |rewrite| rewrite.user.is_some());
+        let users = if has_user { 2 } else { 0 };
         let at_end = 1 + usize::from(is_again) + users;
-        let mut history = self.instructions.clone();
         history.resize(history.len() + at_end, None);
         history
+    }
+
+    /// The image that it is built upon; none where it begins with nothing.
+    pub(crate) fn base_image(&self) -> Option<&str> {
+        (!self.is_from_scratch()).then_some(self.base_image.as_str())
     }
 
     /// Whether the image begins with nothing.
@@ -104,8 +154,13 @@ impl Build {
         self.target.map(|number| (number + 1).to_string())
     }
 
-    /// The text, with the command that commits the image at the end. With `again` that is not what a cache has.
-    pub(crate) fn text(&self, commit: &[String], again: Option<&str>) -> String {
+    /// The text, with what commits the image at the end. With `again` that is not what a cache has.
+    pub(crate) fn text(
+        &self,
+        rewrite: Option<&Rewrite>,
+        commit: &EndRequest,
+        again: Option<&str>,
+    ) -> String {
         let last = self.chain.last().copied().unwrap_or_default();
         let mut text = String::new();
         let lines = self.file.text.split_inclusive('\n');
@@ -114,32 +169,49 @@ impl Build {
                 let base = self.base.as_deref().unwrap_or("FROM scratch");
                 let _ = writeln!(text, "{base} AS {BASE_STAGE}");
             }
-            text.push_str(line);
-            if !line.ends_with('\n') {
+            text.push_str(self.in_place_of(number, rewrite).unwrap_or(line));
+            if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
-            if self.is_end_of_from(number) {
+            if rewrite.is_none() && self.is_end_of_from(number) {
                 let _ = writeln!(text, "ARG {BUILD_ARGUMENT}");
             }
             if number == self.stages[last].1 {
                 if let Some(again) = again {
                     let _ = writeln!(text, "ARG OSDERIVE_AGAIN={again}");
                 }
-                // The user of an image need not be in it: `FROM scratch`, `USER nobody`.
-                if self.user.is_some() {
-                    text.push_str("USER 0\n");
-                }
-                let words = [TOOL.to_owned()].into_iter().chain(commit.iter().cloned());
-                let words: Vec<String> = words.collect();
-                let command = serde_json::to_string(&words).unwrap_or_default();
-                let mount = format!("--mount=type=bind,from={BASE_STAGE},target={BASE_MOUNT}");
-                let _ = writeln!(text, "RUN {mount} {command}");
-                if let Some(user) = &self.user {
-                    let _ = writeln!(text, "{user}");
+                match rewrite {
+                    Some(rewrite) => text.push_str(&rewrite.end(commit, BASE_STAGE).text),
+                    None => text.push_str(&self.end(commit)),
                 }
             }
         }
         text
+    }
+
+    /// What stands in place of a line: all that is in place of an instruction is in its first one.
+    fn in_place_of<'a>(&'a self, line: u32, rewrite: Option<&'a Rewrite>) -> Option<&'a str> {
+        let rewritten = rewrite.into_iter().flat_map(|rewrite| &rewrite.runs);
+        let runs = self.runs.iter().zip(rewritten);
+        let runs = runs.map(|(run, rewritten)| (run.lines, &rewritten.text));
+        let from = self.replaced.iter().map(|(lines, text)| (*lines, text));
+        let mut all = runs.chain(from);
+        let ((first, _), text) = all.find(|((first, last), _)| (*first..=*last).contains(&line))?;
+        Some(if line == first { text } else { "" })
+    }
+
+    /// The RUN that commits the image, where a runtime puts the tool there.
+    fn end(&self, commit: &EndRequest) -> String {
+        let words = [TOOL.to_owned()].into_iter().chain(commit.to_args());
+        let words: Vec<String> = words.collect();
+        let command = serde_json::to_string(&words).unwrap_or_default();
+        let run =
+            format!("RUN --mount=type=bind,from={BASE_STAGE},target={BASE_MOUNT} {command}\n");
+        // The user of an image need not be in it: `FROM scratch`, `USER nobody`.
+        match &self.user {
+            Some(user) => format!("USER 0\n{run}{user}\n"),
+            None => run,
+        }
     }
 
     /// Whether the FROM of one of the image's stages ends at a line.
@@ -176,18 +248,30 @@ pub(crate) fn words_of_syntax(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use osderive_lints::{Container, StepRequest};
+
     use super::*;
 
     fn build(text: &str, target: Option<&str>) -> Build {
         let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
-        Build::of(file, target, &|_| None).expect("a stage")
+        Build::of(file, target, &|_| None, None).expect("a stage")
     }
 
     fn text(text: &str, target: Option<&str>) -> String {
-        build(text, target).text(&["commit".to_owned()], None)
+        build(text, target).text(None, &commit(), None)
     }
 
-    const END: &str = "RUN --mount=type=bind,from=osderive-base,target=/dev/.osderive-base [\"/dev/.osderive/ostree-container\",\"commit\"]\n";
+    fn commit() -> EndRequest {
+        EndRequest {
+            base: "/base".to_owned(),
+            report: "/out".to_owned(),
+            ..EndRequest::default()
+        }
+    }
+
+    const END: &str = "RUN --mount=type=bind,from=osderive-base,target=/dev/.osderive-base [\"/dev/.osderive/ostree-container\",\"commit\",\"--base\",\"/base\",\"--report\",\"/out\"]\n";
 
     #[test]
     fn the_stages_of_the_image_ask_and_builder_stages_stay() {
@@ -247,7 +331,7 @@ CMD a
             text(given, None)
         );
         let of_us = |is_again| {
-            let history = build(given, None).history(is_again);
+            let history = build(given, None).history(None, is_again);
             history.iter().filter(|one| one.is_none()).count()
         };
         assert_eq!((of_us(false), of_us(true)), (5, 6));
@@ -264,10 +348,65 @@ CMD a
     }
 
     #[test]
+    fn the_first_from_may_be_of_another_image() {
+        let given = "FROM --platform=p \\\n  os AS a\nRUN x\nFROM tools\nFROM a\n";
+        let file = Containerfile::parse("Containerfile", given.as_bytes()).expect("a file");
+        let build = Build::of(file, None, &|_| None, Some("other:1")).expect("a stage");
+        assert_eq!(build.base_image(), Some("other:1"));
+        let text = build.text(None, &commit(), None);
+        let expected = "FROM --platform=p other:1 AS a\nARG OSDERIVE\nRUN x\nFROM tools\nFROM --platform=p other:1 AS osderive-base\nFROM a\nARG OSDERIVE\n";
+        assert_eq!(text, format!("{expected}{END}"));
+    }
+
+    #[test]
+    fn a_rewritten_file_has_nothing_but_its_runs_changed() {
+        let given = "FROM os AS a\nUSER one\nRUN x \\\n  # why\n  y\nCOPY . /\nFROM tools\nRUN make\nFROM a\nRUN <<E\nz\nE\n";
+        let build = build(given, None);
+        let rewrite = Rewrite::of(
+            &build.instructions,
+            &Container::default(),
+            &StepRequest::default(),
+            "a1",
+            false,
+            &BTreeMap::new(),
+            &|_| None,
+        );
+        let rewrite = rewrite.expect("a rewritten file");
+        let runs = &rewrite.runs;
+        let end = rewrite.end(&commit(), BASE_STAGE).text;
+        assert!(
+            end.starts_with("USER 0\nRUN ") && end.ends_with("]\nUSER one\n"),
+            "{end}"
+        );
+        assert_eq!(
+            build.text(Some(&rewrite), &commit(), None),
+            format!(
+                "FROM os AS a\nUSER one\n{}COPY . /\nFROM tools\nRUN make\nFROM os AS osderive-base\nFROM a\n{}{end}",
+                runs[0].text, runs[1].text
+            )
+        );
+        let history = build.history(Some(&rewrite), false).into_iter();
+        let history: Vec<_> = history.map(|one| one.map(|one| one.keyword())).collect();
+        let run = [None, Some("RUN"), None];
+        let expected = [Some("USER")]
+            .into_iter()
+            .chain(run)
+            .chain([Some("COPY")])
+            .chain(run);
+        let expected = expected.chain([None, None, None]);
+        assert_eq!(
+            history,
+            expected
+                .map(|one| one.map(str::to_owned))
+                .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
     fn an_image_of_nothing_has_a_base_of_nothing() {
         let build = build("FROM scratch\nCOPY . /\n", None);
         assert!(build.is_from_scratch());
-        let text = build.text(&[], Some("7"));
+        let text = build.text(None, &commit(), Some("7"));
         assert!(
             text.starts_with("FROM scratch AS osderive-base\nFROM scratch\nARG OSDERIVE\n"),
             "{text}"

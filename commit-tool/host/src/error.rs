@@ -28,6 +28,16 @@ pub(crate) enum Error {
     #[error("{}: {what}", shown(file))]
     Containerfile { file: PathBuf, what: String },
 
+    #[error("{file}:{line}: under chroot isolation this RUN cannot be committed: {what}")]
+    Unwritable {
+        file: String,
+        line: u32,
+        what: String,
+    },
+
+    #[error("cannot look at the base image {0}: pull it first")]
+    NoBase(String),
+
     #[error("no Containerfile or Dockerfile in {}; name one with -f", shown(.0))]
     NoContainerfile(PathBuf),
 

@@ -2,17 +2,15 @@
 //! (containers/storage `layers.go`, `NAME.tar-split.gz`), and the image's history has an entry for each instruction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use osderive_lints::policy::Instruction;
-use osderive_lints::unescape_path;
+use osderive_lints::{History, unescape_path};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::arguments::{Arguments, Engine};
 use crate::engine;
@@ -51,9 +49,9 @@ impl Layers {
     pub(crate) fn of(
         arguments: &Arguments,
         image: &str,
+        history: &[History],
         instructions: &[Option<Instruction>],
     ) -> Option<Self> {
-        let history = history(arguments, image)?;
         let own = &history[history.len().checked_sub(instructions.len())?..];
         // A build without layers has one entry for all of its instructions, and ONBUILD adds some that nobody wrote.
         if !own
@@ -66,7 +64,7 @@ impl Layers {
         let with_layer = own
             .iter()
             .zip(instructions)
-            .filter(|(entry, _)| entry["empty_layer"] != true);
+            .filter(|(entry, _)| !entry.empty_layer);
         let mut with_layer: Vec<Option<Instruction>> = with_layer
             .map(|(_, instruction)| instruction.clone())
             .collect();
@@ -108,30 +106,17 @@ impl Layers {
 
 /// Whether an entry of a history is what the engine writes of an instruction: `#(nop) COPY …`, or a RUN's command (buildah
 /// `imagebuildah/stage_executor.go`, `getCreatedBy`). Of ours nothing is asked.
-fn is_of(entry: &Value, instruction: Option<&Instruction>) -> bool {
+fn is_of(entry: &History, instruction: Option<&Instruction>) -> bool {
     let Some(keyword) = instruction.map(Instruction::keyword) else {
         return true;
     };
-    let text = entry["created_by"].as_str().unwrap_or_default();
+    let text = entry.created_by.as_str();
     match text.split_once("#(nop) ") {
         Some((before, nop)) if before.trim_end() == "/bin/sh -c" => {
             nop.split_whitespace().next() == Some(keyword.as_str())
         }
         _ => keyword == "RUN",
     }
-}
-
-/// The entries of an image's history, as JSON.
-fn history(arguments: &Arguments, image: &str) -> Option<Vec<Value>> {
-    let mut inspect = arguments.global();
-    let (words, pointer): (&[&str], _) = match arguments.engine {
-        Engine::Podman => (&["image", "inspect"], "/0/History"),
-        Engine::Buildah => (&["inspect", "--type", "image"], "/OCIv1/history"),
-    };
-    inspect.extend(words.iter().map(OsString::from));
-    inspect.push(image.into());
-    let json: Value = serde_json::from_str(&engine::output(arguments.engine, &inspect)?).ok()?;
-    json.pointer(pointer)?.as_array().cloned()
 }
 
 /// The engine's store of layers.
@@ -201,7 +186,7 @@ mod tests {
         Instruction {
             text: text.to_owned(),
             lines: (1, 1),
-            documents: Vec::new(),
+            ..Instruction::default()
         }
     }
 
@@ -209,7 +194,10 @@ mod tests {
     fn an_entry_is_told_from_another_instructions() {
         let is_of = |text: &str, instruction_text| {
             is_of(
-                &serde_json::json!({ "created_by": text }),
+                &History {
+                    created_by: text.to_owned(),
+                    ..History::default()
+                },
                 Some(&instruction(instruction_text)),
             )
         };

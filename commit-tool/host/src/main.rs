@@ -4,19 +4,25 @@
 mod arguments;
 mod build;
 mod containerfile;
+mod door;
 mod engine;
 mod error;
+mod inspect;
 mod layers;
 mod reports;
+mod rewrite;
+mod run;
 mod runtime;
 mod source;
 mod verdict;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use osderive_lints::escape_text;
+use osderive_lints::output::{Form, Look};
 
 use crate::arguments::Engine;
 use crate::error::{Error, FAILED};
@@ -25,8 +31,40 @@ use crate::error::{Error, FAILED};
 #[derive(Debug, Parser)]
 #[command(name = "osderive", version, after_help = HELP)]
 struct Cli {
+    /// Tells once more what was found, to a file or to standard output; before the engine, and as often as wanted.
+    /// Forms: human, json, sarif, github (annotations), junit
+    #[arg(long, value_name = "FORM[=FILE]", value_parser = wanted)]
+    report: Vec<Wanted>,
     #[command(subcommand)]
     engine: Word,
+}
+
+/// A report that is wanted beside the one for people.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) form: Form,
+    /// Standard output without one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+fn wanted(word: &str) -> Result<Wanted, String> {
+    let (form, file) = match word.split_once('=') {
+        Some((form, file)) => (form, Some(PathBuf::from(file))),
+        None => (word, None),
+    };
+    let form = match form {
+        "human" => Form::Human(Look {
+            width: None,
+            is_coloured: false,
+            is_whole: true,
+        }),
+        "json" => Form::Json,
+        "sarif" => Form::Sarif,
+        "github" => Form::Github,
+        "junit" => Form::Junit,
+        _ => return Err("there are: human, json, sarif, github, junit".to_owned()),
+    };
+    Ok(Wanted { form, file })
 }
 
 const HELP: &str = "\
@@ -55,11 +93,12 @@ struct Words {
 }
 
 fn main() -> ExitCode {
-    let (engine, Words { words }) = match Cli::parse().engine {
+    let Cli { report, engine } = Cli::parse();
+    let (engine, Words { words }) = match engine {
         Word::Podman(words) => (Engine::Podman, words),
         Word::Buildah(words) => (Engine::Buildah, words),
     };
-    let code = build::run(engine, words).unwrap_or_else(|error| {
+    let code = build::run(engine, words, &report).unwrap_or_else(|error| {
         complain(&error);
         FAILED
     });

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use osderive_lints::{
-    BASE_CHECK_FILE, CHECK_FILE, CheckReport, MAX_REPORT_BYTES, REPORT_FILE, StepReport, TOOL,
+    BASE_CHECK_FILE, CHECK_FILE, CheckReport, ImageConfig, MAX_REPORT_BYTES, REPORT_FILE,
+    StepReport, TOOL,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ use crate::error::{Error, in_file};
 /// Reports that are kept of earlier builds at most; the oldest go.
 const MAX_KEPT: usize = 2_000;
 
+/// What stands beside a report: the command of the RUN.
+pub(crate) const RUN_FILE: &str = "run.json";
+
 /// What a RUN that ran has left.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -27,7 +31,7 @@ pub(crate) struct Ran {
     directory: PathBuf,
 }
 
-/// What the runtime writes beside a report.
+/// The content of [`RUN_FILE`].
 #[derive(Deserialize)]
 struct Run {
     args: Vec<String>,
@@ -49,6 +53,8 @@ pub(crate) struct Reported {
     /// For each RUN of the image; none where an earlier build's is not known.
     pub(crate) steps: Vec<Option<StepReport>>,
     pub(crate) end: End,
+    /// The image's configuration.
+    pub(crate) config: ImageConfig,
 }
 
 /// The RUNs that ran, in their order.
@@ -60,7 +66,7 @@ pub(crate) fn ran(reports: &Path) -> Result<Vec<Ran>, Error> {
     let mut directories: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     directories.sort();
     let ran = directories.into_iter().map(|directory| {
-        let run: Run = json(&directory.join("run.json"))?;
+        let run: Run = json(&directory.join(RUN_FILE))?;
         Ok(Ran {
             args: run.args,
             directory,
@@ -73,6 +79,16 @@ impl Ran {
     /// Whether it is the commit at the end.
     pub(crate) fn is_end(&self) -> bool {
         self.args.first().is_some_and(|first| first == TOOL)
+    }
+
+    /// Whether its directory has a name.
+    pub(crate) fn is_in(&self, name: &str) -> bool {
+        self.directory.file_name().is_some_and(|own| own == name)
+    }
+
+    /// Whether it has left a report.
+    pub(crate) fn has_report(&self) -> bool {
+        self.file(REPORT_FILE).exists()
     }
 
     /// Its report.

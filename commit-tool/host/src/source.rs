@@ -15,7 +15,7 @@ use crate::error::{Error, in_file};
 pub(crate) struct Source {
     /// The context, absolute.
     pub(crate) context: PathBuf,
-    /// The first Containerfile, as the user named it; `-` is the standard input.
+    /// The first Containerfile, from the current folder where it is below that; `-` is the standard input.
     pub(crate) name: PathBuf,
     /// The text of all of them.
     pub(crate) text: Vec<u8>,
@@ -87,7 +87,7 @@ impl Source {
         });
         Ok(Self {
             context,
-            name: files.into_iter().next().unwrap_or_default(),
+            name: shown(&files.into_iter().next().unwrap_or_default()),
             text,
             ignore_file,
         })
@@ -118,6 +118,13 @@ fn located(file: &Path, context: &Path) -> PathBuf {
         return file.to_owned();
     }
     context.join(file)
+}
+
+/// A path as programs that annotate a repository know it: from the current folder, if it is below that.
+fn shown(path: &Path) -> PathBuf {
+    let current = std::env::current_dir().unwrap_or_default();
+    let path = path.strip_prefix(current).unwrap_or(path);
+    path.strip_prefix(".").unwrap_or(path).to_owned()
 }
 
 fn discovered(context: &Path) -> Result<PathBuf, Error> {

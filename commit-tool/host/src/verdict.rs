@@ -4,7 +4,8 @@
 use osderive_lints::evidence::{is_still_there, put, without};
 use osderive_lints::output::Report;
 use osderive_lints::policy::{Instruction, Policy};
-use osderive_lints::rules::{Need, RULES, size_deleted_later};
+use osderive_lints::rules::{Need, RULES, Rule, size_deleted_later};
+use osderive_lints::unbuilt::{self, OF_CONFIG};
 use osderive_lints::{Change, Finding, Origin, Severity, StepReport, baseline};
 
 use crate::containerfile::Build;
@@ -42,16 +43,23 @@ pub(crate) fn judge(
         .filter_map(|finding| without(finding, &known));
     findings.extend(brought(new.collect(), &end.commit, layers));
     findings.extend(size_deleted_later::of_build(&left));
+    let has_base = !build.is_from_scratch();
+    findings.extend(unbuilt::of_config(
+        &build.lineage(),
+        &reported.config,
+        has_base,
+    ));
 
     let selection = policy.selection(&std::collections::BTreeSet::new());
     findings.retain(|finding| {
         let mut of_rule = RULES.iter().filter(|rule| rule.name == finding.rule);
         of_rule.all(|rule| selection.takes(rule))
     });
-    // The look within the build has neither the image's configuration nor its layers.
+    // The look within the build has no layers.
+    let is_of_config = |rule: &Rule| OF_CONFIG.iter().any(|known| known.name == rule.name);
     let unasked = RULES
         .iter()
-        .filter(|rule| !matches!(rule.needs, Need::Tree));
+        .filter(|rule| !matches!(rule.needs, Need::Tree) && !is_of_config(rule));
     let unasked: Vec<&str> = unasked.map(|rule| rule.name).collect();
     let mut applied = policy.begin();
     let mut left = Vec::new();
@@ -128,7 +136,7 @@ fn of_step(run: &Instruction, report: &StepReport, check: Option<&[Finding]>) ->
 #[cfg(test)]
 mod tests {
     use osderive_lints::policy::Containerfile;
-    use osderive_lints::{CheckReport, Outcome, REPORT_VERSION};
+    use osderive_lints::{CheckReport, ImageConfig, Outcome, REPORT_VERSION};
     use serde_json::json;
 
     use super::*;
@@ -142,6 +150,7 @@ FROM os
 # osderive: allow=import-special-file /usr/wanted -- a test
 RUN one
 # osderive: allow=kernel-count -- nothing needs it
+ENV API_TOKEN=abcdefgh
 RUN two
 ";
 
@@ -168,12 +177,13 @@ RUN two
     }
 
     fn judged(
+        config: &ImageConfig,
         steps: [Vec<Finding>; 2],
         check: Vec<Finding>,
         base: Vec<Finding>,
     ) -> Vec<(String, Option<u32>, bool)> {
         let file = Containerfile::parse("Containerfile", TEXT.as_bytes()).expect("a file");
-        let build = Build::of(file.clone(), None, &|_| None).expect("an image");
+        let build = Build::of(file.clone(), None, &|_| None, None).expect("an image");
         let reported = Reported {
             steps: steps
                 .into_iter()
@@ -184,6 +194,7 @@ RUN two
                 check: Some(CheckReport::new(check)),
                 base: Some(CheckReport::new(base)),
             },
+            config: config.clone(),
         };
         let policy = Policy {
             containerfile: Some(file),
@@ -200,7 +211,10 @@ RUN two
     #[test]
     fn a_finding_is_told_once_at_its_run_and_what_the_base_has_is_the_bases() {
         let fifo = |path| finding("import-special-file", Severity::Error, &[path]);
+        let config = json!({"config": {"Env": ["A=b", "API_TOKEN=abcdefgh"]}});
+        let config = serde_json::from_value(config).expect("a configuration");
         let found = judged(
+            &config,
             [
                 vec![fifo("/usr/wanted"), fifo("/usr/a")],
                 vec![fifo("/usr/mended")],
@@ -214,6 +228,7 @@ RUN two
             [
                 (rule("import-special-file"), Some(6), false),
                 (rule("import-special-file"), None, true),
+                (rule("secret-in-env"), Some(8), false),
                 (rule("unused-suppression"), Some(7), false),
             ]
         );

@@ -23,10 +23,13 @@ pub struct Containerfile {
 }
 
 /// An instruction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instruction {
     /// What it says, on one line, with single blanks; without its here-documents.
     pub text: String,
+    /// The same with all of its blanks, as an engine reads it: continued lines follow one another with nothing between
+    /// (moby/buildkit `frontend/dockerfile/parser/parser.go`, as openshift/imagebuilder has it).
+    pub line: String,
     /// Its lines from and to, counted from 1.
     pub lines: (u32, u32),
     /// Its here-documents.
@@ -197,11 +200,17 @@ impl Parser<'_> {
         }
         let continued = trimmed.strip_suffix(self.escape);
         let instruction = self.current.get_or_insert_with(|| Instruction {
-            text: String::new(),
             lines: (number, number),
-            documents: Vec::new(),
+            ..Instruction::default()
         });
         instruction.lines.1 = number;
+        let whole = line.trim_end().strip_suffix(self.escape);
+        let whole = whole.filter(|_| continued.is_some()).unwrap_or(line);
+        instruction.line.push_str(if instruction.line.is_empty() {
+            whole.trim_start()
+        } else {
+            whole
+        });
         for word in continued.unwrap_or(trimmed).split_whitespace() {
             if !instruction.text.is_empty() {
                 instruction.text.push(' ');
@@ -381,6 +390,15 @@ run /bin/true
             found,
             expected.map(|(text, lines)| (text.to_owned(), lines))
         );
+    }
+
+    #[test]
+    fn an_instruction_is_known_as_an_engine_reads_it() {
+        let text =
+            " RUN  printf '%s\\n'  a \\ \n\n # not of it\n#nor this\n  'b  c'\\\n; true  \nRUN x\n";
+        let found = parse(text).instructions;
+        assert_eq!(found[0].line, "RUN  printf '%s\\n'  a   'b  c'; true  ");
+        assert_eq!(found[1].line, "RUN x");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use containerfile::{Containerfile, Document, Instruction};
 pub use file::{Config, MAX_CONFIG_BYTES};
 pub use options::{Bootable, BuildOptionError, BuildOptions, FailOn};
 pub use pattern::Pattern;
-pub use stages::{Stage, chain};
+pub use stages::{Stage, chain, expanded};
 
 use crate::rules::Rule;
 use crate::{Finding, escape_lines, escape_text};

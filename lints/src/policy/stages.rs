@@ -9,8 +9,8 @@ use super::{Containerfile, Instruction};
 pub struct Stage<'a> {
     /// Lower-case, as names are compared; empty without one.
     pub name: String,
-    /// What it is built on, in lower case, with the values of arguments.
-    base: String,
+    /// What it is built on, with the values of arguments.
+    pub base: String,
     /// The stage above it that it is built on, by its number; none of an image from elsewhere.
     pub built_on: Option<usize>,
     /// With its FROM.
@@ -36,11 +36,10 @@ impl Containerfile {
     /// Its stages in their order. `given` has the values of build arguments that are not left to their defaults.
     pub fn stages(&self, given: &dyn Fn(&str) -> Option<String>) -> Vec<Stage<'_>> {
         let all = &self.instructions;
-        let is_from = |instruction: &Instruction| instruction.keyword() == "FROM";
         let begins: Vec<usize> = (0..all.len())
             .filter(|&place| is_from(&all[place]))
             .collect();
-        let arguments = arguments(&all[..begins.first().copied().unwrap_or(0)], given);
+        let arguments = self.arguments(given);
         let value = |name: &str| arguments.get(name).cloned().or_else(|| given(name));
         let ends = begins.iter().copied().skip(1).chain([all.len()]);
         let mut stages: Vec<Stage<'_>> = Vec::new();
@@ -52,16 +51,34 @@ impl Containerfile {
                 .is_some_and(|word| word.eq_ignore_ascii_case("as"));
             let name = words.next().filter(|_| is_named).unwrap_or_default();
             let base = expanded(base, &value).unwrap_or_default();
-            let base = base.to_ascii_lowercase();
             stages.push(Stage {
                 name: name.to_ascii_lowercase(),
-                built_on: find(&stages, &base),
+                built_on: find(&stages, &base.to_ascii_lowercase()),
                 base,
                 instructions: &all[begin..end],
             });
         }
         stages
     }
+
+    /// The build arguments that stand above all stages, with what they are given.
+    pub fn arguments(&self, given: &dyn Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+        let mut arguments = BTreeMap::new();
+        let above = self.instructions.iter().take_while(|one| !is_from(one));
+        for instruction in above.filter(|one| one.keyword() == "ARG") {
+            for word in instruction.words() {
+                let (name, default) = word.split_once('=').unwrap_or((word, ""));
+                let default = expanded(default, &|name| arguments.get(name).cloned());
+                let value = given(name).or(default).unwrap_or_default();
+                arguments.insert(name.to_owned(), value);
+            }
+        }
+        arguments
+    }
+}
+
+fn is_from(instruction: &Instruction) -> bool {
+    instruction.keyword() == "FROM"
 }
 
 /// The numbers of the stages that an image is made by: of the one that a target names, or of the last one, and of
@@ -87,26 +104,9 @@ fn find(stages: &[Stage<'_>], name: &str) -> Option<usize> {
     stages.iter().rposition(is_it)
 }
 
-/// The arguments that stand above all stages, with what they are given.
-fn arguments(
-    above: &[Instruction],
-    given: &dyn Fn(&str) -> Option<String>,
-) -> BTreeMap<String, String> {
-    let mut arguments = BTreeMap::new();
-    for instruction in above.iter().filter(|one| one.keyword() == "ARG") {
-        for word in instruction.words() {
-            let (name, default) = word.split_once('=').unwrap_or((word, ""));
-            let default = expanded(default, &|name| arguments.get(name).cloned());
-            let value = given(name).or(default).unwrap_or_default();
-            arguments.insert(name.to_owned(), value);
-        }
-    }
-    arguments
-}
-
 /// A word with the values of variables (Dockerfile reference, "Environment replacement"): `$A`, `${A}`, `${A:-word}`,
 /// `${A:+word}` and these without a colon. None where it has another form, whose value is not known here.
-fn expanded(word: &str, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+pub fn expanded(word: &str, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let mut out = String::new();
     let mut rest = word;
     while let Some(sign) = rest.chars().next() {

@@ -1,0 +1,384 @@
+//! Where no OCI runtime is called, each RUN of the image calls the tool itself: the Containerfile that the engine gets
+//! has it in front of the command. A RUN of another user begins as root, and the tool becomes that user.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use osderive_lints::policy::{Instruction, expanded};
+use osderive_lints::{Container, EndRequest, StepRequest, StepUser};
+
+use crate::run::{Run, split};
+
+/// Where the tool is. The engine's own /dev would hide it there (buildah `chroot/run_linux.go`).
+const TOOL_FOLDER: &str = "/run/.osderive";
+const TOOL: &str = "/run/.osderive/ostree-container";
+const REPORTS: &str = "/run/.osderive-out";
+const BASE: &str = "/run/.osderive-base";
+
+/// The build context that reports come back by. As the source of a cache it can be written to, and is not part of the
+/// engine's cache key.
+pub(crate) const REPORT_CONTEXT: &str = "osderive-reports";
+
+/// What names that are root's in every image.
+const ROOT: [&str; 7] = ["", "0", "0:0", "0:root", "root", "root:0", "root:root"];
+
+const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+/// What a RUN cannot be rewritten for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unwritable {
+    pub(crate) line: u32,
+    pub(crate) what: String,
+}
+
+/// What stands in the Containerfile in place of a RUN, and how many entries of the image's history it makes before and
+/// after its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Rewritten {
+    pub(crate) text: String,
+    pub(crate) around: usize,
+}
+
+/// The RUNs of an image with the tool in front.
+#[derive(Debug)]
+pub(crate) struct Rewrite {
+    /// In their order.
+    pub(crate) runs: Vec<Rewritten>,
+    /// The build context that has the tool. Its name has the tool's digest: not every engine looks at the content.
+    pub(crate) tool_context: String,
+    /// Whether the image's user is another than root.
+    pub(crate) user: Option<String>,
+}
+
+/// What is known where a RUN stands.
+struct State<'a> {
+    /// Of build arguments and of the environment.
+    variables: BTreeMap<String, Option<String>>,
+    /// Names of the environment, which stay in the stages above.
+    environment: Vec<String>,
+    user: String,
+    shell: Vec<String>,
+    /// Whether a SHELL stays in the stages above.
+    keeps_shell: bool,
+    /// Those above all stages.
+    global: &'a BTreeMap<String, String>,
+    given: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Rewrite {
+    /// Rewrites the RUNs among the instructions that an image is made by; none of them stands for a FROM. `global` are
+    /// the build arguments above all stages, `given` those of the command line.
+    ///
+    /// # Errors
+    /// For the first RUN whose user or command cannot be told.
+    pub(crate) fn of(
+        instructions: &[Option<Instruction>],
+        base: &Container,
+        step: &StepRequest,
+        tool: &str,
+        keeps_shell: bool,
+        global: &BTreeMap<String, String>,
+        given: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Unwritable> {
+        let tool_context = format!("osderive-{tool}");
+        let mut state = State {
+            variables: BTreeMap::new(),
+            environment: Vec::new(),
+            user: base.user.clone(),
+            shell: DEFAULT_SHELL.map(str::to_owned).to_vec(),
+            keeps_shell,
+            global,
+            given,
+        };
+        for variable in &base.env {
+            let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+            state.set_environment(name, Some(value.to_owned()));
+        }
+        let mut runs = Vec::new();
+        for instruction in instructions {
+            let Some(instruction) = instruction else {
+                state.begin_stage();
+                continue;
+            };
+            let refused = |what: &str| Unwritable {
+                line: instruction.lines.0,
+                what: what.to_owned(),
+            };
+            if instruction.keyword() == "RUN" {
+                let run = Run::read(instruction, &state.shell).map_err(refused)?;
+                let number = runs.len();
+                runs.push(state.rewritten(run, step, number, &tool_context));
+            } else {
+                state.go_on(instruction).map_err(refused)?;
+            }
+        }
+        Ok(Self {
+            runs,
+            tool_context,
+            user: Some(state.user).filter(|user| !is_root(user)),
+        })
+    }
+
+    /// The commit at the end, of an image upon a stage with its base.
+    pub(crate) fn end(&self, commit: &EndRequest, base_stage: &str) -> Rewritten {
+        let request = EndRequest {
+            base: BASE.to_owned(),
+            report: format!("{REPORTS}/{END}/out"),
+            ..commit.clone()
+        };
+        let words = [TOOL.to_owned()].into_iter().chain(request.to_args());
+        let words: Vec<String> = words.collect();
+        let base = format!("--mount=type=bind,from={base_stage},target={BASE}");
+        let mounts = mounts(&self.tool_context);
+        as_root(
+            self.user.as_deref(),
+            &format!("RUN {mounts} {base} {}\n", json(&words)),
+        )
+    }
+}
+
+/// The directory for the report of a RUN by its number, below the one that reports come back by.
+pub(crate) fn report_directory(number: usize) -> String {
+    format!("{number:04}")
+}
+
+/// That of the commit at the end; it is behind those of RUNs.
+pub(crate) const END: &str = "end";
+
+impl State<'_> {
+    fn begin_stage(&mut self) {
+        let environment = &self.environment;
+        self.variables.retain(|name, _| environment.contains(name));
+        if !self.keeps_shell {
+            self.shell = DEFAULT_SHELL.map(str::to_owned).to_vec();
+        }
+    }
+
+    fn set_environment(&mut self, name: &str, value: Option<String>) {
+        self.environment.push(name.to_owned());
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    /// A word with the values of variables; none where one of them is not known.
+    fn value(&self, word: &str) -> Option<String> {
+        let is_known = Cell::new(true);
+        let value = expanded(word, &|name| {
+            let value = self.variables.get(name)?;
+            is_known.set(is_known.get() && value.is_some());
+            value.clone()
+        });
+        value.filter(|_| is_known.get())
+    }
+
+    fn go_on(&mut self, instruction: &Instruction) -> Result<(), &'static str> {
+        let (_, rest) = split(&instruction.line);
+        let rest = rest.trim();
+        match instruction.keyword().as_str() {
+            "USER" => {
+                self.user = self
+                    .value(rest)
+                    .ok_or("the value of a variable in USER is not known: write the user")?;
+            }
+            "SHELL" => {
+                self.shell = serde_json::from_str(rest).map_err(|_| "SHELL is no list of words")?;
+            }
+            "ENV" => {
+                // Several in one instruction have a sign each; one alone may stand before its value.
+                let is_list = rest
+                    .split_whitespace()
+                    .next()
+                    .is_some_and(|word| word.contains('='));
+                if !is_list {
+                    let (name, value) = split(rest);
+                    let value = self.value(value.trim());
+                    self.set_environment(name, value);
+                    return Ok(());
+                }
+                let is_plain = !rest.contains(['"', '\'', '\\']);
+                let words: Vec<&str> = rest.split_whitespace().collect();
+                for word in words {
+                    // What is behind a blank within quotes may look like a name as well: its value is not known.
+                    if let Some((name, value)) = word.split_once('=') {
+                        let value = self.value(value).filter(|_| is_plain);
+                        self.set_environment(name, value);
+                    }
+                }
+            }
+            "ARG" => {
+                let is_plain = !rest.contains(['"', '\'', '\\']);
+                for word in rest.split_whitespace() {
+                    let (name, default) = match word.split_once('=') {
+                        Some((name, default)) => (name, self.value(default)),
+                        None => (
+                            word,
+                            Some(self.global.get(word).cloned().unwrap_or_default()),
+                        ),
+                    };
+                    // What the environment has of the same name counts.
+                    if !self.environment.iter().any(|known| known == name) {
+                        let value = (self.given)(name).or(default.filter(|_| is_plain));
+                        self.variables.insert(name.to_owned(), value);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn rewritten(
+        &self,
+        run: Run,
+        step: &StepRequest,
+        number: usize,
+        tool_context: &str,
+    ) -> Rewritten {
+        let user = Some(self.user.as_str()).filter(|user| !is_root(user));
+        let request = StepRequest {
+            user: user.map(|name| StepUser {
+                name: name.to_owned(),
+                keep_home: self.environment.iter().any(|name| name == "HOME"),
+                groups: Vec::new(),
+            }),
+            report: Some(format!("{REPORTS}/{}/out", report_directory(number))),
+            ..step.clone()
+        };
+        let words = [TOOL.to_owned()].into_iter().chain(request.to_args());
+        let words: Vec<String> = words.chain(run.command).collect();
+        let mut flags = mounts(tool_context);
+        if !run.flags.is_empty() {
+            flags.push(' ');
+            flags.push_str(&run.flags);
+        }
+        as_root(user, &format!("RUN {flags} {}\n", json(&words)))
+    }
+}
+
+fn mounts(tool_context: &str) -> String {
+    format!(
+        "--mount=type=bind,from={tool_context},target={TOOL_FOLDER} \
+         --mount=type=cache,from={REPORT_CONTEXT},target={REPORTS}"
+    )
+}
+
+/// An instruction that root runs, between those that change the user.
+fn as_root(user: Option<&str>, text: &str) -> Rewritten {
+    match user {
+        None => Rewritten {
+            text: text.to_owned(),
+            around: 0,
+        },
+        Some(user) => Rewritten {
+            text: format!("USER 0\n{text}USER {user}\n"),
+            around: 1,
+        },
+    }
+}
+
+fn is_root(user: &str) -> bool {
+    ROOT.contains(&user)
+}
+
+/// As the parser of a Containerfile reads it: in one line.
+fn json(words: &[String]) -> String {
+    serde_json::to_string(words).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use osderive_lints::policy::Containerfile;
+
+    use super::*;
+
+    fn rewrite(text: &str, base: &Container) -> Result<Rewrite, Unwritable> {
+        let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
+        let instructions = file.instructions.iter();
+        let instructions: Vec<_> = instructions
+            .map(|one| Some(one.clone()).filter(|one| one.keyword() != "FROM"))
+            .collect();
+        let given = |name: &str| (name == "GIVEN").then(|| "svc".to_owned());
+        let step = StepRequest::default();
+        let global = file.arguments(&given);
+        Rewrite::of(&instructions, base, &step, "a1", false, &global, &given)
+    }
+
+    fn runs(text: &str) -> Vec<String> {
+        let rewrite = rewrite(text, &Container::default()).expect("a rewritten file");
+        rewrite.runs.into_iter().map(|run| run.text).collect()
+    }
+
+    const BEGIN: &str = "RUN --mount=type=bind,from=osderive-a1,target=/run/.osderive \
+        --mount=type=cache,from=osderive-reports,target=/run/.osderive-out ";
+
+    #[test]
+    fn the_tool_stands_before_each_command() {
+        let found = runs(
+            "FROM os\nRUN --network=none a \"b\"\nSHELL [\"/bin/bash\",\"-ec\"]\nRUN c\nFROM x\nRUN [\"d\"]\nRUN e",
+        );
+        let expected = [
+            ("0000", "--network=none ", r#""/bin/sh","-c","a \"b\"""#),
+            ("0001", "", r#""/bin/bash","-ec","c""#),
+            ("0002", "", r#""d""#),
+            ("0003", "", r#""/bin/sh","-c","e""#),
+        ];
+        let expected = expected.map(|(number, flags, command)| {
+            format!("{BEGIN}{flags}[\"/run/.osderive/ostree-container\",\"step\",\"--report\",\"/run/.osderive-out/{number}/out\",\"--\",{command}]\n")
+        });
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_user_of_a_command_is_known_and_comes_back() {
+        let user = |text: &str, base: &Container| {
+            let rewrite = rewrite(&format!("{text}\nRUN x"), base).expect("a rewritten file");
+            let text = &rewrite.runs.last().expect("a RUN").text;
+            let lines: Vec<&str> = text.lines().collect();
+            match lines[..] {
+                [_] => {
+                    assert!(!text.contains("--user"), "{text}");
+                    None
+                }
+                ["USER 0", run, back] => {
+                    let name = back.strip_prefix("USER ").expect("a USER").to_owned();
+                    assert!(run.contains(&format!("\"--user\",\"{name}\"")), "{run}");
+                    Some((name, run.contains("--keep-home")))
+                }
+                _ => panic!("{text}"),
+            }
+        };
+        let none = Container::default();
+        let is = |name: &str, keeps_home| Some((name.to_owned(), keeps_home));
+        assert_eq!(user("FROM os", &none), None);
+        assert_eq!(user("FROM os\nUSER a\nUSER root:root", &none), None);
+        assert_eq!(user("FROM os\nUSER a:b\nFROM c", &none), is("a:b", false));
+        assert_eq!(
+            user("FROM os\nENV HOME=/h A=b\nUSER $A", &none),
+            is("b", true)
+        );
+        assert_eq!(
+            user("FROM os\nENV A b\nUSER ${A}:7", &none),
+            is("b:7", false)
+        );
+        assert_eq!(
+            user("ARG A=b\nFROM os\nARG A\nUSER $A", &none),
+            is("b", false)
+        );
+        assert_eq!(
+            user("FROM os\nARG GIVEN=b\nUSER $GIVEN", &none),
+            is("svc", false)
+        );
+        assert_eq!(
+            user("FROM os\nARG A=b\nFROM c\nUSER ${A:-d}", &none),
+            is("d", false)
+        );
+        let base = Container {
+            user: "svc".to_owned(),
+            env: vec!["HOME=/h".to_owned(), "A=b".to_owned()],
+            ..Container::default()
+        };
+        assert_eq!(user("FROM os", &base), is("svc", true));
+        assert_eq!(user("FROM os\nUSER $A", &base), is("b", true));
+        let error = rewrite("FROM os\nENV A='b c'\nUSER $A\nRUN x", &none).expect_err("an error");
+        assert_eq!(error.line, 3);
+    }
+}
