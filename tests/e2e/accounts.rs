@@ -79,9 +79,9 @@ fn a_commit_by_hand_declares_accounts_too(setup: &Setup) {
     let scenario = setup.scenario(
         "account-by-hand",
         "FROM debian-ostree-base\n\
-         RUN --mount=type=bind,from=osderive,source=/tool/linux-amd64,target=/dev/osderive \
-         useradd --system web && /dev/osderive/ostree-container commit --dry-run && \
-         /dev/osderive/ostree-container -v commit\n",
+         RUN --mount=type=bind,from=osderive,source=/tool/linux-amd64,target=/run/.osderive \
+         useradd --system web && /run/.osderive/ostree-container commit --dry-run && \
+         /run/.osderive/ostree-container -v commit\n",
     );
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("the same ids on every machine: "), "{log}");

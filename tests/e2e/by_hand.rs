@@ -1,6 +1,11 @@
 //! The commit by hand, for builds without the frontend: the tool mounted into a RUN, found by
 //! itself or by `ostree container commit`.
 
+use std::fs;
+
+use osderive_tests::product::{self, Profile};
+
+use crate::podman::{build_plain, has, load_bases};
 use crate::{Setup, top_has};
 
 crate::tests![
@@ -8,17 +13,18 @@ crate::tests![
     the_tool_commits_under_its_own_name,
     a_dry_run_only_shows_the_plan,
     a_root_that_is_not_bootable_is_refused,
+    the_recipes_of_the_readme_work_with_every_engine: OwnCache,
 ];
 
 const MOUNT: &str =
-    "RUN --mount=type=bind,from=osderive,source=/tool/linux-amd64,target=/dev/osderive";
+    "RUN --mount=type=bind,from=osderive,source=/tool/linux-amd64,target=/run/.osderive";
 
 fn ostree_finds_the_tool_and_it_commits(setup: &Setup) {
     let scenario = setup.scenario(
         "by-ostree",
         &format!(
             "FROM debian-ostree-base\n{MOUNT} --mount=type=cache,target=/var/cache/apt,id=e2e-by-hand \
-             touch /tmp/left /etc/kept /var/cache/apt/kept && PATH=$PATH:/dev/osderive ostree container commit \
+             touch /tmp/left /etc/kept /var/cache/apt/kept && PATH=$PATH:/run/.osderive ostree container commit \
              && test -e /var/cache/apt/kept\n"
         ),
     );
@@ -39,7 +45,7 @@ fn ostree_finds_the_tool_and_it_commits(setup: &Setup) {
 fn the_tool_commits_under_its_own_name(setup: &Setup) {
     let scenario = setup.scenario(
         "by-name",
-        &format!("FROM debian-ostree-base\n{MOUNT} touch /tmp/left && /dev/osderive/ostree-container commit\n"),
+        &format!("FROM debian-ostree-base\n{MOUNT} touch /tmp/left && /run/.osderive/ostree-container commit\n"),
     );
     scenario.build(&[]).unwrap().expect_success();
     assert!(!top_has(&scenario, "tmp/left"));
@@ -48,7 +54,7 @@ fn the_tool_commits_under_its_own_name(setup: &Setup) {
 fn a_dry_run_only_shows_the_plan(setup: &Setup) {
     let scenario = setup.scenario(
         "dry-run",
-        &format!("FROM debian-ostree-base\n{MOUNT} touch /tmp/left && /dev/osderive/ostree-container commit --dry-run\n"),
+        &format!("FROM debian-ostree-base\n{MOUNT} touch /tmp/left && /run/.osderive/ostree-container commit --dry-run\n"),
     );
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("/tmp/left"), "{log}");
@@ -58,9 +64,59 @@ fn a_dry_run_only_shows_the_plan(setup: &Setup) {
 fn a_root_that_is_not_bootable_is_refused(setup: &Setup) {
     let scenario = setup.scenario(
         "refused",
-        &format!("FROM debian-plain\n{MOUNT} /dev/osderive/ostree-container commit\n"),
+        &format!("FROM debian-plain\n{MOUNT} /run/.osderive/ostree-container commit\n"),
     );
     let log = scenario.build(&[]).unwrap().expect_failure();
     assert!(log.contains("osderive: "), "{log}");
     assert!(log.contains("bootable"), "{log}");
+}
+
+/// The instructions of README.md that mount the tool.
+fn recipes(setup: &Setup) -> Vec<String> {
+    let readme = setup.places.workspace().join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let blocks = readme.split("```dockerfile\n").skip(1);
+    let blocks = blocks.map(|block| block.split("```").next().unwrap().to_owned());
+    blocks
+        .filter(|block| block.contains("from=osderive,"))
+        .collect()
+}
+
+fn the_recipes_of_the_readme_work_with_every_engine(setup: &Setup) {
+    load_bases(setup);
+    let recipes = recipes(setup);
+    assert_eq!(recipes.len(), 2);
+    let left = "RUN touch /tmp/left\n";
+    for (number, recipe) in recipes.iter().enumerate() {
+        let containerfile = format!("FROM debian-ostree-base\n{left}{recipe}");
+        let scenario = setup.scenario(&format!("recipe-{number}"), &containerfile);
+        scenario.build(&[]).unwrap().expect_success();
+        let seen = "ls /usr/sbin/nginx /usr/lib/sysusers.d; ls -A /tmp /run/.* 2>&1";
+        let seen = scenario.output_of(seen).unwrap();
+        assert!(
+            seen.contains("/usr/sbin/nginx\n") && seen.contains("00-osderive-"),
+            "{seen}"
+        );
+        assert!(
+            !seen.contains("left") && !seen.contains("ostree-container"),
+            "{seen}"
+        );
+
+        let tool = product::tool(Profile::Test, &setup.places).unwrap();
+        let folder = scenario.folder().join("osderive/tool/linux-amd64");
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(tool, folder.join("ostree-container")).unwrap();
+        for (engine, isolation) in [("podman", "oci"), ("buildah", "oci"), ("buildah", "chroot")] {
+            let isolation = format!("--isolation={isolation}");
+            let options = [
+                &isolation,
+                "--no-cache",
+                "--build-context=osderive=osderive",
+            ];
+            let log = build_plain(setup, &scenario, engine, &options).expect(0);
+            assert!(log.contains("osderive: committed"), "{log}");
+            let has = |path: &str| has(setup, &scenario, path);
+            assert!(has("/usr/sbin/nginx") && !has("/tmp/left"), "{log}");
+        }
+    }
 }

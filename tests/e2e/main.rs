@@ -7,6 +7,7 @@ mod attestations;
 mod branches;
 mod by_hand;
 mod check;
+mod ci;
 mod commit;
 mod dockerfile;
 mod doors;
@@ -200,6 +201,7 @@ const SYNTHESIS: Part = Part {
         ("accounts", accounts::TESTS),
         ("branches", branches::TESTS),
         ("by_hand", by_hand::TESTS),
+        ("ci", ci::TESTS),
         ("ids", ids::TESTS),
         ("identity", identity::TESTS),
         ("image", image::TESTS),
