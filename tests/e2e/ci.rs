@@ -101,7 +101,11 @@ fn the_github_action_builds_and_reports(setup: &Setup) {
     let sarif = output.lines().find_map(|line| line.strip_prefix("sarif="));
     let sarif: Value = serde_json::from_str(&fs::read_to_string(sarif.unwrap()).unwrap()).unwrap();
     let results = sarif["runs"][0]["results"].as_array().unwrap();
-    assert!(results.iter().any(|found| found["ruleId"] == "kernel-count"));
+    assert!(
+        results
+            .iter()
+            .any(|found| found["ruleId"] == "kernel-count")
+    );
     let summary = fs::read_to_string(file("github-summary")).unwrap();
     assert!(summary.contains("    error[kernel-count]"), "{summary}");
 
@@ -192,10 +196,8 @@ fn recipes_without_privileges_build_and_report(setup: &Setup) {
     assert!(id.trim().len() >= 64, "{id}");
     assert!(scenario.folder().join("osderive.sarif").exists());
 
-    let tool = product::tool(Profile::Test, &setup.places).unwrap();
     let folder = scenario.folder().join("tool/tool/linux-amd64");
-    fs::create_dir_all(&folder).unwrap();
-    fs::copy(tool, folder.join("ostree-container")).unwrap();
+    product::install_tool(Profile::Test, &setup.places, &folder).unwrap();
     let recipe = recipe(setup, "openshift/Containerfile");
     let by_hand = format!(
         "set -e; printf 'FROM scratch\\nCOPY tool /tool\\n' | buildah build --quiet --tag osderive --file - tool

@@ -22,6 +22,7 @@ crate::tests![
     a_containerfile_may_be_given_in_every_way: OwnCache,
     an_image_that_does_not_boot_is_what_it_is_without_us: OwnCache,
     where_no_runtime_is_called_the_runs_call_the_tool: OwnCache,
+    once_installed_the_engines_commit_by_themselves: OwnCache,
     what_cannot_be_committed_is_refused_before_it_is_built: OwnCache,
 ];
 
@@ -345,6 +346,41 @@ fn where_no_runtime_is_called_the_runs_call_the_tool(setup: &Setup) {
         log.contains("Containerfile:3: ") && log.contains("USER"),
         "{log}"
     );
+}
+
+fn once_installed_the_engines_commit_by_themselves(setup: &Setup) {
+    let text = "FROM debian-ostree-base\nARG OSDERIVE=1\nRUN mkdir -p /var/lib/installed; env\n";
+    let scenario = scenario(setup, "installed", text);
+    let tell = |word: &str| {
+        let mut host = command(setup, &scenario, &osderive(setup).display().to_string());
+        host.args(["podman", word]);
+        run(host).expect(0)
+    };
+    let said = tell("install");
+    assert!(said.contains("containers.conf.d"), "{said}");
+    for engine in ENGINES {
+        let log = build_plain(setup, &scenario, engine, &["--no-cache"]).expect(0);
+        assert!(log.contains("osderive: /var: declared 1"), "{log}");
+        assert!(!log.contains("\nOSDERIVE="), "{log}");
+    }
+    let is_declared = || {
+        let mut grep = command(setup, &scenario, "podman");
+        grep.args([
+            "run",
+            "--rm",
+            "--network=none",
+            scenario.tag(),
+            "/bin/sh",
+            "-c",
+        ])
+        .arg("grep -l /var/lib/installed /usr/lib/tmpfiles.d/00-osderive-*");
+        run(grep).code == Some(0)
+    };
+    assert!(is_declared());
+    let removed = tell("uninstall");
+    assert_eq!(removed.lines().count(), 4, "{removed}");
+    build_plain(setup, &scenario, "podman", &["--no-cache"]).expect(0);
+    assert!(!is_declared());
 }
 
 /// `kernel-count`: a second kernel.

@@ -102,6 +102,14 @@ pub fn tool(profile: Profile, places: &Places) -> Result<PathBuf> {
     in_workspace(Binary::Tool, profile, places)
 }
 
+/// Puts the tool into a folder.
+///
+/// # Errors
+/// As of [`build`].
+pub fn install_tool(profile: Profile, places: &Places, folder: &Path) -> Result<()> {
+    install(&tool(profile, places)?, folder)
+}
+
 /// The host command, with the tool beside it.
 ///
 /// # Errors

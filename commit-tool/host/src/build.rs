@@ -242,7 +242,7 @@ impl<'a> Attempt<'a> {
     ) -> Result<Self, Error> {
         let tool = runtime::tool()?;
         let bytes = fs::read(&tool).map_err(in_file(&tool))?;
-        let digest = Sha256::digest(bytes);
+        let digest = Sha256::digest(&bytes);
         let ordinary = match options.bootable {
             Bootable::On => Ordinary::Commit,
             Bootable::Auto | Bootable::Off => Ordinary::Leave,
@@ -267,7 +267,7 @@ impl<'a> Attempt<'a> {
         let folder = folder.map_err(in_file(&temporary))?;
         let door = if door::is_without_runtime(arguments) {
             let rewrite = rewrite(arguments, build, asked.clone())?;
-            Door::rewritten(rewrite, &tool, folder.path())?
+            Door::rewritten(rewrite, &bytes, folder.path())?
         } else {
             Door::by_runtime(arguments, &tool, folder.path())?
         };

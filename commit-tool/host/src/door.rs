@@ -66,11 +66,11 @@ impl Door {
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub(crate) fn rewritten(rewrite: Rewrite, tool: &Path, folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn rewritten(rewrite: Rewrite, tool: &[u8], folder: &Path) -> Result<Self, Error> {
         let own = folder.join("tool");
         fs::create_dir(&own).map_err(in_file(&own))?;
-        let copy = own.join("ostree-container");
-        fs::copy(tool, &copy).map_err(in_file(tool))?;
+        let copy = own.join(runtime::TOOL);
+        fs::write(&copy, tool).map_err(in_file(&copy))?;
         for path in [&copy, &own] {
             let epoch = FileTimes::new().set_modified(SystemTime::UNIX_EPOCH);
             fs::set_permissions(path, Permissions::from_mode(0o755))

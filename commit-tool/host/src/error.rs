@@ -35,6 +35,12 @@ pub(crate) enum Error {
         what: String,
     },
 
+    #[error("osderive podman install and uninstall take nothing but --user")]
+    Install,
+
+    #[error("{} is not of osderive, so it stays; move it away first", shown(.0))]
+    NotOurs(PathBuf),
+
     #[error("cannot look at the base image {0}: pull it first")]
     NoBase(String),
 

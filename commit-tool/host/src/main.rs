@@ -8,6 +8,7 @@ mod door;
 mod engine;
 mod error;
 mod inspect;
+mod install;
 mod layers;
 mod reports;
 mod rewrite;
@@ -75,6 +76,9 @@ Exit codes: the engine's own; 1 if something was found that fails the build; 125
 #[derive(Debug, Subcommand)]
 enum Word {
     /// Goes before a build: osderive podman build -t my-os .
+    ///
+    /// `osderive podman install` has podman and buildah commit RUNs of Containerfiles with `ARG OSDERIVE=1` without this
+    /// command, `uninstall` ends that; with `--user` for this user alone.
     Podman(Words),
     /// Goes before a build: osderive buildah build -t my-os .
     Buildah(Words),
@@ -98,7 +102,14 @@ fn main() -> ExitCode {
         Word::Podman(words) => (Engine::Podman, words),
         Word::Buildah(words) => (Engine::Buildah, words),
     };
-    let code = build::run(engine, words, &report).unwrap_or_else(|error| {
+    let code = match install::run(&words, runtime::tool) {
+        Some(answer) => answer.map(|said| {
+            print!("{said}");
+            0
+        }),
+        None => build::run(engine, words, &report),
+    };
+    let code = code.unwrap_or_else(|error| {
         complain(&error);
         FAILED
     });

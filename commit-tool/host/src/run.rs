@@ -130,6 +130,7 @@ fn free_word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use osderive_lints::policy::Containerfile;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -188,6 +189,20 @@ mod tests {
                 "exec /usr/bin/env python3 /dev/fd/9 9<<'OSDERIVE_'\n#!/usr/bin/env python3\nOSDERIVE\nOSDERIVE_\n"
             )
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_flags_and_a_command(text in "[-a \\\\'\"é\t=<\\[\\],]{0,24}") {
+            let line = format!("RUN {text}");
+            let instruction = Instruction { line, ..Instruction::default() };
+            let shell = ["sh".to_owned()];
+            let run = Run::read(&instruction, &shell).expect("a command");
+            prop_assert!(text.trim().starts_with(&run.flags));
+            if run.command.first() == shell.first() {
+                prop_assert!(text.trim().ends_with(&run.command[1]));
+            }
+        }
     }
 
     #[test]

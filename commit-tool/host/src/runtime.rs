@@ -10,10 +10,10 @@ use toml::Table;
 use crate::error::{Error, in_file};
 
 /// The name that the tool is the runtime under.
-const NAME: &str = "osderive-runtime";
+pub(crate) const NAME: &str = "osderive-runtime";
 
 /// The tool's file name.
-const TOOL: &str = "ostree-container";
+pub(crate) const TOOL: &str = "ostree-container";
 
 /// The tool: where `$OSDERIVE_TOOL` says, beside this program, or in `../libexec/osderive`.
 pub(crate) fn tool() -> Result<PathBuf, Error> {
@@ -70,14 +70,14 @@ pub(crate) fn configured() -> Option<OsString> {
         .into_iter()
         .flatten()
         .filter_map(|path| path.as_str());
-    let path = of_name.find(|path| Path::new(path).exists());
+    let path = of_name.find(|path| Path::new(path).exists() && !is_ours(path.as_ref()));
     Some(path.map_or_else(|| runtime.clone().into(), OsString::from))
 }
 
 /// Whether a runtime is ours, by its name or its path.
 pub(crate) fn is_ours(runtime: &OsStr) -> bool {
-    let name = Path::new(runtime).file_name();
-    name.is_some_and(|name| name == NAME || name == "osderive")
+    let name = Path::new(runtime).file_name().unwrap_or_default();
+    name == "osderive" || name.as_encoded_bytes().starts_with(NAME.as_bytes())
 }
 
 /// The files of containers.conf(5) in the order in which they are read.

@@ -1,4 +1,5 @@
-//! The OCI runtime that podman and buildah start containers with, under the name `osderive-runtime`. It has the RUNs of
+//! The OCI runtime that podman and buildah start containers with, under the name `osderive-runtime`, or with the name of
+//! the real one behind it: `osderive-runtime-crun`. It has the RUNs of
 //! a build committed that ask for it by the build argument `OSDERIVE`, and takes away what the builder leaves in their
 //! layers. All else goes to the real runtime at once, as it came.
 //!
@@ -11,9 +12,9 @@ mod traces;
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
-    os::unix::process::CommandExt as _,
+    os::unix::{ffi::OsStrExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -64,10 +65,15 @@ enum Failure {
 
 /// Whether this program was started as the runtime.
 pub(crate) fn is_asked_for() -> bool {
-    let name = env::args_os().next().unwrap_or_default();
-    Path::new(&name)
-        .file_name()
-        .is_some_and(|name| name == NAME)
+    of_own_name(&env::args_os().next().unwrap_or_default()).is_some()
+}
+
+/// What stands behind the runtime's name in that of a program; none of another program.
+fn of_own_name(program: &OsStr) -> Option<&OsStr> {
+    let name = Path::new(program).file_name()?.as_bytes();
+    let behind = name.strip_prefix(NAME.as_bytes())?;
+    let is_ours = behind.is_empty() || behind.len() > 1 && behind[0] == b'-';
+    is_ours.then(|| OsStr::from_bytes(behind.get(1..).unwrap_or_default()))
 }
 
 /// Does what the engine asks for; only a failure comes back from it.
@@ -120,9 +126,10 @@ fn real() -> Result<PathBuf, Failure> {
         };
         return found.ok_or(Failure::NoSuchRuntime(given));
     }
-    let mut all = KNOWN
-        .iter()
-        .flat_map(|name| folders().map(move |folder| folder.join(name)));
+    let program = env::args_os().next().unwrap_or_default();
+    let told = of_own_name(&program).filter(|name| !name.is_empty());
+    let names = told.into_iter().chain(KNOWN.iter().map(OsStr::new));
+    let mut all = names.flat_map(|name| folders().map(move |folder| folder.join(name)));
     all.find(is_other).ok_or(Failure::NoRuntime)
 }
 
@@ -139,5 +146,26 @@ fn in_file(path: &Path) -> impl Fn(io::Error) -> Failure {
     move |source| Failure::File {
         path: path.clone(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_name_may_tell_the_real_runtime() {
+        let real = |program: &str| of_own_name(program.as_ref()).map(OsStr::to_owned);
+        assert_eq!(real("/a/osderive-runtime"), Some("".into()));
+        assert_eq!(real("osderive-runtime-crun"), Some("crun".into()));
+        for other in [
+            "osderive",
+            "osderive-runtime-",
+            "osderive-runtimes",
+            "osderive-runtime/crun",
+            "",
+        ] {
+            assert_eq!(real(other), None, "{other}");
+        }
     }
 }
