@@ -302,7 +302,9 @@ fn where_no_runtime_is_called_the_runs_call_the_tool(setup: &Setup) {
     scenario = scenario.file("software/bin/acme", "acme\n").unwrap();
     let tree = |isolation: &str| {
         let isolation = format!("--isolation={isolation}");
-        let log = build(setup, &scenario, "buildah", &[&isolation]).expect(0);
+        // In the OCI format an image has no SHELL.
+        let options = [isolation.as_str(), "--format=docker"];
+        let log = build(setup, &scenario, "buildah", &options).expect(0);
         let root = folder.path().join(&isolation);
         fs::create_dir(&root).unwrap();
         let paths = ["usr", "etc", "var", "opt", "run", "tmp"];
@@ -322,7 +324,7 @@ fn where_no_runtime_is_called_the_runs_call_the_tool(setup: &Setup) {
     let content =
         |path: &str| fs::read_to_string(folder.path().join("--isolation=chroot").join(path));
     assert_eq!(content("usr/share/bash").unwrap(), "/bin/bash|a   b|");
-    assert_eq!(content("usr/share/sh").unwrap(), "/bin/sh\n");
+    assert_eq!(content("usr/share/sh").unwrap(), "/bin/bash\n");
     assert_eq!(content("usr/share/perl-script").unwrap(), "it's 1\n");
     assert_eq!(content("usr/lib/opt/acme/bin/acme").unwrap(), "acme\n");
     assert_eq!(
@@ -330,7 +332,8 @@ fn where_no_runtime_is_called_the_runs_call_the_tool(setup: &Setup) {
         "acme\n"
     );
 
-    let again = build(setup, &scenario, "buildah", &["--isolation=chroot"]).expect(0);
+    let options = ["--isolation=chroot", "--format=docker"];
+    let again = build(setup, &scenario, "buildah", &options).expect(0);
     assert!(!again.contains("osderive: committed"), "{again}");
     assert_eq!(again.lines().last(), rewritten.lines().last());
 

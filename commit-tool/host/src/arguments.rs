@@ -260,10 +260,15 @@ impl Arguments {
 
     /// Whether a switch is on.
     pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.switch(name) == Some(true)
+    }
+
+    /// Whether a switch is on or off; none where nobody says.
+    pub(crate) fn switch(&self, name: &str) -> Option<bool> {
         let all = self.global.iter().chain(&self.words);
         let mut last = all.rev().filter(|word| word.name.as_deref() == Some(name));
-        last.next()
-            .is_some_and(|word| word.value.as_deref().is_none_or(|value| value != "false"))
+        let value = last.next()?.value.as_deref();
+        Some(value.is_none_or(|value| value != "false"))
     }
 
     /// What is no option: the context, and more where somebody is mistaken.

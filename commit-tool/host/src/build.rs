@@ -26,7 +26,7 @@ use crate::error::{Error, FOUND, in_file};
 use crate::inspect::{self, base_config};
 use crate::layers::Layers;
 use crate::reports::{Ran, Reported, Store, hexadecimal, ran};
-use crate::rewrite::{Rewrite, Unwritable, report_directory};
+use crate::rewrite::{Rewrite, ShellReach, Unwritable, report_directory};
 use crate::runtime;
 use crate::source::Source;
 use crate::verdict::judge;
@@ -155,6 +155,24 @@ fn refuse_what_cannot_be(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
+/// How far the engine keeps a SHELL.
+fn shell_reach(arguments: &Arguments) -> ShellReach {
+    let format = arguments.value("format").map(OsStr::to_owned);
+    let format = format.or_else(|| std::env::var_os("BUILDAH_FORMAT"));
+    let layers =
+        std::env::var("BUILDAH_LAYERS").map(|layers| ["1", "true"].contains(&layers.as_str()));
+    let has_layers = arguments
+        .switch("layers")
+        .unwrap_or_else(|| layers.unwrap_or(arguments.engine == Engine::Podman));
+    if format.is_some_and(|format| format == "docker") {
+        ShellReach::Image
+    } else if has_layers {
+        ShellReach::Nowhere
+    } else {
+        ShellReach::Stage
+    }
+}
+
 /// The RUNs of an image with the tool in front.
 fn rewrite(arguments: &Arguments, build: &Build, asked: BuildArgument) -> Result<Rewrite, Error> {
     let base = build
@@ -163,10 +181,6 @@ fn rewrite(arguments: &Arguments, build: &Build, asked: BuildArgument) -> Result
     let base = base.transpose()?.unwrap_or_default().config;
     let tool = asked.tool.clone();
     let given = |name: &str| arguments.build_argument(name);
-    // An image in the OCI format has no SHELL (buildah `config.go`, `SetShell`).
-    let format = arguments.value("format").map(OsStr::to_owned);
-    let format = format.or_else(|| std::env::var_os("BUILDAH_FORMAT"));
-    let keeps_shell = format.is_some_and(|format| format == "docker");
     let instructions = &build.instructions;
     let global = build.file.arguments(&given);
     let rewrite = Rewrite::of(
@@ -174,7 +188,7 @@ fn rewrite(arguments: &Arguments, build: &Build, asked: BuildArgument) -> Result
         &base,
         &asked.step(),
         &tool,
-        keeps_shell,
+        shell_reach(arguments),
         &global,
         &given,
     );

@@ -253,6 +253,7 @@ mod tests {
     use osderive_lints::{Container, StepRequest};
 
     use super::*;
+    use crate::rewrite::ShellReach;
 
     fn build(text: &str, target: Option<&str>) -> Build {
         let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
@@ -367,7 +368,7 @@ CMD a
             &Container::default(),
             &StepRequest::default(),
             "a1",
-            false,
+            ShellReach::Stage,
             &BTreeMap::new(),
             &|_| None,
         );

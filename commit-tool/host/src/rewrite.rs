@@ -24,6 +24,17 @@ const ROOT: [&str; 7] = ["", "0", "0:0", "0:root", "root", "root:0", "root:root"
 
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
+/// How far a SHELL counts. An image in the OCI format has none (buildah `config.go`, `SetShell`), and with `--layers` the
+/// engine goes on from such an image after each instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShellReach {
+    Nowhere,
+    /// To the end of its stage.
+    Stage,
+    /// In the stages above as well.
+    Image,
+}
+
 /// What a RUN cannot be rewritten for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unwritable {
@@ -58,8 +69,7 @@ struct State<'a> {
     environment: Vec<String>,
     user: String,
     shell: Vec<String>,
-    /// Whether a SHELL stays in the stages above.
-    keeps_shell: bool,
+    reach: ShellReach,
     /// Those above all stages.
     global: &'a BTreeMap<String, String>,
     given: &'a dyn Fn(&str) -> Option<String>,
@@ -76,7 +86,7 @@ impl Rewrite {
         base: &Container,
         step: &StepRequest,
         tool: &str,
-        keeps_shell: bool,
+        reach: ShellReach,
         global: &BTreeMap<String, String>,
         given: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Unwritable> {
@@ -86,7 +96,7 @@ impl Rewrite {
             environment: Vec::new(),
             user: base.user.clone(),
             shell: DEFAULT_SHELL.map(str::to_owned).to_vec(),
-            keeps_shell,
+            reach,
             global,
             given,
         };
@@ -149,7 +159,7 @@ impl State<'_> {
     fn begin_stage(&mut self) {
         let environment = &self.environment;
         self.variables.retain(|name, _| environment.contains(name));
-        if !self.keeps_shell {
+        if self.reach != ShellReach::Image {
             self.shell = DEFAULT_SHELL.map(str::to_owned).to_vec();
         }
     }
@@ -179,7 +189,7 @@ impl State<'_> {
                     .value(rest)
                     .ok_or("the value of a variable in USER is not known: write the user")?;
             }
-            "SHELL" => {
+            "SHELL" if self.reach != ShellReach::Nowhere => {
                 self.shell = serde_json::from_str(rest).map_err(|_| "SHELL is no list of words")?;
             }
             "ENV" => {
@@ -291,6 +301,14 @@ mod tests {
     use super::*;
 
     fn rewrite(text: &str, base: &Container) -> Result<Rewrite, Unwritable> {
+        rewrite_with(text, base, ShellReach::Stage)
+    }
+
+    fn rewrite_with(
+        text: &str,
+        base: &Container,
+        reach: ShellReach,
+    ) -> Result<Rewrite, Unwritable> {
         let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
         let instructions = file.instructions.iter();
         let instructions: Vec<_> = instructions
@@ -299,7 +317,7 @@ mod tests {
         let given = |name: &str| (name == "GIVEN").then(|| "svc".to_owned());
         let step = StepRequest::default();
         let global = file.arguments(&given);
-        Rewrite::of(&instructions, base, &step, "a1", false, &global, &given)
+        Rewrite::of(&instructions, base, &step, "a1", reach, &global, &given)
     }
 
     fn runs(text: &str) -> Vec<String> {
@@ -325,6 +343,20 @@ mod tests {
             format!("{BEGIN}{flags}[\"/run/.osderive/ostree-container\",\"step\",\"--report\",\"/run/.osderive-out/{number}/out\",\"--\",{command}]\n")
         });
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_shell_counts_as_far_as_the_engine_keeps_it() {
+        let text = "FROM os\nSHELL [\"/bin/bash\",\"-c\"]\nRUN a\nFROM x\nRUN b\n";
+        let with_bash = |reach| {
+            let rewrite = rewrite_with(text, &Container::default(), reach);
+            let runs = rewrite.expect("a rewritten file").runs.into_iter();
+            runs.map(|run| run.text.contains("/bin/bash"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(with_bash(ShellReach::Nowhere), [false, false]);
+        assert_eq!(with_bash(ShellReach::Stage), [true, false]);
+        assert_eq!(with_bash(ShellReach::Image), [true, true]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ set -eu
 disk=$1 boot=$2 archive=$3
 shift 3
 truncate -s 4G "$disk"
-mkfs.ext4 -q -m 0 -E lazy_itable_init=1,lazy_journal_init=1 "$disk"
+mkfs.ext4 -q -m 0 -i 4096 -E lazy_itable_init=1,lazy_journal_init=1 "$disk"
 mount -o loop,barrier=0 "$disk" /mnt
 # systemd takes a machine with .dockerenv for a container.
 tar --extract --file="$archive" --directory=/mnt --numeric-owner --same-permissions \

@@ -3,7 +3,7 @@
 set -eu
 disk=$1 importer=$2 layout=$3
 truncate -s 4G "$disk"
-mkfs.ext4 -q -m 0 -O verity -E lazy_itable_init=1,lazy_journal_init=1 "$disk"
+mkfs.ext4 -q -m 0 -i 4096 -O verity -E lazy_itable_init=1,lazy_journal_init=1 "$disk"
 mount -o loop,barrier=0 "$disk" /mnt
 ostree admin init-fs /mnt
 ostree admin os-init --sysroot=/mnt machine
