@@ -45,7 +45,8 @@ const ROOT: [&str; 10] = [
 ];
 
 /// What the engine mounts into the container that the tree is read from.
-const OF_ENGINE: [&str; 4] = ["etc/hosts", "etc/hostname", "etc/mtab", "etc/resolv.conf"];
+pub(crate) const OF_ENGINE: [&str; 4] =
+    ["etc/hosts", "etc/hostname", "etc/mtab", "etc/resolv.conf"];
 
 /// What a commit by hand leaves for a later RUN, which nothing makes /var for: directories that are emptied
 /// and those that /opt and /usr/local lead to.

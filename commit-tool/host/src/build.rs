@@ -94,11 +94,7 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
     let Some(done) = attempt.done(image)? else {
         return Ok(FOUND);
     };
-    let Done {
-        image,
-        reported,
-        is_again,
-    } = done;
+    let Done { image, reported } = done;
     if reported.end.commit.outcome == Outcome::NotBootable {
         // It is to be what it is without us, to the last layer.
         return attempt.build_plain();
@@ -106,7 +102,7 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
     let fail_on = policy.config.fail_on.or(Some(Severity::Error));
     let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
     let layers = || {
-        let instructions = build.history(attempt.door.rewrite(), is_again);
+        let instructions = build.history(attempt.door.rewrite());
         Layers::of(&arguments, &image, &reported.config.history, &instructions)
     };
     let report = judge(name, &build, &reported, policy, &layers);
@@ -228,8 +224,6 @@ fn ledger(context: &Path, path: &str) -> Result<Ledger, Error> {
 struct Done {
     image: String,
     reported: Reported,
-    /// Whether the commit at the end was made again.
-    is_again: bool,
 }
 
 /// A build by the engine, with all that it needs of ours.
@@ -384,25 +378,25 @@ impl<'a> Attempt<'a> {
     fn done(&self, image: String) -> Result<Option<Done>, Error> {
         let ran = self.ran()?;
         if !ran.is_empty() {
-            return self.gathered(image, &ran, false).map(Some);
+            return self.gathered(image, &ran).map(Some);
         }
         if let Some(reported) = self.store.get(&["image", &image]) {
-            return Ok(Some(Done {
-                image,
-                reported,
-                is_again: false,
-            }));
+            return Ok(Some(Done { image, reported }));
         }
         let again = std::process::id().to_string();
         if self.build(Some(&again))? != 0 {
             return Ok(None);
         }
+        // The image is the same but for its history.
         let ran = self.ran()?;
-        self.gathered(self.image()?, &ran, true).map(Some)
+        let mut remove = self.arguments.global();
+        remove.extend(["rmi".into(), self.image()?.into()]);
+        let _ = engine::quietly(self.arguments.engine, &remove);
+        self.gathered(image, &ran).map(Some)
     }
 
     /// The reports of RUNs that ran, which are the last ones of the image, and what is kept of those before.
-    fn gathered(&self, image: String, ran: &[Ran], is_again: bool) -> Result<Done, Error> {
+    fn gathered(&self, image: String, ran: &[Ran]) -> Result<Done, Error> {
         let runs = self.build.runs();
         let Some((end, steps)) = ran.split_last().filter(|(end, _)| end.is_end()) else {
             return Err(Error::NotCommitted(image));
@@ -436,11 +430,7 @@ impl<'a> Attempt<'a> {
         };
         self.store.keep(&["image", &image], &reported);
         self.store.tidy();
-        Ok(Done {
-            image,
-            reported,
-            is_again,
-        })
+        Ok(Done { image, reported })
     }
 
     /// What tells a RUN's report from others: what is asked, and the RUNs up to it.

@@ -112,11 +112,7 @@ impl Build {
     }
 
     /// For each entry that [`Build::text`] adds to the image's history, the instruction; none of ours.
-    pub(crate) fn history(
-        &self,
-        rewrite: Option<&Rewrite>,
-        is_again: bool,
-    ) -> Vec<Option<Instruction>> {
+    pub(crate) fn history(&self, rewrite: Option<&Rewrite>) -> Vec<Option<Instruction>> {
         let mut history = Vec::new();
         let mut runs = rewrite.into_iter().flat_map(|rewrite| &rewrite.runs);
         for instruction in &self.instructions {
@@ -133,8 +129,7 @@ impl Build {
         }
         let has_user = rewrite.map_or(self.user.is_some(), |rewrite| rewrite.user.is_some());
         let users = if has_user { 2 } else { 0 };
-        let at_end = 1 + usize::from(is_again) + users;
-        history.resize(history.len() + at_end, None);
+        history.resize(history.len() + 1 + users, None);
         history
     }
 
@@ -331,11 +326,8 @@ CMD a
             "{}",
             text(given, None)
         );
-        let of_us = |is_again| {
-            let history = build(given, None).history(None, is_again);
-            history.iter().filter(|one| one.is_none()).count()
-        };
-        assert_eq!((of_us(false), of_us(true)), (5, 6));
+        let history = build(given, None).history(None);
+        assert_eq!(history.iter().filter(|one| one.is_none()).count(), 5);
         let of_variable = text("FROM os\nENV U=a\nUSER $U\nENV U=b\n", None);
         assert!(
             of_variable.ends_with(&format!("ENV U=b\n{END}")),
@@ -386,7 +378,7 @@ CMD a
                 runs[0].text, runs[1].text
             )
         );
-        let history = build.history(Some(&rewrite), false).into_iter();
+        let history = build.history(Some(&rewrite)).into_iter();
         let history: Vec<_> = history.map(|one| one.map(|one| one.keyword())).collect();
         let run = [None, Some("RUN"), None];
         let expected = [Some("USER")]
