@@ -99,7 +99,8 @@ fn table_row(row: &Row, builds: &[Build]) -> String {
     format!("| {} |{verdicts} {wrong} |", row.package)
 }
 
+/// The first line of an error, without the path of a log.
 fn first_line(text: &str) -> &str {
     let line = text.lines().next().unwrap_or_default();
-    line.trim_end_matches("; the log ends with:")
+    line.split("; the log ").next().unwrap_or_default()
 }
