@@ -2,6 +2,7 @@
 //! tells what a machine would stumble over.
 
 mod arguments;
+mod attempt;
 mod build;
 mod containerfile;
 mod door;

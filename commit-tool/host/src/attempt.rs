@@ -1,0 +1,344 @@
+//! A build by the engine, with all that it needs of ours, and what its RUNs have reported.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use osderive_lints::model::ledger::Ledger;
+use osderive_lints::policy::{Bootable, BuildOptions};
+use osderive_lints::{BASE_MOUNT, BuildArgument, EndRequest, Ordinary, REPORT_MOUNT};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::arguments::{Arguments, Engine};
+use crate::containerfile::Build;
+use crate::door::{self, Door};
+use crate::engine;
+use crate::error::{Error, in_file};
+use crate::inspect::{self, base_config};
+use crate::reports::{Ran, Reported, Store, hexadecimal, ran};
+use crate::rewrite::{Rewrite, ShellReach, Unwritable, report_directory};
+use crate::runtime;
+use crate::source::Source;
+
+/// Options that this command answers, so the engine does not get them.
+const OURS: [&str; 7] = [
+    "file",
+    "from",
+    "iidfile",
+    "ignorefile",
+    "runtime",
+    "tag",
+    "target",
+];
+
+/// An image and what its RUNs have reported.
+pub(crate) struct Done {
+    pub(crate) image: String,
+    pub(crate) reported: Reported,
+}
+
+/// A build by the engine, with all that it needs of ours.
+pub(crate) struct Attempt<'a> {
+    arguments: &'a Arguments,
+    source: Source,
+    build: &'a Build,
+    /// The value of the build argument.
+    asked: String,
+    commit: EndRequest,
+    pub(crate) door: Door,
+    /// Ours, which goes with the value.
+    folder: TempDir,
+    store: Store,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(
+        arguments: &'a Arguments,
+        source: Source,
+        build: &'a Build,
+        options: &BuildOptions,
+        ids: Option<Ledger>,
+    ) -> Result<Self, Error> {
+        let tool = runtime::tool()?;
+        let bytes = fs::read(&tool).map_err(in_file(&tool))?;
+        let digest = Sha256::digest(&bytes);
+        let ordinary = match options.bootable {
+            Bootable::On => Ordinary::Commit,
+            Bootable::Auto | Bootable::Off => Ordinary::Leave,
+        };
+        let asked = BuildArgument {
+            tool: hexadecimal(&digest[..6]),
+            ordinary,
+            verbose: options.verbose,
+            ids,
+            paths: options.paths.clone(),
+        };
+        let commit = EndRequest {
+            ordinary,
+            verbose: options.verbose,
+            base: BASE_MOUNT.to_owned(),
+            report: REPORT_MOUNT.to_owned(),
+            check_base: !build.is_from_scratch(),
+            paths: options.paths.clone(),
+        };
+        let temporary = std::env::temp_dir();
+        let folder = tempfile::Builder::new().prefix("osderive-").tempdir();
+        let folder = folder.map_err(in_file(&temporary))?;
+        let door = if door::is_without_runtime(arguments) {
+            let rewrite = rewrite(arguments, build, asked.clone())?;
+            Door::rewritten(rewrite, &bytes, folder.path())?
+        } else {
+            Door::by_runtime(arguments, &tool, folder.path())?
+        };
+        Ok(Self {
+            asked: asked.to_value(),
+            commit,
+            door,
+            store: Store::open(),
+            arguments,
+            source,
+            build,
+            folder,
+        })
+    }
+
+    fn reports(&self) -> PathBuf {
+        self.folder.path().join("reports")
+    }
+
+    fn image_file(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+
+    /// Has the engine build; with `again` the commit at the end runs though the cache has it.
+    pub(crate) fn build(&self, again: Option<&str>) -> Result<u8, Error> {
+        let containerfile = self.folder.path().join("Containerfile");
+        let text = self.build.text(self.door.rewrite(), &self.commit, again);
+        fs::write(&containerfile, text).map_err(in_file(&containerfile))?;
+        let reports = self.reports();
+        self.door.make_reports(&reports)?;
+        let mut more: Vec<OsString> = Vec::new();
+        let mut add = |name: &str, value: &OsStr| {
+            let mut word = OsString::from(format!("--{name}="));
+            word.push(value);
+            more.push(word);
+        };
+        for (name, value) in self.door.options(&self.asked, &reports) {
+            add(name, &value);
+        }
+        add("file", containerfile.as_os_str());
+        add("iidfile", self.image_file().as_os_str());
+        if let Some(ignore_file) = self.ignore_file() {
+            add("ignorefile", &ignore_file);
+        }
+        if let Some(target) = self.build.target() {
+            add("target", target.as_ref());
+        }
+        for name in self.arguments.values("tag").filter(|name| !is_plain(name)) {
+            add("tag", name);
+        }
+        let is_ours = |name: &str| BuildOptions::build_arguments().any(|ours| ours == name);
+        let context = self.source.context.clone();
+        let arguments = self.arguments.with(&OURS, is_ours, more, context);
+        let environment = self.door.environment(&reports);
+        engine::run(self.arguments.engine, &arguments, environment)
+    }
+
+    /// Has the engine build what the user wrote, by the user's own arguments.
+    pub(crate) fn build_plain(&self) -> Result<u8, Error> {
+        let containerfile = self.folder.path().join("Containerfile");
+        fs::write(&containerfile, &self.source.text).map_err(in_file(&containerfile))?;
+        let mut file = OsString::from("--file=");
+        file.push(&containerfile);
+        let mut more = vec![file];
+        if let Some(ignore_file) = self.ignore_file() {
+            more.extend(["--ignorefile".into(), ignore_file]);
+        }
+        let context = self.source.context.clone();
+        let left_out = ["file", "ignorefile"];
+        let arguments = self.arguments.with(&left_out, |_| false, more, context);
+        engine::run(self.arguments.engine, &arguments, [])
+    }
+
+    /// The ignore file that the engine would take; it does not find one beside a copy of the Containerfile.
+    fn ignore_file(&self) -> Option<OsString> {
+        let given = self.arguments.value("ignorefile").map(OsStr::to_owned);
+        given.or_else(|| self.source.ignore_file.clone().map(PathBuf::into_os_string))
+    }
+
+    /// The id of the image that was built.
+    pub(crate) fn image(&self) -> Result<String, Error> {
+        let file = self.image_file();
+        let id = fs::read_to_string(&file).map_err(in_file(&file))?;
+        Ok(id.trim().to_owned())
+    }
+
+    /// The RUNs that ran, in their order.
+    fn ran(&self) -> Result<Vec<Ran>, Error> {
+        let mut ran = ran(&self.reports())?;
+        if self.door.rewrite().is_some() {
+            // Their directories were there before.
+            ran.retain(Ran::has_report);
+        }
+        Ok(ran)
+    }
+
+    /// What the RUNs have reported, with the image; none where the engine failed. Those that came from the engine's
+    /// cache have reported in an earlier build; where nobody knows what the commit at the end has found, it is made
+    /// again.
+    pub(crate) fn done(&self, image: String) -> Result<Option<Done>, Error> {
+        let ran = self.ran()?;
+        if !ran.is_empty() {
+            return self.gathered(image, &ran).map(Some);
+        }
+        if let Some(reported) = self.store.get(&["image", &image]) {
+            return Ok(Some(Done { image, reported }));
+        }
+        let again = std::process::id().to_string();
+        if self.build(Some(&again))? != 0 {
+            return Ok(None);
+        }
+        // The image is the same but for its history.
+        let ran = self.ran()?;
+        let mut remove = self.arguments.global();
+        remove.extend(["rmi".into(), self.image()?.into()]);
+        let _ = engine::quietly(self.arguments.engine, &remove);
+        self.gathered(image, &ran).map(Some)
+    }
+
+    /// The reports of RUNs that ran, which are the last ones of the image, and what is kept of those before.
+    fn gathered(&self, image: String, ran: &[Ran]) -> Result<Done, Error> {
+        let runs = self.build.runs();
+        let Some((end, steps)) = ran.split_last().filter(|(end, _)| end.is_end()) else {
+            return Err(Error::NotCommitted(image));
+        };
+        let Some(cached) = runs.len().checked_sub(steps.len()) else {
+            return Err(Error::NotCommitted(image));
+        };
+        let ran = |number: usize| match self.door {
+            // The runtime counts those that ran, which are the last ones.
+            Door::Runtime { .. } => steps.get(number.checked_sub(cached)?),
+            Door::Rewritten { .. } => steps
+                .iter()
+                .find(|step| step.is_in(&report_directory(number))),
+        };
+        let mut reports = Vec::new();
+        for number in 0..runs.len() {
+            let key = self.key(number);
+            let key: Vec<&str> = key.iter().map(String::as_str).collect();
+            let Some(step) = ran(number) else {
+                reports.push(self.store.get(&key));
+                continue;
+            };
+            let report = step.step()?;
+            self.store.keep(&key, &report);
+            reports.push(Some(report));
+        }
+        let reported = Reported {
+            steps: reports,
+            end: end.end()?,
+            config: inspect::config(self.arguments, &image).unwrap_or_default(),
+        };
+        self.store.keep(&["image", &image], &reported);
+        self.store.tidy();
+        Ok(Done { image, reported })
+    }
+
+    /// What tells a RUN's report from others: what is asked, and the RUNs up to it.
+    fn key(&self, number: usize) -> Vec<String> {
+        let runs = &self.build.runs()[..=number];
+        let context = self.source.context.display().to_string();
+        let before = ["step".to_owned(), self.asked.clone(), context];
+        let texts = runs.iter().map(|run| run.text.clone());
+        before.into_iter().chain(texts).collect()
+    }
+
+    /// Gives the image the names that it was to get, and writes its id where that was wanted.
+    pub(crate) fn name(&self, image: &str) -> Result<(), Error> {
+        let names: Vec<&OsStr> = self
+            .arguments
+            .values("tag")
+            .filter(|name| is_plain(name))
+            .collect();
+        if !names.is_empty() {
+            let mut tag = self.arguments.global();
+            tag.extend(["tag".into(), image.into()]);
+            tag.extend(names.iter().map(OsString::from));
+            if !engine::quietly(self.arguments.engine, &tag)? {
+                return Err(Error::NoName(image.to_owned()));
+            }
+        }
+        for name in names {
+            eprintln!("Successfully tagged {}", name.to_string_lossy());
+        }
+        if let Some(file) = self.arguments.value("iidfile") {
+            fs::write(file, image).map_err(in_file(Path::new(file)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name is one in the engine's own store, which an image may be given later: others are written as they are
+/// built (`oci:DIR`, `docker://…`; containers-transports(5)).
+fn is_plain(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let transports = [
+        "containers-storage:",
+        "dir:",
+        "docker://",
+        "docker-archive:",
+        "docker-daemon:",
+        "oci:",
+        "oci-archive:",
+        "ostree:",
+        "sif:",
+    ];
+    !transports
+        .iter()
+        .any(|transport| name.starts_with(transport))
+}
+
+/// How far the engine keeps a SHELL.
+fn shell_reach(arguments: &Arguments) -> ShellReach {
+    let format = arguments.value("format").map(OsStr::to_owned);
+    let format = format.or_else(|| std::env::var_os("BUILDAH_FORMAT"));
+    let layers =
+        std::env::var("BUILDAH_LAYERS").map(|layers| ["1", "true"].contains(&layers.as_str()));
+    let has_layers = arguments
+        .switch("layers")
+        .unwrap_or_else(|| layers.unwrap_or(arguments.engine == Engine::Podman));
+    if format.is_some_and(|format| format == "docker") {
+        ShellReach::Image
+    } else if has_layers {
+        ShellReach::Nowhere
+    } else {
+        ShellReach::Stage
+    }
+}
+
+/// The RUNs of an image with the tool in front.
+fn rewrite(arguments: &Arguments, build: &Build, asked: BuildArgument) -> Result<Rewrite, Error> {
+    let base = build
+        .base_image()
+        .map(|image| base_config(arguments, image));
+    let base = base.transpose()?.unwrap_or_default().config;
+    let tool = asked.tool.clone();
+    let given = |name: &str| arguments.build_argument(name);
+    let instructions = &build.instructions;
+    let global = build.file.arguments(&given);
+    let rewrite = Rewrite::of(
+        instructions,
+        &base,
+        &asked.step(),
+        &tool,
+        shell_reach(arguments),
+        &global,
+        &given,
+    );
+    rewrite.map_err(|Unwritable { line, what }| Error::Unwritable {
+        file: build.file.file.clone(),
+        line,
+        what,
+    })
+}
