@@ -289,6 +289,15 @@ impl Arguments {
         given.next()
     }
 
+    /// What a build context of this name is.
+    pub(crate) fn build_context(&self, name: &str) -> Option<String> {
+        let mut given = self.values("build-context").rev().filter_map(|word| {
+            let (key, source) = word.to_str()?.split_once('=')?;
+            key.eq_ignore_ascii_case(name).then(|| source.to_owned())
+        });
+        given.next()
+    }
+
     /// The words before the verb, for other commands of the engine on the same store.
     pub(crate) fn global(&self) -> Vec<OsString> {
         written(self.global.iter().filter(|word| {

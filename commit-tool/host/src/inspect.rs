@@ -36,11 +36,18 @@ pub(crate) fn config(arguments: &Arguments, image: &str) -> Option<ImageConfig> 
     serde_json::from_value(whole).ok()
 }
 
-/// The configuration of the image that a build is upon, which is fetched if it is not in the store.
+/// The configuration of the image that a build is upon, which is fetched if it is not in the store. A build context of
+/// that name counts as the image that it is; where it is none, nothing is known.
 ///
 /// # Errors
 /// When there is no such image.
 pub(crate) fn base_config(arguments: &Arguments, image: &str) -> Result<ImageConfig, Error> {
+    let context = arguments.build_context(image);
+    let image = match context.as_deref().map(image_of_context) {
+        Some(None) => return Ok(ImageConfig::default()),
+        Some(Some(image)) => image,
+        None => image,
+    };
     let found = config(arguments, image).or_else(|| {
         let mut pull = arguments.global();
         pull.extend(["pull".into(), "--quiet".into()]);
@@ -52,6 +59,12 @@ pub(crate) fn base_config(arguments: &Arguments, image: &str) -> Result<ImageCon
     found.ok_or_else(|| Error::NoBase(image.to_owned()))
 }
 
+/// The image that a build context is (podman-build(1), `--build-context`).
+fn image_of_context(source: &str) -> Option<&str> {
+    let mut schemes = ["docker-image://", "container-image://", "docker://"].into_iter();
+    schemes.find_map(|scheme| source.strip_prefix(scheme))
+}
+
 fn inspected(arguments: &Arguments, image: &str) -> Option<Value> {
     let mut inspect = arguments.global();
     let words: &[&str] = match arguments.engine {
@@ -61,4 +74,27 @@ fn inspected(arguments: &Arguments, image: &str) -> Option<Value> {
     inspect.extend(words.iter().map(OsString::from));
     inspect.push(image.into());
     serde_json::from_str(&engine::output(arguments.engine, &inspect)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_context_may_be_an_image() {
+        let line =
+            "build --build-context os=docker-image://quay.io/os:1 --build-context=tree=/srv .";
+        let words = line.split(' ').map(OsString::from).collect();
+        let arguments = Arguments::read(Engine::Podman, words).expect("a build");
+        let image = |name| {
+            let context = arguments.build_context(name)?;
+            Some(image_of_context(&context).map(str::to_owned))
+        };
+        assert_eq!(image("os"), Some(Some("quay.io/os:1".to_owned())));
+        assert_eq!(image("tree"), Some(None));
+        assert_eq!(image("other"), None);
+        // Nobody is asked for it.
+        let config = base_config(&arguments, "tree").expect("a configuration");
+        assert_eq!(config, ImageConfig::default());
+    }
 }
