@@ -62,12 +62,22 @@ pub(crate) fn command(setup: &Setup, scenario: &Scenario<'_>, program: &str) -> 
     command
 }
 
+/// What buildah says where it could not start a command at all under chroot isolation: it runs a copy of itself in memory,
+/// and the kernel refuses to seal that while something else of it looks at one of the pages (containers/storage
+/// `pkg/unshare/unshare.c`; fcntl(2), `F_ADD_SEALS`, `EBUSY`). Seen once in some hundred steps.
+const NOT_STARTED: &str = "sealing memfd copy: Device or resource busy";
+
 pub(crate) fn run(mut command: Command) -> Built {
-    let output = command.output().unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Built {
-        code: output.status.code(),
-        log: said(&output.stdout) + &said(&output.stderr),
+    let mut attempts = 0;
+    loop {
+        let output = command.output().unwrap();
+        let log = said(&output.stdout) + &said(&output.stderr);
+        attempts += 1;
+        if attempts == 5 || output.status.success() || !log.contains(NOT_STARTED) {
+            let code = output.status.code();
+            return Built { code, log };
+        }
     }
 }
 
