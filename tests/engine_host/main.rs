@@ -364,6 +364,7 @@ fn below(id: u32) -> Result<Vec<Process>, Box<dyn Error>> {
 fn start_harness(kind: Kind) -> Result<(Child, String), Box<dyn Error>> {
     let mut harness = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["engine", "--engine", kind.name()])
+        .args(["--profile", Profile::Test.name()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -4,7 +4,8 @@ set -euo pipefail
 
 if [ -z "$OSDERIVE" ]; then
     echo "::group::Build osderive"
-    OSDERIVE=$(cd "$GITHUB_ACTION_PATH/../../.." && cargo xtask host)
+    program=$(cd "$GITHUB_ACTION_PATH/../../.." && cargo xtask host)
+    OSDERIVE=$(dirname "$program")
     echo "::endgroup::"
 fi
 
