@@ -18,6 +18,7 @@ mod lost_access;
 pub mod machine;
 pub mod model;
 mod oci;
+pub mod oci_runtime;
 pub mod output;
 mod packages;
 pub mod policy;

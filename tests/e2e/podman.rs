@@ -397,10 +397,26 @@ fn once_installed_the_engines_commit_by_themselves(setup: &Setup) {
         run(grep).code == Some(0)
     };
     assert!(is_declared());
+    let kept = format!("kept-{}", process::id());
+    let podman = |arguments: &[&str]| {
+        let mut podman = command(setup, &scenario, "podman");
+        podman.args(arguments);
+        run(podman).expect(0)
+    };
+    podman(&[
+        "create",
+        "--network=none",
+        "--name",
+        &kept,
+        scenario.tag(),
+        "/usr/bin/true",
+    ]);
     let removed = tell("uninstall");
     assert_eq!(removed.lines().count(), 4, "{removed}");
     build_plain(setup, &scenario, "podman", &["--no-cache"]).expect(0);
     assert!(!is_declared());
+    podman(&["start", "--attach", &kept]);
+    podman(&["rm", &kept]);
 }
 
 /// `kernel-count`: a second kernel.

@@ -258,6 +258,12 @@ impl Arguments {
         self.values(name).next_back()
     }
 
+    /// The same, or what the engine takes from the environment instead.
+    pub(crate) fn value_or(&self, name: &str, variable: &str) -> Option<OsString> {
+        let given = self.value(name).map(OsStr::to_owned);
+        given.or_else(|| std::env::var_os(variable))
+    }
+
     /// Whether a switch is on.
     pub(crate) fn is_on(&self, name: &str) -> bool {
         self.switch(name) == Some(true)

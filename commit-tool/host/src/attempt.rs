@@ -199,12 +199,8 @@ impl<'a> Attempt<'a> {
         if self.build(Some(&again))? != 0 {
             return Ok(None);
         }
-        // The image is the same but for its history.
-        let ran = self.ran()?;
-        let mut remove = self.arguments.global();
-        remove.extend(["rmi".into(), self.image()?.into()]);
-        let _ = engine::quietly(self.arguments.engine, &remove);
-        self.gathered(image, &ran).map(Some)
+        // The image is the same but for its history. It stays, as a name may be given to it as it was built.
+        self.gathered(image, &self.ran()?).map(Some)
     }
 
     /// The reports of RUNs that ran, which are the last ones of the image, and what is kept of those before.
@@ -301,8 +297,7 @@ fn is_plain(name: &OsStr) -> bool {
 
 /// How far the engine keeps a SHELL.
 fn shell_reach(arguments: &Arguments) -> ShellReach {
-    let format = arguments.value("format").map(OsStr::to_owned);
-    let format = format.or_else(|| std::env::var_os("BUILDAH_FORMAT"));
+    let format = arguments.value_or("format", "BUILDAH_FORMAT");
     let layers =
         std::env::var("BUILDAH_LAYERS").map(|layers| ["1", "true"].contains(&layers.as_str()));
     let has_layers = arguments

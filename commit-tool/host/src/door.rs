@@ -7,19 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use osderive_lints::oci_runtime::{REAL, REPORT_FOLDER, REPORTS, RUN_FILE};
 use osderive_lints::{BUILD_ARGUMENT, TOOL};
 
 use crate::arguments::{Arguments, Engine};
 use crate::error::{Error, in_file};
-use crate::reports::RUN_FILE;
 use crate::rewrite::{END, REPORT_CONTEXT, Rewrite, report_directory};
 use crate::runtime;
-
-/// The variable that names the runtime which ours calls.
-const RUNTIME: &str = "OSDERIVE_RUNTIME";
-
-/// The variable that tells our runtime where reports go.
-const REPORTS: &str = "OSDERIVE_REPORTS";
 
 /// One of the two ways.
 #[derive(Debug)]
@@ -35,8 +29,7 @@ pub(crate) enum Door {
 
 /// Whether the engine calls no OCI runtime.
 pub(crate) fn is_without_runtime(arguments: &Arguments) -> bool {
-    let given = arguments.value("isolation").map(OsStr::to_owned);
-    let given = given.or_else(|| std::env::var_os("BUILDAH_ISOLATION"));
+    let given = arguments.value_or("isolation", "BUILDAH_ISOLATION");
     given.is_some_and(|isolation| isolation == "chroot")
 }
 
@@ -50,7 +43,7 @@ impl Door {
         tool: &Path,
         folder: &Path,
     ) -> Result<Self, Error> {
-        let given = std::env::var_os(RUNTIME).filter(|runtime| !runtime.is_empty());
+        let given = std::env::var_os(REAL).filter(|runtime| !runtime.is_empty());
         let given = given.or_else(|| arguments.value("runtime").map(OsStr::to_owned));
         let is_buildah = arguments.engine == Engine::Buildah;
         let given = given.or_else(|| std::env::var_os("BUILDAH_RUNTIME").filter(|_| is_buildah));
@@ -113,7 +106,7 @@ impl Door {
         let Self::Runtime { real, .. } = self else {
             return Vec::new();
         };
-        let real = real.as_deref().map(|real| (RUNTIME, real));
+        let real = real.as_deref().map(|real| (REAL, real));
         [(REPORTS, reports.as_os_str())]
             .into_iter()
             .chain(real)
@@ -135,7 +128,7 @@ impl Door {
         let steps = steps.map(|(number, _)| (report_directory(number), String::new()));
         for (name, command) in steps.chain([(END.to_owned(), TOOL.to_owned())]) {
             let directory = reports.join(name);
-            let out = directory.join("out");
+            let out = directory.join(REPORT_FOLDER);
             fs::create_dir_all(&out).map_err(in_file(&out))?;
             let run = directory.join(RUN_FILE);
             let args = serde_json::json!({ "args": [command] });

@@ -7,20 +7,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use osderive_lints::oci_runtime::{FOLDERS, KNOWN, NAME};
+
 use crate::error::{Error, in_file};
-use crate::runtime::{NAME, TOOL};
-
-/// The real runtimes that ours stands before.
-const RUNTIMES: [&str; 2] = ["crun", "runc"];
-
-/// Where the real ones are, for engines that find ours no more (containers.conf(5), `engine.runtimes`).
-const FOLDERS: [&str; 5] = [
-    "/usr/bin",
-    "/usr/sbin",
-    "/usr/local/bin",
-    "/usr/local/sbin",
-    "/bin",
-];
+use crate::runtime::TOOL;
 
 /// The first line of the file that is ours to remove.
 const MARK: &str =
@@ -100,10 +90,11 @@ impl Places {
                 .map_err(in_file(&own))?;
         }
         let mut text = format!("{MARK}\n[engine.runtimes]\n");
-        for runtime in RUNTIMES {
+        for runtime in KNOWN {
             let link = self.link(runtime);
             let _ = fs::remove_file(&link);
             symlink(TOOL, &link).map_err(in_file(&link))?;
+            // For engines that find ours no more (containers.conf(5), `engine.runtimes`).
             let real = FOLDERS.map(|folder| Path::new(folder).join(runtime));
             let paths = [link].into_iter().chain(real);
             let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
@@ -117,15 +108,15 @@ impl Places {
             "podman and buildah call {} now, by {}.\n\
              Below each FROM of an image write `ARG OSDERIVE=1`: its RUNs are committed. All else goes to {} at once.\n\
              The commit at the end and findings come with `osderive podman build` alone.\n",
-            self.link(RUNTIMES[0]).display(),
+            self.link(KNOWN[0]).display(),
             self.snippet.display(),
-            RUNTIMES.join(" or "),
+            KNOWN.join(" or "),
         ))
     }
 
     fn uninstall(&self) -> Result<String, Error> {
         self.require_ours()?;
-        let links = RUNTIMES.map(|runtime| self.link(runtime));
+        let links = KNOWN.map(|runtime| self.link(runtime));
         let all = [self.snippet.clone()].into_iter().chain(links);
         let mut removed = String::new();
         for path in all.chain([self.folder.join(TOOL)]) {

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use osderive_lints::oci_runtime::{REPORT_FOLDER, RUN_FILE};
 use osderive_lints::{
     BASE_CHECK_FILE, CHECK_FILE, CheckReport, ImageConfig, MAX_REPORT_BYTES, REPORT_FILE,
     StepReport, TOOL,
@@ -19,9 +20,6 @@ use crate::error::{Error, in_file};
 
 /// Reports that are kept of earlier builds at most; the oldest go.
 const MAX_KEPT: usize = 2_000;
-
-/// What stands beside a report: the command of the RUN.
-pub(crate) const RUN_FILE: &str = "run.json";
 
 /// What a RUN that ran has left.
 #[derive(Debug)]
@@ -123,7 +121,7 @@ impl Ran {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.directory.join("out").join(name)
+        self.directory.join(REPORT_FOLDER).join(name)
     }
 
     fn unread(&self, why: &str) -> Error {

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use osderive_lints::oci_runtime::REPORT_FOLDER;
 use osderive_lints::policy::{Instruction, expanded};
 use osderive_lints::{Container, EndRequest, StepRequest, StepUser};
 
@@ -133,7 +134,7 @@ impl Rewrite {
     pub(crate) fn end(&self, commit: &EndRequest, base_stage: &str) -> Rewritten {
         let request = EndRequest {
             base: BASE.to_owned(),
-            report: format!("{REPORTS}/{END}/out"),
+            report: format!("{REPORTS}/{END}/{REPORT_FOLDER}"),
             ..commit.clone()
         };
         let words = [TOOL.to_owned()].into_iter().chain(request.to_args());
@@ -250,7 +251,10 @@ impl State<'_> {
                 keep_home: self.environment.iter().any(|name| name == "HOME"),
                 groups: Vec::new(),
             }),
-            report: Some(format!("{REPORTS}/{}/out", report_directory(number))),
+            report: Some(format!(
+                "{REPORTS}/{}/{REPORT_FOLDER}",
+                report_directory(number)
+            )),
             ..step.clone()
         };
         let words = [TOOL.to_owned()].into_iter().chain(request.to_args());

@@ -5,12 +5,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use osderive_lints::oci_runtime::NAME;
 use toml::Table;
 
 use crate::error::{Error, in_file};
-
-/// The name that the tool is the runtime under.
-pub(crate) const NAME: &str = "osderive-runtime";
 
 /// The tool's file name.
 pub(crate) const TOOL: &str = "ostree-container";

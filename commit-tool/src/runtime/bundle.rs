@@ -7,16 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use osderive_lints::{BUILD_ARGUMENT, BuildArgument, REPORT_MOUNT, StepUser, TOOL};
+use osderive_lints::{
+    BUILD_ARGUMENT, BuildArgument, REPORT_MOUNT, StepUser, TOOL,
+    oci_runtime::{REPORT_FOLDER, REPORTS, RUN_FILE},
+};
 use rustix::fs::{XattrFlags, setxattr};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, REPORTS, in_file};
+use super::{Failure, in_file};
 
 const CONFIG: &str = "config.json";
-
-/// What a report's directory has beside the report: the command of the RUN, so that it is known whose it is.
-const RUN: &str = "run.json";
 
 /// Prepares the bundle of a step that asks for a commit; answers with its root then.
 pub(super) fn prepare(bundle: &Path) -> Result<Option<PathBuf>, Failure> {
@@ -154,10 +154,10 @@ fn report_directory(all: &Path, config: &Value) -> Result<PathBuf, Failure> {
             Err(error) => Some(Err(in_file(&path)(error))),
         });
     let directory = directory.unwrap_or_else(|| Ok(all.to_owned()))?;
-    let run = directory.join(RUN);
+    let run = directory.join(RUN_FILE);
     let json = json!({ "args": config["process"]["args"] });
     fs::write(&run, json.to_string()).map_err(in_file(&run))?;
-    let inside = directory.join("out");
+    let inside = directory.join(REPORT_FOLDER);
     fs::create_dir(&inside).map_err(in_file(&inside))?;
     fs::set_permissions(&inside, fs::Permissions::from_mode(0o700)).map_err(in_file(&inside))?;
     let metadata = fs::metadata(&inside).map_err(in_file(&inside))?;

@@ -19,34 +19,15 @@ use std::{
     process::Command,
 };
 
-use osderive_lints::{BuildArgumentError, escape_path};
+use osderive_lints::{
+    BuildArgumentError, escape_path,
+    oci_runtime::{FOLDERS, KNOWN, NAME, REAL},
+};
 use thiserror::Error;
 
 use crate::{error::exit, say::say};
 use call::{Call, Verb};
 use traces::Traces;
-
-/// The name that this program is the runtime under.
-const NAME: &str = "osderive-runtime";
-
-/// The real runtime, by its path or its name.
-const REAL: &str = "OSDERIVE_RUNTIME";
-
-/// A directory for the reports of steps, which get one below it each.
-const REPORTS: &str = "OSDERIVE_REPORTS";
-
-/// Those that are taken where nobody says which, as podman and buildah do.
-const KNOWN: [&str; 2] = ["crun", "runc"];
-
-/// Where they are found beside the `PATH`, which engines started by others do not always have.
-const FOLDERS: [&str; 6] = [
-    "/usr/bin",
-    "/usr/sbin",
-    "/usr/local/bin",
-    "/usr/local/sbin",
-    "/bin",
-    "/usr/libexec",
-];
 
 /// Why a container is not started.
 #[derive(Debug, Error)]
