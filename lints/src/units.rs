@@ -4,15 +4,18 @@
 
 mod generators;
 mod quadlet;
+mod unit;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use self::generators::{Generators, Maker, needs_no_file};
+use self::unit::{is_soon, triggered, triggered_by_socket};
 use crate::Image;
-use crate::model::time_span;
-use crate::model::unit_name::{UnitName, expand};
-use crate::model::units::{parse, unit_names, words};
+use crate::model::unit_name::UnitName;
+use crate::model::units::parse;
+
+pub use self::unit::{Setting, Unit};
 
 /// Where units are looked for, the first file of a name only. Those of a running machine's /run
 /// are in no image.
@@ -35,9 +38,6 @@ const BOOT: [&str; 3] = ["default.target", "sysinit.target", "basic.target"];
 /// Units that are loaded at most.
 const MAX_LOADED: usize = 10_000;
 
-/// Microseconds after its timer's time for which a unit still counts as one of the boot.
-const SOON: u64 = 60 * time_span::SECOND;
-
 /// Names of links in a row at most (`FOLLOW_MAX` of unit-file.c).
 const MAX_ALIASES: usize = 8;
 
@@ -52,107 +52,6 @@ enum Found {
     Masked,
     /// A link that leads nowhere.
     Dangling,
-}
-
-/// One setting of a unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// `Section.Key`.
-    pub key: String,
-    /// The value as it stands.
-    pub value: Vec<u8>,
-    /// Index in the unit's `files`.
-    pub file: usize,
-    /// The line, from 1.
-    pub line: u32,
-}
-
-/// A unit that systemd can load.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unit {
-    /// Its name, no alias.
-    pub name: UnitName,
-    /// The paths of its file and its drop-ins, in the order in which they are read.
-    pub files: Vec<String>,
-    /// Whether systemd refuses it as a whole.
-    pub is_refused: bool,
-    settings: Vec<Setting>,
-}
-
-impl Unit {
-    /// The last setting of a key; none if that is empty.
-    pub fn last(&self, key: &str) -> Option<&Setting> {
-        let of_key = |setting: &&Setting| setting.key == key;
-        let last = self.settings.iter().rev().find(of_key);
-        last.filter(|setting| !setting.value.is_empty())
-    }
-
-    /// The settings of a key that is a list: an empty one takes those before it back.
-    pub fn list(&self, key: &str) -> Vec<&Setting> {
-        let mut list = Vec::new();
-        for setting in self.settings.iter().filter(|setting| setting.key == key) {
-            if setting.value.is_empty() {
-                list.clear();
-            } else {
-                list.push(setting);
-            }
-        }
-        list
-    }
-
-    /// The words of a list with their settings, those that only a running machine knows left out.
-    pub fn words(&self, key: &str) -> Vec<(&Setting, Vec<u8>)> {
-        self.split(key, words)
-    }
-
-    /// The names of units in a list, in the same way.
-    pub fn unit_names(&self, key: &str) -> Vec<(&Setting, Vec<u8>)> {
-        self.split(key, unit_names)
-    }
-
-    fn split(&self, key: &str, words: fn(&[u8]) -> Vec<Vec<u8>>) -> Vec<(&Setting, Vec<u8>)> {
-        let of_setting = |setting| {
-            let words = words(Setting::value(setting)).into_iter();
-            let known = words.filter_map(|word| expand(&word, &self.name));
-            known.map(move |word| (setting, word)).collect::<Vec<_>>()
-        };
-        self.list(key).into_iter().flat_map(of_setting).collect()
-    }
-
-    /// The settings of conditions and of assertions. An empty one takes back all before it, of its sort and
-    /// whatever kind (systemd.unit(5)).
-    pub fn conditions(&self) -> impl Iterator<Item = &Setting> {
-        let mut kept: Vec<&Setting> = Vec::new();
-        for setting in &self.settings {
-            let of = |sort: &&str| setting.key.starts_with(*sort);
-            let Some(sort) = ["Unit.Condition", "Unit.Assert"].into_iter().find(of) else {
-                continue;
-            };
-            if setting.value.is_empty() {
-                kept.retain(|one| !one.key.starts_with(sort));
-            } else {
-                kept.push(setting);
-            }
-        }
-        kept.into_iter()
-    }
-
-    /// Whether it has an `[Install]` section, without which nothing enables or disables it.
-    pub fn is_installable(&self) -> bool {
-        let mut keys = self.settings.iter().map(|setting| setting.key.as_str());
-        keys.any(|key| {
-            matches!(
-                key,
-                "Install.WantedBy" | "Install.RequiredBy" | "Install.UpheldBy" | "Install.Alias"
-            )
-        })
-    }
-}
-
-impl Setting {
-    fn value(&self) -> &[u8] {
-        &self.value
-    }
 }
 
 /// Whether and when a unit starts.
@@ -410,12 +309,7 @@ impl Units {
         path: &str,
         budget: &Cell<usize>,
     ) -> Unit {
-        let mut unit = Unit {
-            name: name.clone(),
-            files: Vec::new(),
-            is_refused: false,
-            settings: Vec::new(),
-        };
+        let mut unit = Unit::named(name);
         unit.add(image, path, budget);
         for path in self.drop_ins_of(image, name) {
             unit.add(image, &path, budget);
@@ -594,41 +488,6 @@ impl Units {
     }
 }
 
-impl Unit {
-    /// Takes in a file of the unit.
-    fn add(&mut self, image: &Image<'_>, path: &str, budget: &Cell<usize>) {
-        if image.is_masked(path) {
-            return;
-        }
-        let limit = MAX_UNIT_BYTES.min(budget.get() as u64);
-        let content = match image.tree.read(path.as_bytes(), limit) {
-            Ok(Some(content)) => content,
-            Ok(None) => return,
-            Err(error) => return image.unreadable(path, &error),
-        };
-        budget.set(budget.get() - content.len());
-        let parsed = parse(&content);
-        let file = self.files.len();
-        self.files.push(path.to_owned());
-        self.is_refused |= parsed.problems.iter().any(|problem| problem.is_fatal);
-        for one in parsed.assignments {
-            let (Ok(section), Ok(key)) = (str::from_utf8(&one.section), str::from_utf8(&one.key))
-            else {
-                continue;
-            };
-            // What else a unit says, nobody asks for.
-            if !section.starts_with("X-") && !["Description", "Documentation"].contains(&key) {
-                self.settings.push(Setting {
-                    key: format!("{section}.{key}"),
-                    value: one.value,
-                    file,
-                    line: one.line,
-                });
-            }
-        }
-    }
-}
-
 /// What stands at the path of a unit.
 fn look(image: &Image<'_>, path: &str, name: &UnitName) -> Option<Found> {
     if image.is_masked(path) {
@@ -668,34 +527,6 @@ fn is_in_search_path(image: &Image<'_>, name: &UnitName) -> bool {
 
 fn unit_named(word: &[u8]) -> Option<UnitName> {
     UnitName::parse(str::from_utf8(word).ok()?)
-}
-
-/// The service that a socket starts; none if each connection has one of its own, whose name only
-/// the connection decides.
-fn triggered_by_socket(unit: &Unit) -> Option<UnitName> {
-    let accepts = unit.last("Socket.Accept").map(|setting| &setting.value);
-    if accepts.is_some_and(|value| crate::model::units::boolean(value) == Some(true)) {
-        return None;
-    }
-    triggered(unit, "Socket.Service")
-}
-
-/// Whether a unit is a timer that starts another while the machine still boots (systemd.timer(5)).
-fn is_soon(timer: &Unit) -> bool {
-    ["OnActiveSec", "OnBootSec", "OnStartupSec"]
-        .iter()
-        .any(|key| {
-            let settings = timer.list(&format!("Timer.{key}")).into_iter();
-            let mut spans = settings.filter_map(|setting| time_span::microseconds(&setting.value));
-            spans.any(|span| span <= SOON)
-        })
-}
-
-fn triggered(unit: &Unit, key: &str) -> Option<UnitName> {
-    match unit.unit_names(key).into_iter().next() {
-        Some((_, name)) => unit_named(&name),
-        None => unit.name.with_kind("service"),
-    }
 }
 
 /// Where D-Bus finds the services of the system bus.
