@@ -13,7 +13,7 @@ crate::tests![
     the_tool_commits_under_its_own_name,
     a_dry_run_only_shows_the_plan,
     a_root_that_is_not_bootable_is_refused,
-    the_recipes_of_the_readme_work_with_every_engine: OwnCache,
+    the_recipes_of_the_docs_work_with_every_engine: OwnCache,
 ];
 
 const MOUNT: &str =
@@ -71,18 +71,17 @@ fn a_root_that_is_not_bootable_is_refused(setup: &Setup) {
     assert!(log.contains("bootable"), "{log}");
 }
 
-/// The instructions of README.md that mount the tool.
+/// The instructions of docs/by-hand.md.
 fn recipes(setup: &Setup) -> Vec<String> {
-    let readme = setup.places.workspace().join("README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let blocks = readme.split("```dockerfile\n").skip(1);
-    let blocks = blocks.map(|block| block.split("```").next().unwrap().to_owned());
+    let page = setup.places.workspace().join("docs/by-hand.md");
+    let page = fs::read_to_string(page).unwrap();
+    let blocks = page.split("```dockerfile\n").skip(1);
     blocks
-        .filter(|block| block.contains("from=osderive,"))
+        .map(|block| block.split("```").next().unwrap().to_owned())
         .collect()
 }
 
-fn the_recipes_of_the_readme_work_with_every_engine(setup: &Setup) {
+fn the_recipes_of_the_docs_work_with_every_engine(setup: &Setup) {
     load_bases(setup);
     let recipes = recipes(setup);
     assert_eq!(recipes.len(), 2);

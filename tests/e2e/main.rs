@@ -23,6 +23,7 @@ mod options;
 mod packages;
 mod podman;
 mod previous;
+mod rootless;
 mod step;
 mod var;
 
@@ -210,6 +211,7 @@ const SYNTHESIS: Part = Part {
         ("packages", packages::TESTS),
         ("podman", podman::TESTS),
         ("previous", previous::TESTS),
+        ("rootless", rootless::TESTS),
         ("var", var::TESTS),
     ],
 };

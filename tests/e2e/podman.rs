@@ -30,7 +30,7 @@ crate::tests![
 const ENGINES: [&str; 2] = ["podman", "buildah"];
 
 /// What the network of a container would need, a build here does not have.
-const NETWORK: &str = "--network=host";
+pub(crate) const NETWORK: &str = "--network=host";
 
 pub(crate) struct Built {
     code: Option<i32>,

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::engine::Engine;
 use crate::error::{Result, io_error};
 use crate::places::Places;
 use crate::process::{capture, copy_program, ending_with_us, run_logged};
+use crate::roots::twelve_digits;
 use crate::sbom;
 
 /// The target both binaries are built for.
@@ -130,6 +132,20 @@ pub fn install_host(places: &Places) -> Result<PathBuf> {
     install(&host, &folder)?;
     install(&host.with_file_name(Binary::Tool.file_name()), &folder)?;
     Ok(folder)
+}
+
+/// Twelve hexadecimal digits that change with what the frontend image does: with its programs, not with the time that
+/// an engine built it at.
+///
+/// # Errors
+/// As of [`build`].
+pub fn identity(profile: Profile, places: &Places) -> Result<String> {
+    let mut hash = Sha256::new();
+    for binary in [Binary::Tool, Binary::Frontend] {
+        let path = in_workspace(binary, profile, places)?;
+        hash.update(fs::read(&path).map_err(io_error("read", &path))?);
+    }
+    Ok(twelve_digits(&hash.finalize()))
 }
 
 fn in_workspace(binary: Binary, profile: Profile, places: &Places) -> Result<PathBuf> {

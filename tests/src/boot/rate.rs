@@ -28,7 +28,7 @@ use crate::engine::{Engine, Kind};
 use crate::error::{Error, Result};
 use crate::places::Places;
 use crate::process::capture;
-use crate::product::Profile;
+use crate::product::{self, Profile};
 use crate::scenario::Scenario;
 use rows::summary;
 use store::{Store, sources_hash};
@@ -174,11 +174,6 @@ impl<'a> Rate<'a> {
             .in_runner(runner);
         harness.load_base(places)?;
         engine.load_frontend(Profile::Release, places)?;
-        let id = |image: &str| {
-            let mut docker = engine.docker();
-            docker.args(["image", "inspect", "--format={{.Id}}", image]);
-            capture(&format!("identify {image}"), &mut docker)
-        };
         Ok(Self {
             engine,
             places,
@@ -186,7 +181,7 @@ impl<'a> Rate<'a> {
             store: Store {
                 folder: places.directory("boot-rate")?,
                 base: Base::Ostree.build(places)?.hash,
-                product: id("osderive")?,
+                product: product::identity(Profile::Release, places)?,
                 lints: sources_hash(&places.workspace().join("lints/src"))?,
                 runner,
             },
