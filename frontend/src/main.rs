@@ -1,31 +1,18 @@
 //! The BuildKit frontend `osderive`: it has the engine's own Dockerfile frontend make the build,
 //! and has the RUNs of a bootable final image committed in their own layers.
 
-mod bootable;
-mod branches;
 mod build;
-mod check;
-mod context;
-mod decisions;
-mod finish;
-mod ids;
+mod diagnostics;
+mod errors;
+mod facts;
 mod options;
-mod origins;
-mod place;
-mod previous;
-mod questions;
-mod reports;
 mod solve;
-mod splices;
-mod tool;
-mod unfold;
-mod verdict;
-mod wrap;
+mod splice;
+mod subrequests;
 
 use std::process::ExitCode;
 
-/// Set by every engine for the frontends that it starts (BuildKit `frontend/gateway/gateway.go`).
-const SESSION: &str = "BUILDKIT_SESSION_ID";
+use crate::options::environment::{Options, SESSION};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -38,7 +25,7 @@ async fn main() -> ExitCode {
     }
     let vars = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let options = options::Options::from_env(vars);
+    let options = Options::from_env(vars);
     match osderive_proto::gateway::serve(|gateway| build::build(gateway, options)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,16 +1,16 @@
 //! The reports of steps: each committed RUN left one in an output of its own, also when it came from
 //! the cache. The commit at the end gathers them.
 
-use osderive_lints::model::ledger::Entry;
 use osderive_lints::{
-    Directory, Finding, Gathered, MAX_REPORT_BYTES, REPORT_FILE, Severity, StepReport,
+    Directory, Finding, Gathered, MAX_REPORT_BYTES, REPORT_FILE, REPORT_MOUNT, Severity, StepReport,
 };
 use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
-use osderive_proto::llb::{Definition, Digest, Edge, SourceLocation};
+use osderive_proto::llb::{Definition, Edge};
 
-use crate::build::single_ref;
-use crate::verdict::Found;
-use crate::wrap;
+use crate::diagnostics::found::Found;
+use crate::diagnostics::step::Step;
+use crate::errors::broken;
+use crate::facts::result::single_ref;
 
 /// A committed step whose report is still to be read.
 pub(crate) struct Pending {
@@ -19,46 +19,10 @@ pub(crate) struct Pending {
     pub(crate) report: Edge,
 }
 
-/// A committed step.
-#[derive(Debug)]
-pub(crate) struct Step {
-    pub(crate) digest: Digest,
-    pub(crate) location: Option<SourceLocation>,
-    /// The accounts that it made, as its report says.
-    pub(crate) accounts: Vec<Entry>,
-    /// Bytes that it left for later steps and that go at the end of the build.
-    pub(crate) left_bytes: u64,
-}
-
 /// Directories that a lower layer may have otherwise, of a step.
 pub(crate) struct Suspects {
     pub(crate) step: Step,
     pub(crate) directories: Vec<Directory>,
-}
-
-impl Step {
-    pub(crate) fn new(digest: Digest, location: Option<SourceLocation>) -> Self {
-        Self {
-            digest,
-            location,
-            accounts: Vec::new(),
-            left_bytes: 0,
-        }
-    }
-
-    /// Its first line in the Containerfile, from 1.
-    pub(crate) fn line(&self) -> Option<i32> {
-        Some(self.location.as_ref()?.ranges.first()?.start?.line)
-    }
-
-    /// A finding in this step.
-    pub(crate) fn found(&self, finding: Finding) -> Found {
-        Found {
-            finding,
-            digest: self.digest,
-            location: self.location.clone(),
-        }
-    }
 }
 
 /// What the steps of an image have reported.
@@ -75,7 +39,7 @@ pub(crate) fn pending(image: &Definition) -> Vec<Pending> {
     let runs = image.lineage().runs;
     let pending = runs.iter().filter_map(|run| {
         let run = image.run(run)?;
-        let (digest, index) = (run.digest, run.output_index(wrap::REPORT_MOUNT)?);
+        let (digest, index) = (run.digest, run.output_index(REPORT_MOUNT)?);
         Some(Pending {
             step: Step::new(digest, image.source_location(&digest)),
             report: Edge { digest, index },
@@ -93,9 +57,7 @@ pub(crate) async fn read_one(
     image: &Definition,
     report: &Edge,
 ) -> Result<Gathered, BuildError> {
-    let report = image
-        .subgraph(report)
-        .map_err(|error| BuildError::new(format!("osderive: {error}")))?;
+    let report = image.subgraph(report).map_err(broken)?;
     let request = SolveRequest {
         definition: Some(report.to_bytes()),
         evaluate: true,

@@ -4,10 +4,7 @@
 use std::path::Path;
 
 use osderive_proto::gateway::BuildError;
-use osderive_proto::llb::{Definition, Lineage, Platform};
-
-use crate::build::at_step;
-use crate::wrap;
+use osderive_proto::llb::{Definition, Platform};
 
 /// BuildKit `frontend/gateway/gateway.go`, `metadataMount`.
 const OWN_DEFINITION: &str = "/run/config/buildkit/metadata/frontend.bin";
@@ -47,18 +44,6 @@ pub(crate) fn folder(platform: Option<&Platform>) -> Result<String, BuildError> 
         "osderive: this frontend image has no commit tool for {name}, only for {}; build the frontend image with one for {name}, leave this platform out, or have nothing committed with --bootable=off",
         available().join(", ")
     )))
-}
-
-/// Why an image cannot be committed and checked, if it cannot: our image lacks the tool for one of its RUNs,
-/// or for the engine's own platform.
-pub(crate) fn missing(definition: &Definition, lineage: &Lineage) -> Option<BuildError> {
-    let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
-    let mut to_wrap = runs.filter(|run| !wrap::is_wrapped(run));
-    let of_run = to_wrap.find_map(|run| {
-        let missing = folder(run.platform.as_ref()).err()?;
-        Some(at_step(missing, definition, &run.digest))
-    });
-    of_run.or_else(|| folder(None).err())
 }
 
 /// Variants of 32-bit ARM differ in what runs; those of other architectures only add to it.

@@ -5,8 +5,9 @@ use osderive_lints::Directory;
 use osderive_proto::gateway::{BuildError, FileStat, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Digest, Edge};
 
-use crate::build::single_ref;
-use crate::check;
+use crate::errors::broken;
+use crate::facts::lineage;
+use crate::facts::result::single_ref;
 
 /// Go's `fs.ModeDir`, which is what the engine's modes are made of.
 const DIRECTORY: u32 = 1 << 31;
@@ -19,7 +20,7 @@ const MAX_PARENTS: usize = 8;
 
 /// The states of an image, from its base to its end, and the engine's handles on them as far as they
 /// were asked for.
-pub(crate) struct Origins<'a> {
+pub(crate) struct Provenance<'a> {
     gateway: &'a Gateway,
     image: &'a Definition,
     states: Vec<State>,
@@ -40,11 +41,11 @@ enum Seen {
     Entry(FileStat),
 }
 
-impl<'a> Origins<'a> {
+impl<'a> Provenance<'a> {
     /// Of an image.
     pub(crate) fn of(gateway: &'a Gateway, image: &'a Definition) -> Self {
         let lineage = image.lineage();
-        let base = check::base(&lineage);
+        let base = lineage::base(&lineage);
         let own = lineage.steps.iter().copied().map(Some);
         let mut edges = vec![base];
         edges.extend(own.filter(|edge| *edge != base));
@@ -166,10 +167,7 @@ impl<'a> Origins<'a> {
     }
 
     async fn handle(&self, edge: &Edge) -> Result<String, BuildError> {
-        let state = self
-            .image
-            .subgraph(edge)
-            .map_err(|error| BuildError::new(format!("osderive: {error}")))?;
+        let state = self.image.subgraph(edge).map_err(broken)?;
         let request = SolveRequest {
             definition: Some(state.to_bytes()),
             ..SolveRequest::default()

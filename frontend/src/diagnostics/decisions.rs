@@ -13,9 +13,9 @@ use osderive_proto::gateway::{BuildError, SourceSnippet};
 use osderive_proto::llb::{Digest, SourceLocation};
 use osderive_proto::pb;
 
-use crate::context::{Context, Unread};
-use crate::place::in_file;
-use crate::verdict::Found;
+use crate::diagnostics::found::Found;
+use crate::facts::location::{in_file, lines};
+use crate::options::context::{Context, Unread};
 
 /// The file's name in the build context.
 const FILE: &str = "osderive.toml";
@@ -242,18 +242,6 @@ impl Mistake {
             location: Some(self.location.clone()),
         }
     }
-}
-
-/// The lines of a location, from and to.
-pub(crate) fn lines(location: &SourceLocation) -> Option<(u32, u32)> {
-    let lines = location
-        .ranges
-        .iter()
-        .flat_map(|range| [range.start, range.end]);
-    let lines = lines
-        .flatten()
-        .filter_map(|position| u32::try_from(position.line).ok());
-    Some((lines.clone().min()?, lines.max()?))
 }
 
 /// The rules that no build asks: those that need an image as it is exported.

@@ -2,12 +2,14 @@
 //! directory onto a link. Where an instruction may meet such links, what earlier RUNs report decides, and an exec of
 //! ours before it puts directories in their place.
 
-use osderive_lints::{Gathered, StepReport};
+use osderive_lints::{Gathered, REPORT_MOUNT, StepReport};
 use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Edge, RootAccess, Wanted};
 
-use crate::build::broken;
-use crate::{check, reports, wrap};
+use crate::errors::broken;
+use crate::solve::reports;
+use crate::splice::exec;
+use crate::splice::wrap::is_wrapped;
 
 /// Where links may be, and what may lead there.
 const AREAS: [&str; 4] = ["/opt", "/usr/local", "/var/opt", "/var/usrlocal"];
@@ -57,8 +59,8 @@ impl Unfolder<'_> {
             if tops.is_empty() {
                 continue;
             }
-            let title = check::title("have COPY go on in /opt", platform);
-            let probe = check::probe(wrap::unfold(&tops), RootAccess::Write, title)?;
+            let title = exec::title("have COPY go on in /opt", platform);
+            let probe = exec::probe(exec::unfold(&tops), RootAccess::Write, title)?;
             let (before, user) = (steps[at - 1], steps[at].digest);
             let root = result
                 .image
@@ -103,8 +105,8 @@ fn report_before(image: &Definition, states: &[Edge]) -> Option<Edge> {
         .iter()
         .rev()
         .filter_map(|state| image.run(&state.digest));
-    let run = runs.find(wrap::is_wrapped)?;
-    let index = run.output_index(wrap::REPORT_MOUNT)?;
+    let run = runs.find(is_wrapped)?;
+    let index = run.output_index(REPORT_MOUNT)?;
     let digest = run.digest;
     Some(Edge { digest, index })
 }
@@ -112,11 +114,7 @@ fn report_before(image: &Definition, states: &[Edge]) -> Option<Edge> {
 /// The next state from `done` on that COPY made after a committed RUN, with the places that it brought something to
 /// and that may have links below. COPY --link makes directories of its own.
 fn next(image: &Definition, steps: &[Edge], done: usize) -> Option<(usize, Vec<String>)> {
-    let is_committed = |state: &Edge| {
-        image
-            .run(&state.digest)
-            .is_some_and(|run| wrap::is_wrapped(&run))
-    };
+    let is_committed = |state: &Edge| image.run(&state.digest).is_some_and(|run| is_wrapped(&run));
     let first = steps.iter().position(is_committed)? + 1;
     (first.max(done)..steps.len()).find_map(|at| {
         let copied = image.copied_to(&steps[at]).into_iter();

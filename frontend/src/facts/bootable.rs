@@ -1,10 +1,9 @@
 //! Is this image meant to boot? The image config's labels say so, its own or inherited from the
 //! base; where there is no base image, only the rootfs can tell, inside the exec.
 
-use osderive_lints::ImageConfig;
-use osderive_proto::llb::{Base, Lineage};
-
 use osderive_lints::policy::Bootable;
+use osderive_lints::{ImageConfig, Ordinary};
+use osderive_proto::llb::{Base, Lineage};
 
 /// What begins the name of a source that is an image in a folder (BuildKit `source/types/types.go`).
 const OCI_LAYOUT: &str = "oci-layout://";
@@ -31,6 +30,14 @@ impl Decision {
             Self::LeaveAlone => Ok(self),
             Self::Commit => missing().map_or(Ok(self), Err),
             Self::Detect => Ok(missing().map_or(self, |_| Self::LeaveAlone)),
+        }
+    }
+
+    /// What the tool is to do with a rootfs that is no bootable one.
+    pub(crate) fn ordinary(self) -> Ordinary {
+        match self {
+            Self::Commit => Ordinary::Commit,
+            Self::Detect | Self::LeaveAlone => Ordinary::Leave,
         }
     }
 }

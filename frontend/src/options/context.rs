@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
 use osderive_proto::llb::LocalFile;
 
-use crate::SESSION;
-use crate::build::single_ref;
-use crate::options::Options;
+use crate::facts::result::single_ref;
+use crate::options::environment::{Options, SESSION};
 
 /// The name of the main context among the inputs, and of the folder that the client shares
 /// (BuildKit `frontend/dockerui/config.go`); the option of this name says that it is elsewhere.

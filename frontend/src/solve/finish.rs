@@ -3,18 +3,19 @@
 //! changes nothing, the image stays as it was.
 
 use osderive_lints::{
-    CHECK_FILE, CheckReport, Finding, Gathered, MAX_REPORT_BYTES, Outcome, REPORT_FILE, STEPS_FILE,
-    StepReport, StepReports, baseline,
+    BASE_MOUNT, CHECK_FILE, CheckReport, Finding, Gathered, MAX_REPORT_BYTES, Outcome, REPORT_FILE,
+    STEPS_FILE, StepReport, StepReports, baseline,
 };
 use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest};
 use osderive_proto::llb::{Definition, Edge, Probe, RootAccess, Wanted};
 use tokio::task::JoinSet;
 
-use crate::bootable::Decision;
-use crate::build::{broken, single_ref};
-use crate::check;
-use crate::options::Options;
-use crate::wrap;
+use crate::errors::broken;
+use crate::facts::bootable::Decision;
+use crate::facts::lineage;
+use crate::facts::result::single_ref;
+use crate::options::environment::Options;
+use crate::splice::exec;
 
 /// Ends images.
 pub(crate) struct Finisher<'a> {
@@ -93,16 +94,16 @@ impl Finisher<'_> {
             platform,
             reports,
         } = unfinished;
-        let Some((base, last)) = check::ends(&image.lineage()) else {
+        let Some((base, last)) = lineage::ends(&image.lineage()) else {
             return Ok(());
         };
-        let probe = |args, root, what| check::probe(args, root, check::title(what, platform));
+        let probe = |args, root, what| exec::probe(args, root, exec::title(what, platform));
         let mut commit = probe(
-            wrap::end(decision, self.options),
+            exec::end(decision, self.options),
             RootAccess::Write,
             "commit the image",
         )?;
-        commit.reads = vec![(base, wrap::BASE_MOUNT.to_owned())];
+        commit.reads = vec![(base, BASE_MOUNT.to_owned())];
         let definition = |root: &Edge, probe: &Probe, wanted| {
             let definition = image.probe(root, self.tool, probe, wanted);
             definition.map_err(broken)
@@ -114,14 +115,14 @@ impl Finisher<'_> {
         let gather_request = if reports.is_empty() {
             None
         } else {
-            let args = wrap::GATHER.map(str::to_owned).to_vec();
+            let args = exec::GATHER.map(str::to_owned).to_vec();
             let mut gather = probe(args, RootAccess::Read, "gather the reports of steps")?;
             gather.reads = (reports.into_iter().enumerate())
-                .map(|(number, report)| (report, format!("{}/{number}", wrap::STEPS_MOUNT)))
+                .map(|(number, report)| (report, format!("{}/{number}", exec::STEPS_MOUNT)))
                 .collect();
             Some(self.request(&definition(&last, &gather, Wanted::Report)?))
         };
-        let args = wrap::CHECK.map(str::to_owned).to_vec();
+        let args = exec::CHECK.map(str::to_owned).to_vec();
         let look = probe(args, RootAccess::Read, "check the base image")?;
         let look = self.request(&definition(&base, &look, Wanted::Report)?);
         let gateway = self.gateway.clone();
@@ -132,7 +133,7 @@ impl Finisher<'_> {
             let others = async {
                 tokio::join!(
                     Reports::read(&gateway, report_request, gather_request),
-                    check::look(&gateway, look),
+                    look_at_base(&gateway, look),
                 )
             };
             // An imported cache may have the root but never the reports: asked for both at once, an engine makes
@@ -159,6 +160,21 @@ impl Finisher<'_> {
             ..SolveRequest::default()
         }
     }
+}
+
+/// What a look at the root of a base image finds. The exec belongs to no image: it comes from the cache in all builds
+/// on that base.
+///
+/// # Errors
+/// When the exec fails, or its report cannot be read.
+async fn look_at_base(
+    gateway: &Gateway,
+    request: SolveRequest,
+) -> Result<Vec<Finding>, BuildError> {
+    let reference = gateway.solve(request).await.and_then(single_ref)?;
+    let limit = MAX_REPORT_BYTES + 1;
+    let json = gateway.read_file(&reference.id, CHECK_FILE, limit).await?;
+    Ok(CheckReport::from_json(&json).map_err(broken)?.findings)
 }
 
 /// What the exec left.

@@ -4,12 +4,12 @@
 use osderive_lints::model::ids::{Changed, FILES, Ids};
 use osderive_lints::rules::account_id_changed;
 use osderive_proto::gateway::{BuildError, Gateway, SolveRequest, Warning};
-use osderive_proto::llb::{Digest, Image, Platform};
+use osderive_proto::llb::{Definition, Digest, Image, Lineage, Platform};
 use tokio::task::JoinSet;
 
-use crate::build::single_ref;
-use crate::reports::Step;
-use crate::verdict::Found;
+use crate::diagnostics::found::Found;
+use crate::diagnostics::step::Step;
+use crate::facts::result::single_ref;
 
 /// As much of an account file as is read.
 const MAX_BYTES: usize = 10 << 20;
@@ -23,6 +23,22 @@ pub(crate) struct Target {
     pub(crate) platform: Option<Platform>,
     /// What warnings without a step are about.
     pub(crate) digest: Digest,
+}
+
+impl Target {
+    /// An image as it is compared with the previous one; none where nothing runs.
+    pub(crate) fn of(
+        key: Option<&str>,
+        definition: &Definition,
+        lineage: &Lineage,
+    ) -> Option<Self> {
+        let digest = lineage.runs.last()?;
+        Some(Self {
+            key: key.map(ToOwned::to_owned),
+            platform: definition.run(digest)?.platform,
+            digest: *digest,
+        })
+    }
 }
 
 /// The ids of the previous image, on their way, for each target.

@@ -1,4 +1,4 @@
-//! Questions about the Dockerfile: the Dockerfile frontend answers them. To that about lints
+//! Subrequests, questions about the Dockerfile: the Dockerfile frontend answers them. To that about lints
 //! (`docker build --check`) is added what our rules tell of a bootable image without a build
 //! (BuildKit `frontend/subrequests/lint/lint.go`, version 1.0.0).
 
@@ -7,23 +7,26 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use osderive_lints::Severity;
+use osderive_lints::policy::Bootable;
 use osderive_lints::rules::Rule;
 use osderive_proto::gateway::{BuildError, CacheOptionsEntry, SolveResult};
 use osderive_proto::llb::SourceLocation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::bootable::{Decision, decide};
-use crate::build::{
-    broken, config_key, configured, containerfile, definition, delegation, end, final_refs,
-};
-use crate::context::Context;
-use crate::decisions::{self, Decisions, lines};
-use crate::options::Options;
-use crate::verdict::Found;
-use osderive_lints::policy::Bootable;
+use crate::diagnostics::decisions::{self, Decisions};
+use crate::diagnostics::found::Found;
+use crate::diagnostics::image_config;
+use crate::errors::broken;
+use crate::facts::bootable::{Decision, decide};
+use crate::facts::lineage;
+use crate::facts::location::{containerfile, lines};
+use crate::facts::result::{config_key, definition, final_refs};
+use crate::options::context::Context;
+use crate::options::delegation::delegation;
+use crate::options::environment::Options;
 
-/// The question that is about lints.
+/// The subrequest that is about lints.
 const LINT: &str = "frontend.lint";
 
 /// The rule of the Dockerfile frontend that says the same as our `secret-in-env` of a line.
@@ -32,13 +35,13 @@ const SAME: (&str, &str) = ("secret-in-env", "SecretsUsedInArgOrEnv");
 /// Lines that are shown around those of a warning.
 const AROUND: usize = 2;
 
-/// Has a question answered.
+/// Has a subrequest answered.
 ///
 /// # Errors
 /// When the Dockerfile frontend cannot answer, or the session broke.
 pub(crate) async fn answer(
     context: &Context<'_>,
-    question: &str,
+    subrequest: &str,
     caches: Vec<CacheOptionsEntry>,
 ) -> Result<SolveResult, BuildError> {
     let Context {
@@ -47,7 +50,7 @@ pub(crate) async fn answer(
         inputs,
     } = *context;
     let asked = delegation(options, caches.clone(), inputs.clone());
-    if question != LINT || options.asked.bootable == Bootable::Off {
+    if subrequest != LINT || options.asked.bootable == Bootable::Off {
         return gateway.solve(asked).await;
     }
     let unbuilt = delegation(&options.unasked(), caches, inputs.clone());
@@ -87,8 +90,8 @@ fn foreseen(
         }
         let location = containerfile(&definition, &lineage);
         let (decisions, mistakes) = Decisions::read(options.target(), location, config_file);
-        let end = end(&lineage);
-        let found = configured(&decisions, config, &lineage);
+        let end = lineage::end(&lineage);
+        let found = image_config::findings(&decisions, config, &lineage);
         let mistakes = mistakes.iter().map(|mistake| mistake.found(end));
         all.extend(mistakes.chain(decisions.settle_all(found)));
     }
@@ -242,7 +245,7 @@ mod tests {
     use osderive_proto::pb;
 
     use super::*;
-    use crate::place::in_file;
+    use crate::facts::location::in_file;
 
     const TEXT: &str = "FROM a\nENV A_TOKEN=abcdef \\\n  B=c\n";
 

@@ -6,10 +6,11 @@ use osderive_lints::model::ledger::Ledger;
 use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{Definition, Digest, Lineage, Run, Splice};
 
-use crate::bootable::Decision;
-use crate::build::at_step;
-use crate::options::Options;
-use crate::{branches, tool, wrap};
+use crate::errors::at_step;
+use crate::facts::bootable::Decision;
+use crate::facts::branches;
+use crate::options::environment::Options;
+use crate::splice::{tool, wrap};
 
 /// How to splice each RUN.
 pub(crate) struct Splices {
@@ -50,4 +51,16 @@ pub(crate) fn of_image(
         beside: beside.collect::<Result<_, BuildError>>()?,
         is_wrapped: !wrapped.is_empty(),
     })
+}
+
+/// Why an image cannot be committed and checked, if it cannot: our image lacks the tool for one of its RUNs,
+/// or for the engine's own platform.
+pub(crate) fn missing_tool(definition: &Definition, lineage: &Lineage) -> Option<BuildError> {
+    let runs = lineage.runs.iter().filter_map(|run| definition.run(run));
+    let mut to_wrap = runs.filter(|run| !wrap::is_wrapped(run));
+    let of_run = to_wrap.find_map(|run| {
+        let missing = tool::folder(run.platform.as_ref()).err()?;
+        Some(at_step(missing, definition, &run.digest))
+    });
+    of_run.or_else(|| tool::folder(None).err())
 }

@@ -7,14 +7,16 @@ use osderive_lints::policy::{BuildOptionError, BuildOptions};
 use serde::Deserialize;
 use thiserror::Error;
 
+/// Set by every engine for the frontends that it starts (BuildKit `frontend/gateway/gateway.go`).
+pub(crate) const SESSION: &str = "BUILDKIT_SESSION_ID";
 /// What BuildKit puts before an option's number (BuildKit `frontend/gateway/gateway.go`).
 const ENV_PREFIX: &str = "BUILDKIT_FRONTEND_OPT_";
 /// The option that holds the whole value of the syntax line.
 const CMDLINE: &str = "cmdline";
 /// The option that names the frontend image that is started: ours.
 const SOURCE: &str = "source";
-/// The option that makes a request a question (BuildKit `frontend/dockerui/requests.go`).
-const QUESTION: &str = "requestid";
+/// The option that makes a request a subrequest (BuildKit `frontend/dockerui/requests.go`).
+const SUBREQUEST: &str = "requestid";
 /// Keeps the Dockerfile frontend's own checks from warning (BuildKit `frontend/dockerui/config.go`).
 const NO_CHECKS: (&str, &str) = ("build-arg:BUILDKIT_DOCKERFILE_CHECK", "skip=all");
 
@@ -85,8 +87,8 @@ impl Options {
     }
 
     /// The question about the Dockerfile that this is instead of a build (`--check`, `--call`).
-    pub(crate) fn question(&self) -> Option<&str> {
-        self.delegated.get(QUESTION).map(String::as_str)
+    pub(crate) fn subrequest(&self) -> Option<&str> {
+        self.delegated.get(SUBREQUEST).map(String::as_str)
     }
 
     /// The stage that is built; none for the last one.
@@ -94,11 +96,11 @@ impl Options {
         self.delegated.get("target").map(String::as_str)
     }
 
-    /// The options of the build that a question is about, without the checks that answer it. No syntax line is
+    /// The options of the build that a subrequest is about, without the checks that answer it. No syntax line is
     /// followed: another osderive would not only make the LLB but build.
     pub(crate) fn unasked(&self) -> Self {
         let mut options = self.clone();
-        options.delegated.remove(QUESTION);
+        options.delegated.remove(SUBREQUEST);
         options.delegated.entry(CMDLINE.to_owned()).or_default();
         let (key, value) = NO_CHECKS;
         options.delegated.insert(key.to_owned(), value.to_owned());
@@ -209,11 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_about_a_build_of_the_same_options() {
+    fn a_subrequest_is_about_a_build_of_the_same_options() {
         let options = parse(&[("requestid", "frontend.lint"), ("target", "a")]).unwrap();
-        assert_eq!(options.question(), Some("frontend.lint"));
+        assert_eq!(options.subrequest(), Some("frontend.lint"));
         let build = options.unasked();
-        assert_eq!((build.question(), build.target()), (None, Some("a")));
+        assert_eq!((build.subrequest(), build.target()), (None, Some("a")));
         assert!(!build.may_delegate_to_osderive(), "it would build");
     }
 

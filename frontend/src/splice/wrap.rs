@@ -2,28 +2,17 @@
 //! every exec and so leaves nothing in the layer; the command becomes the tool's arguments, and
 //! another user becomes root, because the commit needs it and the tool drops privileges itself.
 
-use osderive_lints::TOOL;
 use osderive_lints::model::ledger::Ledger;
-pub(crate) use osderive_lints::{BASE_MOUNT, REPORT_MOUNT, TOOL_MOUNT};
-use osderive_lints::{EndRequest, Ordinary, StepRequest, StepUser};
+use osderive_lints::{REPORT_MOUNT, StepRequest, StepUser, TOOL, TOOL_MOUNT};
 use osderive_proto::gateway::BuildError;
 use osderive_proto::llb::{NewMount, Run, Splice};
 
-use crate::bootable::Decision;
-use crate::options::Options;
-use crate::tool;
+use crate::facts::bootable::Decision;
+use crate::options::environment::Options;
+use crate::splice::tool;
 
 /// The first arguments of every wrapped RUN.
 const STEP: [&str; 2] = [TOOL, "step"];
-
-/// The command that looks at a whole root.
-pub(crate) const CHECK: [&str; 4] = [TOOL, "lint", "--report", REPORT_MOUNT];
-
-/// The command that gathers the reports of steps.
-pub(crate) const GATHER: [&str; 5] = [TOOL, "gather", "--report", REPORT_MOUNT, STEPS_MOUNT];
-
-/// Where the reports of steps are mounted then, each in a directory of its number.
-pub(crate) const STEPS_MOUNT: &str = "/dev/.osderive-steps";
 
 /// Whether `run` was wrapped already, as those of a bake `target:` context are.
 pub(crate) fn is_wrapped(run: &Run) -> bool {
@@ -100,38 +89,10 @@ fn step(run: &Run, decision: Decision) -> StepRequest {
         groups: Vec::new(),
     });
     StepRequest {
-        ordinary: ordinary(decision),
+        ordinary: decision.ordinary(),
         user,
         ..StepRequest::default()
     }
-}
-
-fn ordinary(decision: Decision) -> Ordinary {
-    match decision {
-        Decision::Commit => Ordinary::Commit,
-        Decision::Detect | Decision::LeaveAlone => Ordinary::Leave,
-    }
-}
-
-/// The command at the end of a build.
-pub(crate) fn end(decision: Decision, options: &Options) -> Vec<String> {
-    let request = EndRequest {
-        ordinary: ordinary(decision),
-        verbose: options.asked.verbose,
-        base: BASE_MOUNT.to_owned(),
-        report: REPORT_MOUNT.to_owned(),
-        check_base: false,
-        paths: options.asked.paths.clone(),
-    };
-    let mut args = vec![TOOL.to_owned()];
-    args.extend(request.to_args());
-    args
-}
-
-/// The command before a COPY to places below which earlier RUNs have left links.
-pub(crate) fn unfold(tops: &[String]) -> Vec<String> {
-    let words = [TOOL, "unfold", "--"].map(str::to_owned);
-    words.into_iter().chain(tops.iter().cloned()).collect()
 }
 
 /// An error message of the engine with the tool's part of the command taken out: what users

@@ -5,8 +5,8 @@ use osderive_lints::model::ledger::{Ledger, LedgerError};
 use osderive_proto::gateway::{BuildError, SourceSnippet};
 use osderive_proto::pb;
 
-use crate::context::{Context, Unread};
-use crate::place::in_file;
+use crate::facts::location::in_file;
+use crate::options::context::{Context, Unread};
 
 /// A ledger above this size in bytes is refused: it is an argument of each step, and the kernel takes
 /// 128 KiB (`MAX_ARG_STRLEN`).
