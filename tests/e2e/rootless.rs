@@ -23,7 +23,7 @@ const USER: u32 = 1000;
 /// Adds the user and its subordinate ids to the engine's root, once.
 const ADD_USER: &str = "\
 grep -q ^author: /etc/passwd && exit
-echo author:x:1000:1000::/nonexistent:/bin/sh >>/etc/passwd
+echo author:x:1000:1000::/tmp:/bin/sh >>/etc/passwd
 echo author:x:1000: >>/etc/group
 echo author:100000:65536 | tee -a /etc/subuid >>/etc/subgid
 ";

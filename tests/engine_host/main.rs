@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{self, Child, Command, Stdio};
 use std::thread::sleep;
@@ -215,7 +215,49 @@ fn podman_and_buildah_build_beside_the_engine() -> Outcome {
         }
         let printed = run("podman", &["run", "--rm", "built", "echo", "run by it"])?;
         assert_eq!(printed, "run by it\n");
+        for program in ["docker", "podman"] {
+            build_frontend_image(&engine, program, context.path())?;
+            // Another one than that of the tests, and all that an image has to have.
+            let inspect = ["image", "inspect", "of-xtask:1"];
+            let said: serde_json::Value = serde_json::from_str(&run(program, &inspect)?)?;
+            let config = &said[0]["Config"];
+            assert_eq!(config["Entrypoint"][0], "/osderive-frontend", "{said}");
+        }
     }
+    Ok(())
+}
+
+/// Has `cargo xtask image` build by a program of an engine's, as a user has it by one of the machine's.
+fn build_frontend_image(engine: &Engine, program: &str, folder: &Path) -> Outcome {
+    let wrapper = folder.join(format!("engines-{program}"));
+    let script = format!(
+        "#!/bin/sh\nexec {} {program} \"$@\"\n",
+        engine.shell_prefix()
+    );
+    // Another process writes it: a handle of ours may be inherited by a child of another test, and then nobody can
+    // execute it (`ETXTBSY`).
+    let mut install = Command::new("install")
+        .args(["--mode=755", "/dev/stdin"])
+        .arg(&wrapper)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    let mut to = install.stdin.take().ok_or("no standard input")?;
+    to.write_all(script.as_bytes())?;
+    drop(to);
+    assert!(install.wait()?.success());
+    let mut image = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    image
+        .args(["image", "--tag=of-xtask:1", "--with"])
+        .arg(&wrapper)
+        .args(["--profile", Profile::Test.name()]);
+    let output = image.output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(said.ends_with("# syntax=of-xtask:1\n"), "{said}");
     Ok(())
 }
 

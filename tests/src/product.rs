@@ -200,6 +200,19 @@ fn rustflags(workspace: &Path) -> String {
     .join("\x1f")
 }
 
+/// The build context of the frontend image, for any engine: its programs, a list of its contents and a Dockerfile.
+///
+/// # Errors
+/// As of [`build`], and when the folder cannot be written.
+pub fn frontend_context(profile: Profile, places: &Places) -> Result<TempDir> {
+    let tool = tool(profile, places)?;
+    let context = image_of(&in_workspace(Binary::Frontend, profile, places)?, places)?;
+    install(&tool, &context.path().join("root/tool/linux-amd64"))?;
+    let contents = context.path().join("root").join(sbom::FILE);
+    fs::write(&contents, sbom::document(places)?).map_err(io_error("write", contents))?;
+    Ok(context)
+}
+
 /// The build context of a frontend's image, which goes with the value: others may make theirs at the same time.
 fn image_of(frontend: &Path, places: &Places) -> Result<TempDir> {
     let beside = places.state();
@@ -227,12 +240,7 @@ impl Engine {
     /// # Errors
     /// When it does not build, or the engine refuses it.
     pub fn load_frontend(&self, profile: Profile, places: &Places) -> Result<()> {
-        let tool = tool(profile, places)?;
-        let context = image_of(&in_workspace(Binary::Frontend, profile, places)?, places)?;
-        install(&tool, &context.path().join("root/tool/linux-amd64"))?;
-        let contents = context.path().join("root").join(sbom::FILE);
-        fs::write(&contents, sbom::document(places)?).map_err(io_error("write", contents))?;
-        self.build_image("osderive", context.path())
+        self.build_image("osderive", frontend_context(profile, places)?.path())
     }
 
     /// As [`Engine::load_frontend`], with the frontend that captures definitions, as the image

@@ -5,6 +5,7 @@ mod boot;
 mod boot_rate;
 mod capture;
 mod demo;
+mod image;
 mod test;
 
 use std::io::{Read, stdin};
@@ -66,6 +67,8 @@ enum Task {
         #[arg(long, hide = true, default_value = "release")]
         profile: Profile,
     },
+    /// Build the frontend image by an engine of this machine, for `# syntax=` lines, and push it where it is asked for.
+    Image(image::Arguments),
     /// Build the host command `osderive`, for podman and buildah, and say where it is.
     Host,
     /// Boot an image of an engine, imported as clients do, and tell what became of it.
@@ -141,6 +144,7 @@ fn run() -> Result<ExitCode> {
         Task::Bench { only, json, engine } => measure(only, json.as_deref(), &engine, &places)?,
         Task::Rules => write_rules(&places)?,
         Task::Engine { engine, profile } => serve(&engine.start(&places)?, profile, &places)?,
+        Task::Image(arguments) => image::run(&arguments, &places)?,
         Task::Host => println!("{}/osderive", install_host(&places)?.display()),
         Task::Boot(arguments) => return boot::run(&arguments, &places),
         Task::BootRate(arguments) => boot_rate::run(&arguments, &places)?,
