@@ -53,7 +53,11 @@ fn script(
 }
 
 fn host_folder(setup: &Setup) -> String {
-    osderive(setup).parent().unwrap().display().to_string()
+    osderive(&setup.places)
+        .parent()
+        .unwrap()
+        .display()
+        .to_string()
 }
 
 fn the_github_action_builds_and_reports(setup: &Setup) {

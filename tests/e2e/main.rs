@@ -37,7 +37,7 @@ use osderive_tests::base::Base;
 use osderive_tests::engine::{Engine, Kind, Selection};
 use osderive_tests::product::Profile;
 use osderive_tests::saved_image::Layer;
-use osderive_tests::scenario::{self, Scenario};
+use osderive_tests::scenario::{self, Door, Scenario};
 
 use needs::Need;
 
@@ -48,19 +48,24 @@ const SYNTAX: &str = "# syntax=osderive";
 struct Setup {
     engine: Engine,
     places: Places,
+    door: Door,
 }
 
 impl Setup {
-    fn new(engine: Engine, places: &Places) -> Result<Self> {
+    fn new(engine: Engine, places: &Places, door: Door) -> Result<Self> {
         engine.load_base(Base::Ostree, places)?;
         engine.load_base(Base::Plain, places)?;
         engine.load_frontend(Profile::Test, places)?;
         let setup = Self {
             engine,
             places: places.clone(),
+            door,
         };
         setup.tidy()?;
-        setup.warm_bases()?;
+        match door {
+            Door::Docker => setup.warm_bases()?,
+            Door::Host { .. } => podman::load_bases(&setup),
+        }
         Ok(setup)
     }
 
@@ -119,6 +124,7 @@ impl Setup {
         Scenario::new(&self.engine, &self.places, name)
             .and_then(|scenario| scenario.file("Containerfile", containerfile))
             .expect("a context folder")
+            .by(self.door)
     }
 }
 
@@ -216,6 +222,41 @@ const SYNTHESIS: Part = Part {
     ],
 };
 
+/// What podman and buildah do as well, by the host command. `OSDERIVE_DOOR` asks for it.
+const OF_ANY_DOOR: Part = Part {
+    on: On::One(Kind::DEFAULT),
+    groups: &[
+        ("accounts", accounts::TESTS),
+        ("branches", branches::TESTS),
+        ("check", check::TESTS),
+        ("commit", commit::TESTS),
+        ("identity", identity::TESTS),
+        ("ids", ids::TESTS),
+        ("image", image::TESTS),
+        ("kernel", kernel::TESTS),
+        ("opt", opt::TESTS),
+        ("options", options::TESTS),
+        ("packages", packages::TESTS),
+        ("previous", previous::TESTS),
+        ("step", step::TESTS),
+        ("var", var::TESTS),
+    ],
+};
+
+/// The door that `OSDERIVE_DOOR` names, but for the program: engine and isolation.
+fn door_of_environment() -> Result<Option<(&'static str, &'static str)>> {
+    let Some(name) = std::env::var_os("OSDERIVE_DOOR") else {
+        return Ok(None);
+    };
+    Ok(match name.to_str() {
+        Some("docker") => None,
+        Some("podman") => Some(("podman", "oci")),
+        Some("buildah") => Some(("buildah", "oci")),
+        Some("chroot") => Some(("buildah", "chroot")),
+        _ => anyhow::bail!("OSDERIVE_DOOR: there are docker, podman, buildah and chroot"),
+    })
+}
+
 /// Tests that change what all builds of an engine share; they run one by one after the others.
 const ALONE: Part = Part {
     on: On::Two,
@@ -238,7 +279,8 @@ fn main() -> Result<ExitCode> {
         Selection::Opposite => Kind::PRIVATE.map(Some).to_vec(),
         Selection::Each(kinds) => kinds.iter().copied().map(Some).collect(),
     };
-    let engines = kinds.iter().map(|kind| OnDemand::new(*kind, &places));
+    let door = door_of_environment()?;
+    let engines = kinds.iter().map(|kind| OnDemand::new(*kind, door, &places));
     if arguments.list {
         let parts = [GROUPS, CHECKS, SYNTHESIS, ALONE, LARGE];
         let all = engines.flat_map(|engine| trials(&parts, &selection, &engine));
@@ -254,6 +296,11 @@ fn main() -> Result<ExitCode> {
             let trials = trials(parts, &selection, &engine);
             failed |= libtest_mimic::run(arguments, trials).has_failed();
         };
+        if door.is_some() {
+            run(&[OF_ANY_DOOR], &arguments);
+            engine.tidy()?;
+            continue;
+        }
         run(&[SYNTHESIS, GROUPS, CHECKS], &arguments);
         run(&[ALONE], &one_by_one);
         engine.tidy()?;
@@ -306,14 +353,21 @@ impl Part {
 /// An engine of this kind, or whichever there is, from its first test on.
 struct OnDemand {
     kind: Option<Kind>,
+    /// Engine and isolation of another door than Docker's.
+    door: Option<(&'static str, &'static str)>,
     places: Places,
     setup: OnceLock<Result<Setup, String>>,
 }
 
 impl OnDemand {
-    fn new(kind: Option<Kind>, places: &Places) -> Arc<Self> {
+    fn new(
+        kind: Option<Kind>,
+        door: Option<(&'static str, &'static str)>,
+        places: &Places,
+    ) -> Arc<Self> {
         Arc::new(Self {
             kind,
+            door,
             places: places.clone(),
             setup: OnceLock::new(),
         })
@@ -323,13 +377,24 @@ impl OnDemand {
         self.kind.map_or("any", Kind::name)
     }
 
+    fn door(&self) -> Door {
+        let Some((engine, isolation)) = self.door else {
+            return Door::Docker;
+        };
+        Door::Host {
+            osderive: podman::osderive(&self.places),
+            engine,
+            isolation,
+        }
+    }
+
     fn start(&self) -> Result<Setup> {
         let engine = match self.kind {
             Some(kind) => Engine::start(kind, &self.places)?,
             None => Engine::select(None, &self.places)?,
         };
         println!("{} engine: {}", engine.kind(), engine.version());
-        Setup::new(engine, &self.places)
+        Setup::new(engine, &self.places, self.door())
     }
 
     /// A test that the engine has not what it needs for is told as ignored.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
+use osderive_tests::Places;
 use osderive_tests::base::Base;
 use osderive_tests::listing::{differences, list};
 use osderive_tests::product::{self, Profile};
@@ -108,14 +109,18 @@ fn scenario<'a>(setup: &'a Setup, name: &str, containerfile: &str) -> Scenario<'
 }
 
 /// The host command, built once.
-pub(crate) fn osderive(setup: &Setup) -> &'static Path {
+pub(crate) fn osderive(places: &Places) -> &'static Path {
     static HOST: OnceLock<PathBuf> = OnceLock::new();
-    HOST.get_or_init(|| product::host(Profile::Test, &setup.places).unwrap())
+    HOST.get_or_init(|| product::host(Profile::Test, places).unwrap())
 }
 
 /// A build with osderive, under the scenario's name.
 fn build(setup: &Setup, scenario: &Scenario<'_>, engine: &str, options: &[&str]) -> Built {
-    let mut command = command(setup, scenario, &osderive(setup).display().to_string());
+    let mut command = command(
+        setup,
+        scenario,
+        &osderive(&setup.places).display().to_string(),
+    );
     command
         .args([
             engine,
@@ -372,7 +377,11 @@ fn once_installed_the_engines_commit_by_themselves(setup: &Setup) {
     let text = "FROM debian-ostree-base\nARG OSDERIVE=1\nRUN mkdir -p /var/lib/installed; env\n";
     let scenario = scenario(setup, "installed", text);
     let tell = |word: &str| {
-        let mut host = command(setup, &scenario, &osderive(setup).display().to_string());
+        let mut host = command(
+            setup,
+            &scenario,
+            &osderive(&setup.places).display().to_string(),
+        );
         host.args(["podman", word]);
         run(host).expect(0)
     };
@@ -555,7 +564,7 @@ fn a_containerfile_may_be_given_in_every_way(setup: &Setup) {
     let mut piped = command(setup, &scenario, "/bin/sh");
     let line = format!(
         "echo 'FROM debian-ostree-base\nRUN echo piped >/etc/piped' | {} podman build {NETWORK} -t {} -f - .",
-        osderive(setup).display(),
+        osderive(&setup.places).display(),
         scenario.tag()
     );
     piped.args(["-c", &line]);

@@ -111,7 +111,7 @@ fn a_user_without_root_builds_the_same_tree(setup: &Setup) {
         .arg(Base::Ostree.name());
     run(import).expect(0);
     for (engine, isolation) in [("podman", "oci"), ("buildah", "chroot")] {
-        let mut build = user.command(&scenario, &osderive(setup).display().to_string());
+        let mut build = user.command(&scenario, &osderive(&setup.places).display().to_string());
         build
             .args([engine, "build", NETWORK, "--layers=false", "--tag"])
             .args([scenario.tag(), "--isolation", isolation, "."]);

@@ -16,19 +16,38 @@ use crate::process::{ATTEMPTS, capture, engine_output};
 use crate::roots;
 use crate::saved_image::SavedImage;
 
+/// What a scenario is built by.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Door {
+    /// Docker, with osderive as the frontend.
+    #[default]
+    Docker,
+    /// podman or buildah, with the host command before them.
+    Host {
+        /// The host command.
+        osderive: &'static Path,
+        /// `podman` or `buildah`.
+        engine: &'static str,
+        /// `oci`, or `chroot` where no runtime is called.
+        isolation: &'static str,
+    },
+}
+
 /// A context folder and the image that is built from it.
 pub struct Scenario<'a> {
     engine: &'a Engine,
+    door: Door,
     folder: PathBuf,
     tag: String,
 }
 
-/// A finished `docker build`.
+/// A finished build.
 #[derive(Debug)]
 pub struct Built {
     /// Whether it succeeded.
     pub success: bool,
-    /// The whole plain progress log with the closing error.
+    /// The whole plain progress log with the closing error. Findings that podman and buildah have no list of stand at its
+    /// end as Docker's client lists them.
     pub log: String,
 }
 
@@ -56,9 +75,16 @@ impl<'a> Scenario<'a> {
         fs::create_dir(&folder).map_err(io_error("make", &folder))?;
         Ok(Self {
             engine,
+            door: Door::Docker,
             folder,
             tag: format!("e2e-{name}"),
         })
+    }
+
+    /// The scenario built by another door.
+    #[must_use]
+    pub fn by(self, door: Door) -> Self {
+        Self { door, ..self }
     }
 
     /// Writes a file of the context; `Containerfile` is the build's own.
@@ -84,14 +110,47 @@ impl<'a> Scenario<'a> {
         &self.tag
     }
 
-    /// A `docker build` of the context under the scenario's name, to add options to.
+    /// A build of the context under the scenario's name, to add options to.
     pub fn command(&self) -> Command {
-        let mut command = self.engine.docker();
+        let mut command;
+        match self.door {
+            Door::Docker => {
+                command = self.engine.docker();
+                command.args(["build", "--progress=plain", "--provenance=false"]);
+            }
+            Door::Host {
+                osderive,
+                engine,
+                isolation,
+            } => {
+                command = self.engine.command(&osderive.to_string_lossy());
+                command
+                    .env("XDG_CACHE_HOME", self.folder.with_extension("cache"))
+                    // That of Docker's client names a file that is not there, which is an error to buildah.
+                    .env_remove("DOCKER_CONFIG")
+                    .arg("--report")
+                    .arg(format!("github={}", self.findings().display()))
+                    .args([engine, "build", "--network=host", "--layers"])
+                    .args(["--isolation", isolation]);
+            }
+        }
         command
             .current_dir(&self.folder)
-            .args(["build", "--progress=plain", "--provenance=false"])
             .args(["--file", "Containerfile", "--tag", &self.tag]);
         command
+    }
+
+    /// Where the host command writes its findings.
+    fn findings(&self) -> PathBuf {
+        self.folder.with_extension("findings")
+    }
+
+    /// The program that has the image in its store.
+    fn client(&self) -> &'static str {
+        match self.door {
+            Door::Docker => "docker",
+            Door::Host { .. } => "podman",
+        }
     }
 
     /// Builds the context with further options.
@@ -113,9 +172,15 @@ impl<'a> Scenario<'a> {
         let mut command = self.command();
         command.args(options).arg(".");
         let output = engine_output(&mut command).map_err(|error| refused("build", &error))?;
+        let mut log = String::from_utf8_lossy(&output.stderr).into_owned();
+        if let Door::Host { .. } = self.door {
+            log.insert_str(0, &String::from_utf8_lossy(&output.stdout));
+            let annotations = fs::read_to_string(self.findings()).unwrap_or_default();
+            log.push_str(&as_listing(&annotations));
+        }
         Ok(Built {
             success: output.status.success(),
-            log: String::from_utf8_lossy(&output.stderr).into_owned(),
+            log,
         })
     }
 
@@ -124,7 +189,7 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When it cannot be saved or read.
     pub fn saved(&self, keep: usize) -> Result<SavedImage> {
-        let mut command = self.engine.docker();
+        let mut command = self.engine.command(self.client());
         let mut client = command
             .args(["save", &self.tag])
             .stdin(Stdio::null())
@@ -148,12 +213,12 @@ impl<'a> Scenario<'a> {
         image.map_err(|error| refused("save a readable image", &error))
     }
 
-    /// What `docker image inspect` says of the image.
+    /// What `image inspect` says of the image.
     ///
     /// # Errors
     /// When there is no such image.
     pub fn inspect(&self) -> Result<Value> {
-        let mut command = self.engine.docker();
+        let mut command = self.engine.command(self.client());
         command.args(["image", "inspect", &self.tag]);
         let json = capture("inspect an image", &mut command)?;
         let mut list: Value =
@@ -166,7 +231,7 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When it fails.
     pub fn output_of(&self, shell: &str) -> Result<String> {
-        let mut command = self.engine.docker();
+        let mut command = self.engine.command(self.client());
         command.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
         command.args([&self.tag, "-c", shell]);
         capture("run a container", &mut command)
@@ -178,7 +243,7 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When the image or tar fails.
     pub fn unpack(&self, paths: &[&str], directory: &Path) -> Result<()> {
-        unpack(self.engine, "docker", &self.tag, paths, directory)
+        unpack(self.engine, self.client(), &self.tag, paths, directory)
     }
 }
 
@@ -251,6 +316,31 @@ fn listing(log: &str) -> &str {
     let head = log.lines().find(is_head);
     let start = head.and_then(|head| log.find(head));
     start.map_or("", |start| &log[start..])
+}
+
+/// Annotations of warnings as Docker's client lists warnings.
+fn as_listing(annotations: &str) -> String {
+    let listed: Vec<String> = annotations.lines().filter_map(as_listed).collect();
+    if listed.is_empty() {
+        return String::new();
+    }
+    let head = format!(
+        "\n {} warnings found (use --debug to expand):\n",
+        listed.len()
+    );
+    head + &listed.concat()
+}
+
+fn as_listed(annotation: &str) -> Option<String> {
+    let (properties, message) = annotation.strip_prefix("::warning ")?.split_once("::")?;
+    let property = |name: &str| {
+        let mut all = properties.split(',');
+        all.find_map(|property| property.strip_prefix(name))
+    };
+    let message = message.split("%0A").next()?.replace("%25", "%");
+    let line = property("line=").map(|line| format!(" (line {line})"));
+    let line = line.unwrap_or_default();
+    Some(format!(" - {}: {message}{line}\n", property("title=")?))
 }
 
 /// The findings that a build's log ends with, sorted: each rule with its message. The client lists them by the
@@ -335,6 +425,16 @@ mod tests {
         let log = "#3 docker-image://osderive\n#3 CACHED\n#4 [1/3] FROM base\n#4 CACHED\n\
                    #5 [2/3] RUN a\n#6 [3/3] RUN b\n#5 CACHED\n#5 CACHED\n#6 0.1 CACHED\n#6 DONE 0.1s\n";
         assert_eq!(cached_steps(log), ["[2/3]"]);
+    }
+
+    #[test]
+    fn annotations_are_listed_as_warnings() {
+        let annotations = "::warning file=C,line=3,endLine=3,title=rule-a::x 1%25%0A/path%0Ahelp: y\n\
+                           ::error title=rule-b::z\n::warning title=rule-c::w\n";
+        let listed = as_listing(annotations);
+        let found = [("rule-a", "x 1% (line 3)"), ("rule-c", "w")];
+        assert_eq!(findings(&listed), found);
+        assert_eq!(as_listing("::notice title=osderive::1 more\n"), "");
     }
 
     #[test]
