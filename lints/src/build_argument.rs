@@ -21,6 +21,8 @@ pub struct BuildArgument {
     pub tool: String,
     /// What becomes of an ordinary root file system.
     pub ordinary: Ordinary,
+    /// The step is of a stage beside the image that goes on from a committed one: /var is made, nothing is committed.
+    pub prepare: bool,
     /// Name each change and its reason.
     pub verbose: bool,
     /// The ids of accounts that steps make.
@@ -57,6 +59,7 @@ impl BuildArgument {
             let path = || decoded(value).ok_or(BuildArgumentError::Value("path"));
             let paths = &mut argument.paths;
             match name {
+                "prepare" => argument.prepare = true,
                 "verbose" => argument.verbose = true,
                 "any-root" => argument.ordinary = Ordinary::Commit,
                 "first-start" => paths.first_start.push(path()?),
@@ -85,6 +88,9 @@ impl BuildArgument {
                 value.push_str(&encoded(setting));
             }
         };
+        if self.prepare {
+            add("prepare", None);
+        }
         if self.verbose {
             add("verbose", None);
         }
@@ -110,6 +116,7 @@ impl BuildArgument {
     pub fn step(self) -> StepRequest {
         StepRequest {
             ordinary: self.ordinary,
+            prepare: self.prepare,
             verbose: self.verbose,
             ids: self.ids,
             paths: self.paths,
@@ -167,13 +174,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_value_is_one_word_and_read_as_it_was_written(
-            tool in "[0-9a-f]{0,12}", verbose: bool, any_root: bool,
+            tool in "[0-9a-f]{0,12}", prepare: bool, verbose: bool, any_root: bool,
             first_start in prop::collection::vec("\\PC{0,9}", 0..3),
             writable in prop::collection::vec("/opt/[a-zé %&=\n]{0,9}", 0..3),
             ids in prop::option::of(prop::sample::select(vec!["", "u a 1", "u a 1\ng b 2"])),
         ) {
             let argument = BuildArgument {
                 tool,
+                prepare,
                 ordinary: if any_root { Ordinary::Commit } else { Ordinary::Leave },
                 verbose,
                 ids: ids.map(|lines| Ledger::parse(lines.as_bytes()).expect("a ledger")),

@@ -64,7 +64,12 @@ impl Setup {
         setup.tidy()?;
         match door {
             Door::Docker => setup.warm_bases()?,
-            Door::Host { .. } => podman::load_bases(&setup),
+            Door::Host { .. } => {
+                podman::load_bases(&setup);
+                setup
+                    .engine
+                    .load_frontend_for_podman(Profile::Test, places)?;
+            }
         }
         Ok(setup)
     }

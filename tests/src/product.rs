@@ -243,6 +243,17 @@ impl Engine {
         self.build_image("osderive", frontend_context(profile, places)?.path())
     }
 
+    /// The same for podman, which takes the tool out of it.
+    ///
+    /// # Errors
+    /// As [`Engine::load_frontend`].
+    pub fn load_frontend_for_podman(&self, profile: Profile, places: &Places) -> Result<()> {
+        let context = frontend_context(profile, places)?;
+        let mut podman = self.command("podman");
+        podman.args(["build", "--quiet", "--tag", "osderive"]);
+        capture("build the image osderive", podman.arg(context.path())).map(drop)
+    }
+
     /// As [`Engine::load_frontend`], with the frontend that captures definitions, as the image
     /// `osderive-capture`.
     ///

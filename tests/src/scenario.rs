@@ -2,7 +2,8 @@
 //! came out of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -189,17 +190,26 @@ impl<'a> Scenario<'a> {
     /// # Errors
     /// When it cannot be saved or read.
     pub fn saved(&self, keep: usize) -> Result<SavedImage> {
-        let mut command = self.engine.command(self.client());
-        let mut client = command
-            .args(["save", &self.tag])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| refused("save an image", &error))?;
-        let image = client
-            .stdout
-            .take()
-            .map(|archive| SavedImage::read(archive, keep));
+        let mut save = self.engine.command(self.client());
+        save.arg("save").stdin(Stdio::null());
+        let read = |archive: &mut dyn Read| {
+            let image = SavedImage::read(archive, keep);
+            image.map_err(|error| refused("save a readable image", &error))
+        };
+        if let Door::Host { .. } = self.door {
+            // podman streams no archive that has an index.
+            let path = self.folder.with_extension("tar");
+            save.args(["--quiet", "--format=oci-archive", "--output"]);
+            save.arg(&path).arg(&self.tag);
+            capture(&format!("save {}", self.tag), &mut save)?;
+            let mut archive = File::open(&path).map_err(io_error("open", &path))?;
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            return read(&mut archive);
+        }
+        save.arg(&self.tag).stdout(Stdio::piped());
+        let spawned = save.spawn();
+        let mut client = spawned.map_err(|error| refused("save an image", &error))?;
+        let image = client.stdout.take().map(|mut archive| read(&mut archive));
         let status = client
             .wait()
             .map_err(|error| refused("save an image", &error))?;
@@ -209,8 +219,7 @@ impl<'a> Scenario<'a> {
                 message: status.to_string(),
             });
         }
-        let image = image.unwrap_or_else(|| SavedImage::read(std::io::empty(), keep));
-        image.map_err(|error| refused("save a readable image", &error))
+        image.unwrap_or_else(|| read(&mut std::io::empty()))
     }
 
     /// What `image inspect` says of the image.

@@ -45,6 +45,8 @@ pub(crate) struct Attempt<'a> {
     build: &'a Build,
     /// The value of the build argument.
     asked: String,
+    /// Its value for a RUN beside the image that needs /var as at boot.
+    prepare: String,
     commit: EndRequest,
     pub(crate) door: Door,
     /// Ours, which goes with the value.
@@ -73,6 +75,7 @@ impl<'a> Attempt<'a> {
             verbose: options.verbose,
             ids,
             paths: options.paths.clone(),
+            ..BuildArgument::default()
         };
         let commit = EndRequest {
             ordinary,
@@ -93,6 +96,11 @@ impl<'a> Attempt<'a> {
         };
         Ok(Self {
             asked: asked.to_value(),
+            prepare: BuildArgument {
+                prepare: true,
+                ..asked
+            }
+            .to_value(),
             commit,
             door,
             store: Store::open(),
@@ -114,7 +122,8 @@ impl<'a> Attempt<'a> {
     /// Has the engine build; with `again` the commit at the end runs though the cache has it.
     pub(crate) fn build(&self, again: Option<&str>) -> Result<u8, Error> {
         let containerfile = self.folder.path().join("Containerfile");
-        let text = self.build.text(self.door.rewrite(), &self.commit, again);
+        let rewrite = self.door.rewrite();
+        let text = self.build.text(rewrite, &self.commit, &self.prepare, again);
         fs::write(&containerfile, text).map_err(in_file(&containerfile))?;
         let reports = self.reports();
         self.door.make_reports(&reports)?;
@@ -320,17 +329,8 @@ fn rewrite(arguments: &Arguments, build: &Build, asked: BuildArgument) -> Result
     let base = base.transpose()?.unwrap_or_default().config;
     let tool = asked.tool.clone();
     let given = |name: &str| arguments.build_argument(name);
-    let instructions = &build.instructions;
-    let global = build.file.arguments(&given);
-    let rewrite = Rewrite::of(
-        instructions,
-        &base,
-        &asked.step(),
-        &tool,
-        shell_reach(arguments),
-        &global,
-        &given,
-    );
+    let reach = shell_reach(arguments);
+    let rewrite = Rewrite::of(&build.lineage, &base, &asked.step(), &tool, reach, &given);
     rewrite.map_err(|Unwritable { line, what }| Error::Unwritable {
         file: build.file.file.clone(),
         line,

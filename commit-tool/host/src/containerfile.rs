@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use osderive_lints::policy::{Containerfile, Instruction, Stage, chain};
 use osderive_lints::{BASE_MOUNT, BUILD_ARGUMENT, EndRequest, TOOL};
 
+use crate::lineage::Lineage;
 use crate::rewrite::Rewrite;
 
 /// The name of a stage of ours that is the base image alone, to be mounted at the end.
@@ -30,8 +31,7 @@ pub(crate) struct Build {
     target: Option<usize>,
     /// The RUNs that the image is made by, in the order in which they run.
     runs: Vec<Instruction>,
-    /// The instructions that the image is made by; none for a FROM.
-    pub(crate) instructions: Vec<Option<Instruction>>,
+    pub(crate) lineage: Lineage,
     /// The last USER among them, if it is the same wherever it stands.
     user: Option<String>,
 }
@@ -70,11 +70,9 @@ impl Build {
             let end = stage.instructions.last().map_or(0, |last| last.lines.1);
             (stage.instructions[0].lines.0, end)
         };
-        let of_image = chain.iter().flat_map(|at| stages[*at].instructions);
-        let own = |one: &Instruction| Some(one.clone()).filter(|one| one.keyword() != "FROM");
-        let instructions: Vec<Option<Instruction>> = of_image.map(own).collect();
+        let lineage = Lineage::of(&stages, &chain, file.arguments(given));
         let of_keyword = |keyword: &'static str| {
-            let all = instructions.iter().flatten();
+            let all = lineage.instructions.iter().flatten();
             all.filter(move |instruction| instruction.keyword() == keyword)
         };
         let user = of_keyword("USER").next_back().map(|user| user.text.clone());
@@ -82,13 +80,13 @@ impl Build {
             runs: of_keyword("RUN").cloned().collect(),
             // A variable may have another value by now.
             user: user.filter(|user| !user.contains('$')),
-            instructions,
             stages: stages.iter().map(lines).collect(),
             target: (last + 1 < stages.len()).then_some(last),
             base_image: lowest.base.clone(),
             replaced,
             base,
             chain,
+            lineage,
             file,
         })
     }
@@ -99,7 +97,7 @@ impl Build {
     }
 
     /// The instructions that the image is made by, with their FROMs.
-    pub(crate) fn lineage(&self) -> Vec<&Instruction> {
+    pub(crate) fn stages_of_image(&self) -> Vec<&Instruction> {
         let all = self.file.instructions.iter();
         all.filter(|instruction| self.has(instruction.lines))
             .collect()
@@ -115,7 +113,7 @@ impl Build {
     pub(crate) fn history(&self, rewrite: Option<&Rewrite>) -> Vec<Option<Instruction>> {
         let mut history = Vec::new();
         let mut runs = rewrite.into_iter().flat_map(|rewrite| &rewrite.runs);
-        for instruction in &self.instructions {
+        for instruction in &self.lineage.instructions {
             let is_run = instruction
                 .as_ref()
                 .is_some_and(|one| one.keyword() == "RUN");
@@ -149,11 +147,13 @@ impl Build {
         self.target.map(|number| (number + 1).to_string())
     }
 
-    /// The text, with what commits the image at the end. With `again` that is not what a cache has.
+    /// The text, with what commits the image at the end. With `again` that is not what a cache has. `prepare` is the value
+    /// of the build argument for the runtime where a RUN beside the image needs /var as at boot.
     pub(crate) fn text(
         &self,
         rewrite: Option<&Rewrite>,
         commit: &EndRequest,
+        prepare: &str,
         again: Option<&str>,
     ) -> String {
         let last = self.chain.last().copied().unwrap_or_default();
@@ -164,9 +164,18 @@ impl Build {
                 let base = self.base.as_deref().unwrap_or("FROM scratch");
                 let _ = writeln!(text, "{base} AS {BASE_STAGE}");
             }
+            let mut beside = self.lineage.beside.iter().filter(|_| rewrite.is_none());
+            let beside = beside.find(|one| (one.run.lines.0..=one.run.lines.1).contains(&number));
+            // A stage has the build argument of the stage below it; the environment is stronger.
+            if beside.is_some_and(|one| one.run.lines.0 == number) {
+                let _ = writeln!(text, "ENV {BUILD_ARGUMENT}=\"{prepare}\"");
+            }
             text.push_str(self.in_place_of(number, rewrite).unwrap_or(line));
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
+            }
+            if beside.is_some_and(|one| one.run.lines.1 == number) {
+                let _ = writeln!(text, "ENV {BUILD_ARGUMENT}=\"\"");
             }
             if rewrite.is_none() && self.is_end_of_from(number) {
                 let _ = writeln!(text, "ARG {BUILD_ARGUMENT}");
@@ -186,8 +195,11 @@ impl Build {
 
     /// What stands in place of a line: all that is in place of an instruction is in its first one.
     fn in_place_of<'a>(&'a self, line: u32, rewrite: Option<&'a Rewrite>) -> Option<&'a str> {
-        let rewritten = rewrite.into_iter().flat_map(|rewrite| &rewrite.runs);
-        let runs = self.runs.iter().zip(rewritten);
+        let rewritten = rewrite
+            .into_iter()
+            .flat_map(|rewrite| rewrite.runs.iter().chain(&rewrite.beside));
+        let beside = self.lineage.beside.iter().map(|one| &one.run);
+        let runs = self.runs.iter().chain(beside).zip(rewritten);
         let runs = runs.map(|(run, rewritten)| (run.lines, &rewritten.text));
         let from = self.replaced.iter().map(|(lines, text)| (*lines, text));
         let mut all = runs.chain(from);
@@ -243,8 +255,6 @@ pub(crate) fn words_of_syntax(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use osderive_lints::{Container, StepRequest};
 
     use super::*;
@@ -256,7 +266,7 @@ mod tests {
     }
 
     fn text(text: &str, target: Option<&str>) -> String {
-        build(text, target).text(None, &commit(), None)
+        build(text, target).text(None, &commit(), "a1&prepare", None)
     }
 
     fn commit() -> EndRequest {
@@ -346,7 +356,7 @@ CMD a
         let file = Containerfile::parse("Containerfile", given.as_bytes()).expect("a file");
         let build = Build::of(file, None, &|_| None, Some("other:1")).expect("a stage");
         assert_eq!(build.base_image(), Some("other:1"));
-        let text = build.text(None, &commit(), None);
+        let text = build.text(None, &commit(), "a1&prepare", None);
         let expected = "FROM --platform=p other:1 AS a\nARG OSDERIVE\nRUN x\nFROM tools\nFROM --platform=p other:1 AS osderive-base\nFROM a\nARG OSDERIVE\n";
         assert_eq!(text, format!("{expected}{END}"));
     }
@@ -356,12 +366,11 @@ CMD a
         let given = "FROM os AS a\nUSER one\nRUN x \\\n  # why\n  y\nCOPY . /\nFROM tools\nRUN make\nFROM a\nRUN <<E\nz\nE\n";
         let build = build(given, None);
         let rewrite = Rewrite::of(
-            &build.instructions,
+            &build.lineage,
             &Container::default(),
             &StepRequest::default(),
             "a1",
             ShellReach::Stage,
-            &BTreeMap::new(),
             &|_| None,
         );
         let rewrite = rewrite.expect("a rewritten file");
@@ -372,7 +381,7 @@ CMD a
             "{end}"
         );
         assert_eq!(
-            build.text(Some(&rewrite), &commit(), None),
+            build.text(Some(&rewrite), &commit(), "", None),
             format!(
                 "FROM os AS a\nUSER one\n{}COPY . /\nFROM tools\nRUN make\nFROM os AS osderive-base\nFROM a\n{}{end}",
                 runs[0].text, runs[1].text
@@ -396,10 +405,21 @@ CMD a
     }
 
     #[test]
+    fn a_stage_beside_the_image_has_its_var_made_once() {
+        let given = "FROM os AS a\nRUN x\nFROM a AS none\nCOPY f /\nFROM none AS b\nUSER u\nRUN <<E\ny\nE\nRUN z\nFROM b\nRUN w\nFROM other\nRUN v\nFROM a\nCOPY --from=b / /b\n";
+        let made = text(given, None);
+        let expected = "FROM none AS b\nUSER u\nENV OSDERIVE=\"a1&prepare\"\nRUN <<E\ny\nE\nENV OSDERIVE=\"\"\nRUN z\nFROM b\nRUN w\nFROM other\nRUN v\n";
+        assert!(made.contains(expected), "{made}");
+        assert_eq!(made.matches("prepare").count(), 1, "{made}");
+        let before_any = "FROM os AS a\nCOPY f /\nFROM a AS b\nRUN y\nFROM a\nRUN x\n";
+        assert!(!text(before_any, None).contains("prepare"));
+    }
+
+    #[test]
     fn an_image_of_nothing_has_a_base_of_nothing() {
         let build = build("FROM scratch\nCOPY . /\n", None);
         assert!(build.is_from_scratch());
-        let text = build.text(None, &commit(), Some("7"));
+        let text = build.text(None, &commit(), "", Some("7"));
         assert!(
             text.starts_with("FROM scratch AS osderive-base\nFROM scratch\nARG OSDERIVE\n"),
             "{text}"

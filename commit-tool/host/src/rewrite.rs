@@ -8,6 +8,7 @@ use osderive_lints::oci_runtime::REPORT_FOLDER;
 use osderive_lints::policy::{Instruction, expanded};
 use osderive_lints::{Container, EndRequest, StepRequest, StepUser};
 
+use crate::lineage::Lineage;
 use crate::run::{Run, split};
 
 /// Where the tool is. The engine's own /dev would hide it there (buildah `chroot/run_linux.go`).
@@ -56,6 +57,8 @@ pub(crate) struct Rewritten {
 pub(crate) struct Rewrite {
     /// In their order.
     pub(crate) runs: Vec<Rewritten>,
+    /// Those beside the image that need /var as at boot.
+    pub(crate) beside: Vec<Rewritten>,
     /// The build context that has the tool. Its name has the tool's digest: not every engine looks at the content.
     pub(crate) tool_context: String,
     /// Whether the image's user is another than root.
@@ -63,6 +66,7 @@ pub(crate) struct Rewrite {
 }
 
 /// What is known where a RUN stands.
+#[derive(Clone)]
 struct State<'a> {
     /// Of build arguments and of the environment.
     variables: BTreeMap<String, Option<String>>,
@@ -77,18 +81,17 @@ struct State<'a> {
 }
 
 impl Rewrite {
-    /// Rewrites the RUNs among the instructions that an image is made by; none of them stands for a FROM. `global` are
-    /// the build arguments above all stages, `given` those of the command line.
+    /// Rewrites the RUNs that an image is made by, and those beside it that need /var as at boot. `given` has the build
+    /// arguments of the command line.
     ///
     /// # Errors
     /// For the first RUN whose user or command cannot be told.
     pub(crate) fn of(
-        instructions: &[Option<Instruction>],
+        lineage: &Lineage,
         base: &Container,
         step: &StepRequest,
         tool: &str,
         reach: ShellReach,
-        global: &BTreeMap<String, String>,
         given: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Unwritable> {
         let tool_context = format!("osderive-{tool}");
@@ -98,33 +101,42 @@ impl Rewrite {
             user: base.user.clone(),
             shell: DEFAULT_SHELL.map(str::to_owned).to_vec(),
             reach,
-            global,
+            global: &lineage.arguments,
             given,
         };
         for variable in &base.env {
             let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
             state.set_environment(name, Some(value.to_owned()));
         }
+        let at_base = state.clone();
         let mut runs = Vec::new();
-        for instruction in instructions {
-            let Some(instruction) = instruction else {
-                state.begin_stage();
-                continue;
-            };
-            let refused = |what: &str| Unwritable {
-                line: instruction.lines.0,
-                what: what.to_owned(),
-            };
-            if instruction.keyword() == "RUN" {
-                let run = Run::read(instruction, &state.shell).map_err(refused)?;
-                let number = runs.len();
-                runs.push(state.rewritten(run, step, number, &tool_context));
-            } else {
-                state.go_on(instruction).map_err(refused)?;
+        for instruction in &lineage.instructions {
+            if let Some(run) = state.read(instruction.as_ref())? {
+                let report = format!("{REPORTS}/{}/{REPORT_FOLDER}", report_directory(runs.len()));
+                let step = StepRequest {
+                    report: Some(report),
+                    ..step.clone()
+                };
+                runs.push(state.rewritten(run, step, &tool_context));
+            }
+        }
+        let mut beside = Vec::new();
+        for one in &lineage.beside {
+            let mut state = at_base.clone();
+            for instruction in &one.before {
+                state.read(instruction.as_ref())?;
+            }
+            if let Some(run) = state.read(Some(&one.run))? {
+                let step = StepRequest {
+                    prepare: true,
+                    ..step.clone()
+                };
+                beside.push(state.rewritten(run, step, &tool_context));
             }
         }
         Ok(Self {
             runs,
+            beside,
             tool_context,
             user: Some(state.user).filter(|user| !is_root(user)),
         })
@@ -163,6 +175,23 @@ impl State<'_> {
         if self.reach != ShellReach::Image {
             self.shell = DEFAULT_SHELL.map(str::to_owned).to_vec();
         }
+    }
+
+    /// Goes on by one instruction, none for a FROM; answers with it where it is a RUN.
+    fn read(&mut self, instruction: Option<&Instruction>) -> Result<Option<Run>, Unwritable> {
+        let Some(instruction) = instruction else {
+            self.begin_stage();
+            return Ok(None);
+        };
+        let read = if instruction.keyword() == "RUN" {
+            Run::read(instruction, &self.shell).map(Some)
+        } else {
+            self.go_on(instruction).map(|()| None)
+        };
+        read.map_err(|what| Unwritable {
+            line: instruction.lines.0,
+            what: what.to_owned(),
+        })
     }
 
     fn set_environment(&mut self, name: &str, value: Option<String>) {
@@ -237,13 +266,7 @@ impl State<'_> {
         Ok(())
     }
 
-    fn rewritten(
-        &self,
-        run: Run,
-        step: &StepRequest,
-        number: usize,
-        tool_context: &str,
-    ) -> Rewritten {
+    fn rewritten(&self, run: Run, step: StepRequest, tool_context: &str) -> Rewritten {
         let user = Some(self.user.as_str()).filter(|user| !is_root(user));
         let request = StepRequest {
             user: user.map(|name| StepUser {
@@ -251,11 +274,7 @@ impl State<'_> {
                 keep_home: self.environment.iter().any(|name| name == "HOME"),
                 groups: Vec::new(),
             }),
-            report: Some(format!(
-                "{REPORTS}/{}/{REPORT_FOLDER}",
-                report_directory(number)
-            )),
-            ..step.clone()
+            ..step
         };
         let words = [TOOL.to_owned()].into_iter().chain(request.to_args());
         let words: Vec<String> = words.chain(run.command).collect();
@@ -314,14 +333,17 @@ mod tests {
         reach: ShellReach,
     ) -> Result<Rewrite, Unwritable> {
         let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
-        let instructions = file.instructions.iter();
-        let instructions: Vec<_> = instructions
-            .map(|one| Some(one.clone()).filter(|one| one.keyword() != "FROM"))
-            .collect();
         let given = |name: &str| (name == "GIVEN").then(|| "svc".to_owned());
+        let instructions = file.instructions.iter();
+        let lineage = Lineage {
+            instructions: instructions
+                .map(|one| Some(one.clone()).filter(|one| one.keyword() != "FROM"))
+                .collect(),
+            beside: Vec::new(),
+            arguments: file.arguments(&given),
+        };
         let step = StepRequest::default();
-        let global = file.arguments(&given);
-        Rewrite::of(&instructions, base, &step, "a1", reach, &global, &given)
+        Rewrite::of(&lineage, base, &step, "a1", reach, &given)
     }
 
     fn runs(text: &str) -> Vec<String> {
@@ -347,6 +369,29 @@ mod tests {
             format!("{BEGIN}{flags}[\"/run/.osderive/ostree-container\",\"step\",\"--report\",\"/run/.osderive-out/{number}/out\",\"--\",{command}]\n")
         });
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_run_beside_the_image_is_only_prepared() {
+        let text = "FROM os AS a\nRUN x\nFROM a AS b\nUSER u\nRUN y\nRUN z\nFROM a\nRUN w\n";
+        let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
+        let stages = file.stages(&|_| None);
+        let lineage = Lineage::of(&stages, &[0, 2], BTreeMap::new());
+        let step = StepRequest::default();
+        let reach = ShellReach::Stage;
+        let rewrite = Rewrite::of(&lineage, &Container::default(), &step, "a1", reach, &|_| {
+            None
+        });
+        let beside = rewrite.expect("a rewritten file").beside;
+        let [one] = beside.as_slice() else {
+            panic!("{beside:?}");
+        };
+        let expected =
+            "\"step\",\"--user\",\"u\",\"--prepare\",\"--\",\"/bin/sh\",\"-c\",\"y\"]\nUSER u\n";
+        assert!(
+            one.text.starts_with("USER 0\nRUN ") && one.text.ends_with(expected),
+            "{one:?}"
+        );
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(crate) fn judge(
     findings.extend(size_deleted_later::of_build(&left));
     let has_base = !build.is_from_scratch();
     findings.extend(unbuilt::of_config(
-        &build.lineage(),
+        &build.stages_of_image(),
         &reported.config,
         has_base,
     ));

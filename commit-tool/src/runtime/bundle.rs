@@ -18,7 +18,7 @@ use super::{Failure, in_file};
 
 const CONFIG: &str = "config.json";
 
-/// Prepares the bundle of a step that asks for a commit; answers with its root then.
+/// Prepares the bundle of a step that asks for a commit, or for a /var as at boot; answers with its root if it is committed.
 pub(super) fn prepare(bundle: &Path) -> Result<Option<PathBuf>, Failure> {
     let path = bundle.join(CONFIG);
     let config = fs::read(&path).map_err(in_file(&path))?;
@@ -30,9 +30,10 @@ pub(super) fn prepare(bundle: &Path) -> Result<Option<PathBuf>, Failure> {
         return Ok(None);
     };
     let argument = BuildArgument::parse(&argument)?;
+    let is_committed = !argument.prepare;
     let tool = fs::canonicalize("/proc/self/exe").map_err(in_file(Path::new("/proc/self/exe")))?;
     let report = env::var_os(REPORTS)
-        .filter(|directory| !directory.is_empty())
+        .filter(|directory| is_committed && !directory.is_empty())
         .map(|directory| report_directory(Path::new(&directory), &config))
         .transpose()?;
     let wrapped = wrap(&mut config, argument, &tool, report.as_deref());
@@ -44,7 +45,7 @@ pub(super) fn prepare(bundle: &Path) -> Result<Option<PathBuf>, Failure> {
     let json = serde_json::to_vec(&config).unwrap_or_default();
     fs::write(&beside, json).map_err(in_file(&beside))?;
     fs::rename(&beside, &path).map_err(in_file(&path))?;
-    let rootfs = config["root"]["path"].as_str();
+    let rootfs = config["root"]["path"].as_str().filter(|_| is_committed);
     Ok(rootfs.map(|rootfs| bundle.join(rootfs)))
 }
 
