@@ -6,7 +6,7 @@ use crate::{SYNTAX, Setup};
 
 crate::tests![
     a_stage_beside_the_image_goes_on_as_without_us,
-    a_failing_command_of_such_a_stage_is_shown_as_the_user_wrote_it,
+    a_failing_command_of_such_a_stage_is_shown_as_the_user_wrote_it: BuildKit,
 ];
 
 const COMMON: &str = "FROM debian-ostree-base AS common

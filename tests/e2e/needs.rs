@@ -5,6 +5,8 @@ use osderive_tests::engine::{Engine, ImageStore, Kind};
 #[derive(Clone, Copy)]
 pub(crate) enum Need {
     Nothing,
+    /// BuildKit: how it shows things, what it caches, what only it has.
+    BuildKit,
     /// The client's `--call` and `--check`, which came with Docker 27; the checks themselves with BuildKit 0.14.
     Checks,
     /// An image index, for attestations and several platforms.
@@ -45,10 +47,15 @@ impl Need {
         self.missing(&known).is_none()
     }
 
+    /// Whether podman and buildah can have the test.
+    pub(crate) fn met_by_any_door(self) -> bool {
+        matches!(self, Self::Nothing | Self::OwnCache)
+    }
+
     fn missing(self, engine: &Known) -> Option<&'static str> {
         let has_index = engine.store == ImageStore::Containerd;
         let (is_met, reason) = match self {
-            Self::Nothing => (true, ""),
+            Self::Nothing | Self::BuildKit => (true, ""),
             Self::Checks => (engine.major >= 27, "needs Docker 27"),
             Self::Index => (has_index, "needs the containerd image store"),
             Self::EmptyIndex => (

@@ -5,11 +5,11 @@ use crate::{Setup, top_has};
 crate::tests![
     a_build_argument_turns_it_off,
     a_flag_turns_it_on_for_any_base,
-    a_wrong_flag_points_at_the_syntax_line,
+    a_wrong_flag_points_at_the_syntax_line: BuildKit,
     verbose_names_each_removed_path,
     build_args_of_ours_are_not_reported_as_unused,
     a_syntax_build_argument_needs_no_syntax_line,
-    a_given_dockerfile_frontend_that_commits_is_not_committed_again,
+    a_given_dockerfile_frontend_that_commits_is_not_committed_again: BuildKit,
 ];
 
 const LEAVES: &str = "RUN touch /tmp/left";

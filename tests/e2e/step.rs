@@ -9,10 +9,10 @@ crate::tests![
     every_form_of_user_is_what_it_is_without_us,
     every_form_of_run_works,
     a_background_process_is_ended_and_reported_with_its_line,
-    a_failing_command_is_shown_as_the_user_wrote_it,
+    a_failing_command_is_shown_as_the_user_wrote_it: BuildKit,
     a_failed_step_is_not_committed_and_not_cached,
-    a_missing_executable_fails_like_without_us,
-    an_unknown_user_fails_like_without_us,
+    a_missing_executable_fails_like_without_us: BuildKit,
+    an_unknown_user_fails_like_without_us: BuildKit,
     options_of_run_are_kept,
 ];
 

@@ -126,9 +126,17 @@ impl SavedImage {
 
 /// Whether an image's last layer is that of the commit at its end, as its history says.
 fn has_end(config: &Value) -> bool {
-    let history = config["history"].as_array();
-    let last = history.and_then(|history| history.last());
-    last.is_some_and(|last| last["created_by"] == "osderive: commit of the finished image")
+    let history = config["history"].as_array().into_iter().flatten();
+    let mut layers = history.filter(|entry| entry["empty_layer"] != true);
+    let last = layers
+        .next_back()
+        .and_then(|last| last["created_by"].as_str());
+    // Of Docker, and of podman and buildah.
+    let is_end = |by: &str| {
+        by == "osderive: commit of the finished image"
+            || by.contains("/ostree-container commit ") && by.contains(" --base ")
+    };
+    last.is_some_and(is_end)
 }
 
 /// The archive's files by path. They are held in memory: what belongs together is only known at the end.

@@ -131,7 +131,14 @@ impl<'a> Scenario<'a> {
                     .env_remove("DOCKER_CONFIG")
                     .arg("--report")
                     .arg(format!("github={}", self.findings().display()))
-                    .args([engine, "build", "--network=host", "--layers"])
+                    // An image in the OCI format has no SHELL.
+                    .args([
+                        engine,
+                        "build",
+                        "--network=host",
+                        "--layers",
+                        "--format=docker",
+                    ])
                     .args(["--isolation", isolation]);
             }
         }
@@ -327,21 +334,29 @@ fn listing(log: &str) -> &str {
     start.map_or("", |start| &log[start..])
 }
 
-/// Annotations of warnings as Docker's client lists warnings.
+/// Annotations as Docker's client shows them: errors, and a list of warnings.
 fn as_listing(annotations: &str) -> String {
-    let listed: Vec<String> = annotations.lines().filter_map(as_listed).collect();
-    if listed.is_empty() {
-        return String::new();
+    let of = |command| {
+        annotations
+            .lines()
+            .filter_map(move |line| listed(line, command))
+    };
+    let errors: String = of("::error ").map(|error| error + "\n").collect();
+    let warnings: Vec<String> = of("::warning ")
+        .map(|warning| format!(" - {warning}\n"))
+        .collect();
+    if warnings.is_empty() {
+        return errors;
     }
     let head = format!(
         "\n {} warnings found (use --debug to expand):\n",
-        listed.len()
+        warnings.len()
     );
-    head + &listed.concat()
+    errors + &head + &warnings.concat()
 }
 
-fn as_listed(annotation: &str) -> Option<String> {
-    let (properties, message) = annotation.strip_prefix("::warning ")?.split_once("::")?;
+fn listed(annotation: &str, command: &str) -> Option<String> {
+    let (properties, message) = annotation.strip_prefix(command)?.split_once("::")?;
     let property = |name: &str| {
         let mut all = properties.split(',');
         all.find_map(|property| property.strip_prefix(name))
@@ -349,7 +364,7 @@ fn as_listed(annotation: &str) -> Option<String> {
     let message = message.split("%0A").next()?.replace("%25", "%");
     let line = property("line=").map(|line| format!(" (line {line})"));
     let line = line.unwrap_or_default();
-    Some(format!(" - {}: {message}{line}\n", property("title=")?))
+    Some(format!("{}: {message}{line}", property("title=")?))
 }
 
 /// The findings that a build's log ends with, sorted: each rule with its message. The client lists them by the
@@ -441,6 +456,7 @@ mod tests {
         let annotations = "::warning file=C,line=3,endLine=3,title=rule-a::x 1%25%0A/path%0Ahelp: y\n\
                            ::error title=rule-b::z\n::warning title=rule-c::w\n";
         let listed = as_listing(annotations);
+        assert!(listed.starts_with("rule-b: z\n"), "{listed}");
         let found = [("rule-a", "x 1% (line 3)"), ("rule-c", "w")];
         assert_eq!(findings(&listed), found);
         assert_eq!(as_listing("::notice title=osderive::1 more\n"), "");
