@@ -7,15 +7,15 @@ use crate::{Setup, below};
 crate::tests![
     leftovers_are_gone_from_the_image_and_the_rest_is_there,
     mounts_of_every_kind_keep_their_content,
-    no_layer_has_a_trace_of_the_tool,
+    no_layer_has_a_trace_of_the_tool: BuildKit,
     an_apt_install_works_and_leaves_no_downloads,
     package_lists_of_a_step_that_only_fetches_them_are_there_for_later_steps,
     what_a_run_leaves_is_there_for_later_ones_and_gone_in_the_end,
     what_a_run_removed_does_not_come_back_and_emptying_all_undoes_nothing,
-    what_lower_layers_keep_is_told_once_by_line,
+    what_lower_layers_keep_is_told_once_by_line: BuildKit,
     a_link_of_the_base_that_copy_link_hides_comes_back,
     a_stage_that_is_copied_whole_onto_nothing_is_committed,
-    a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us,
+    a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us: BuildKit,
     content_of_lower_layers_is_cleaned_when_a_step_touches_it,
     odd_names_are_removed_like_others,
 ];

@@ -134,7 +134,7 @@ fn has_end(config: &Value) -> bool {
     // Of Docker, and of podman and buildah.
     let is_end = |by: &str| {
         by == "osderive: commit of the finished image"
-            || by.contains("/ostree-container commit ") && by.contains(" --base ")
+            || by.contains(r#"/ostree-container","commit""#) && by.contains(r#""--base""#)
     };
     last.is_some_and(is_end)
 }
