@@ -22,7 +22,8 @@ pub use database::{Account, Attributes, Installed, Manager, Owned, PackageDb, Un
 /// Entries of /var of one package at most.
 const MAX_ENTRIES: usize = 1000;
 
-/// Bytes of what is kept of all packages at most; of a thousand with units it is a few million.
+/// Bytes of what is kept of all packages at most; of a thousand with units it is a few million. Of packages past that
+/// nothing is asked.
 const MAX_KEPT_BYTES: usize = 32 << 20;
 
 /// What belongs to nobody: packages name them only as parents.
@@ -44,11 +45,21 @@ const SHARED: [&[u8]; 12] = [
 /// Entries of /var that are no state: content to serve, and logs of another init system.
 const NO_STATE: [&[u8]; 3] = [b"/var/www", b"/var/log/runit", b"/var/lib/supervise"];
 
-/// What is known of the packages of a manager as such.
+/// What in /etc is no configuration of a package's own programs.
+const OF_OTHERS: [&[u8]; 6] = [
+    b"/etc/apparmor.d/",
+    b"/etc/apt/",
+    b"/etc/cron.",
+    b"/etc/init.d/",
+    b"/etc/logrotate.d/",
+    b"/etc/rsyslog.d/",
+];
+
+/// What is known of the packages of one manager alone.
 struct Customs {
     /// What belongs to nobody beside [`SHARED`].
     shared: &'static [&'static [u8]],
-    /// What in /etc is no configuration of a package's own programs.
+    /// What is no configuration beside [`OF_OTHERS`].
     of_others: &'static [&'static [u8]],
     /// Where programs load shared objects from.
     libraries: &'static [&'static [u8]],
@@ -56,14 +67,7 @@ struct Customs {
 
 const DPKG: Customs = Customs {
     shared: &[],
-    of_others: &[
-        b"/etc/apparmor.d/",
-        b"/etc/apt/",
-        b"/etc/cron.",
-        b"/etc/init.d/",
-        b"/etc/logrotate.d/",
-        b"/etc/rsyslog.d/",
-    ],
+    of_others: &[],
     libraries: &[b"/usr/lib/"],
 };
 
@@ -86,13 +90,9 @@ const RPM: Customs = Customs {
         b"/var/yp",
     ],
     of_others: &[
-        b"/etc/cron.",
         b"/etc/dnf/",
-        b"/etc/init.d/",
-        b"/etc/logrotate.d/",
         b"/etc/pki/rpm-gpg/",
         b"/etc/rc.d/",
-        b"/etc/rsyslog.d/",
         b"/etc/selinux/",
         b"/etc/yum.repos.d/",
         b"/etc/yum/",
@@ -147,7 +147,8 @@ impl Package {
                     var.push(path.to_vec());
                 }
             } else if path.starts_with(b"/etc/") {
-                if !is_any(customs.of_others) && etc.len() < MAX_ENTRIES {
+                let is_own = !is_any(&OF_OTHERS) && !is_any(customs.of_others);
+                if is_own && etc.len() < MAX_ENTRIES {
                     etc.push(path.to_vec());
                 }
             } else if let Some(unit) = unit_of(path) {

@@ -167,11 +167,11 @@ impl<R: Read + Seek> Database<R> {
                 }
                 LEAF => {
                     // Rows do not share bytes: this ends what would visit one a thousand times.
-                    let mut room = self.usable;
+                    let mut left = self.usable;
                     for cell in page.cells() {
                         let cell = cell.and_then(|cell| Cell::new(cell, self.usable));
                         let cell = cell.ok_or_else(|| broken(number))?;
-                        room = room
+                        left = left
                             .checked_sub(cell.local.len())
                             .ok_or_else(|| broken(number))?;
                         let is_wanted = self.record(&cell, limit, &mut record)?;

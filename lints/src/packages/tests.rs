@@ -376,7 +376,10 @@ fn a_real_database_that_was_damaged_is_survived() {
         let root = root(&[("usr/share/rpm/rpmdb.sqlite", &damaged)]);
         let tree = Rootfs::open(root.path()).expect("a root");
         let (lines, unread) = owned(&tree, &[""]);
-        assert!(lines.len() < 100 && unread.len() < 3, "{lines:?} {unread:?}");
+        assert!(
+            lines.len() < 100 && unread.len() < 3,
+            "{lines:?} {unread:?}"
+        );
     }
     let ends = iter::successors(Some(0), |end| Some(end + 30_011));
     for end in ends.take_while(|end| *end < database.len()) {

@@ -1,6 +1,9 @@
-//! Databases for tests, as SQLite would write them: a table in pages of any size.
+//! Databases for tests, as SQLite would write them: a table in pages of any size. It shares nothing with the reader, and
+//! tests/memory.rs has it too.
 
-use super::{FILE_HEADER, INTERIOR, LEAF, MAGIC};
+const FILE_HEADER: usize = 100;
+const INTERIOR: u8 = 5;
+const LEAF: u8 = 13;
 
 /// A database that is being written.
 pub(crate) struct Written {
@@ -35,7 +38,7 @@ impl Written {
     fn bytes(mut self) -> Vec<u8> {
         let count = u32::try_from(self.pages.len()).expect("few pages");
         let header = &mut self.pages[0][..FILE_HEADER];
-        header[..16].copy_from_slice(MAGIC);
+        header[..16].copy_from_slice(b"SQLite format 3\0");
         let size = u16::try_from(self.size).unwrap_or(1);
         header[16..18].copy_from_slice(&size.to_be_bytes());
         header[18..24].copy_from_slice(&[1, 1, 0, 64, 32, 32]);

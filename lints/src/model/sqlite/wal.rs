@@ -118,10 +118,12 @@ impl Sums {
 
     fn add(&mut self, bytes: &[u8]) {
         let (words, _) = bytes.as_chunks::<4>();
-        let mut words = words.iter().map(|word| match self.is_big_endian {
-            true => u32::from_be_bytes(*word),
-            false => u32::from_le_bytes(*word),
-        });
+        let number = if self.is_big_endian {
+            u32::from_be_bytes
+        } else {
+            u32::from_le_bytes
+        };
+        let mut words = words.iter().map(|word| number(*word));
         while let (Some(first), Some(second)) = (words.next(), words.next()) {
             self.first = self.first.wrapping_add(first).wrapping_add(self.second);
             self.second = self.second.wrapping_add(second).wrapping_add(self.first);
