@@ -390,10 +390,10 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
         }
     });
     for unread in unread {
-        match unread {
-            Unread::Broken { path, error } => image.unreadable(&path, &error),
-            Unread::Format { path, format } => {
-                image.note(input_unreadable::other_format(&path, format));
+        match &unread {
+            Unread::Broken { path, error } => image.unreadable(path, error),
+            Unread::Format { path, .. } => {
+                image.note(input_unreadable::other_format(path, unread.to_string()));
             }
         }
     }

@@ -207,8 +207,11 @@ impl<R: Read + Seek> Database<R> {
             let (link, content) = page[..self.usable].split_at(4);
             let content = &content[..content.len().min(size - record.len())];
             record.extend_from_slice(content);
-            next = (record.len() < size)
-                .then(|| link.try_into().map(u32::from_be_bytes).unwrap_or_default());
+            next = if record.len() < size {
+                array(link).map(u32::from_be_bytes)
+            } else {
+                None
+            };
         }
         Ok(true)
     }
@@ -310,16 +313,16 @@ impl<'a> Cell<'a> {
             }
         };
         let local = bytes.get(..size_here)?;
-        let overflow = (size > size_here as u64)
-            .then(|| Some(u32::from_be_bytes(array(&bytes[size_here..])?)));
+        let overflow = if size > size_here as u64 {
+            Some(u32::from_be_bytes(array(&bytes[size_here..])?))
+        } else {
+            None
+        };
         Some(Self {
             key: key.cast_signed(),
             size,
             local,
-            overflow: match overflow {
-                Some(page) => Some(page?),
-                None => None,
-            },
+            overflow,
         })
     }
 }

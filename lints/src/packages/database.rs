@@ -87,8 +87,9 @@ impl<'a> PackageDb<'a> {
         unread
     }
 
-    /// Visits what packages own at `tops` and below: absolute paths without a slash at the end. An entry of several
-    /// packages comes up for each of them.
+    /// Visits what packages own at `tops` and below: absolute paths without a slash at the end, so that all is below an
+    /// empty one. An entry of several packages comes up for each of them. A link on the way is not followed: what a
+    /// package calls /opt/x is below /opt, wherever the image has it.
     pub fn owned(
         &self,
         tops: &[&[u8]],

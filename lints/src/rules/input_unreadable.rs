@@ -34,10 +34,10 @@ pub fn finding(path: &str, why: &str) -> Finding {
     )
 }
 
-/// The finding about a database of rpm, relative to the root, in a format that is not read.
-pub fn other_format(path: &str, format: &str) -> Finding {
+/// The finding about a database of packages in a format that is not read: its path, and a message that says so.
+pub fn other_format(path: &str, message: String) -> Finding {
     let finding = RULE.finding(
-        format!("/{path} is not read: only rpm's format sqlite is, and this is {format}"),
+        message,
         "nothing, if you can do without: what packages need in /var is not checked".to_owned(),
         vec![format!("/{path}")],
     );

@@ -11,7 +11,7 @@ pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, Read, Seek, Write as _};
+use std::io::{self, Read, Seek};
 
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat};
 
@@ -163,17 +163,7 @@ pub trait Tree: Sync {
             return Ok(None);
         };
         let mut file = unnamed()?;
-        let mut stream = stream.take(limit + 1);
-        let mut chunk = vec![0; 64 << 10];
-        let mut size = 0;
-        loop {
-            let read = stream.read(&mut chunk)?;
-            if read == 0 {
-                break;
-            }
-            file.write_all(&chunk[..read])?;
-            size += read as u64;
-        }
+        let size = io::copy(&mut stream.take(limit + 1), &mut file)?;
         within(size, limit)?;
         file.rewind()?;
         Ok(Some(Box::new(file)))
