@@ -274,7 +274,11 @@ impl<'a> Image<'a> {
             return;
         }
         let path = format!("/{}", escape_path(path.as_bytes()));
-        let finding = input_unreadable::finding(&path, &error.to_string());
+        self.note(input_unreadable::finding(&path, &error.to_string()));
+    }
+
+    /// Notes what came up while something was read.
+    pub(crate) fn note(&self, finding: Finding) {
         self.problems.borrow_mut().push(finding);
     }
 

@@ -20,7 +20,7 @@ pub mod model;
 mod oci;
 pub mod oci_runtime;
 pub mod output;
-mod packages;
+pub mod packages;
 pub mod policy;
 pub mod predict;
 mod quirks;

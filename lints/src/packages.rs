@@ -1,22 +1,30 @@
-//! What Debian's package database says of units and of /var: which package a unit is of, which
-//! entries of /var the package brings and what it configures (dpkg's `info/NAME.list`), and which
-//! accounts its installation makes (`info/NAME.postinst`).
+//! What the package databases say of units and of /var: which package a unit is of, which entries of /var the package
+//! brings, what it configures, and which accounts its installation makes. [`PackageDb`] answers other questions too.
 
+mod database;
+mod dpkg;
+mod rpm;
+
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::Image;
 use crate::model::passwd::User;
+use crate::quirks::Quirks;
+use crate::rules::input_unreadable;
+use crate::tree::Kind;
+use database::Script;
 
-/// Where the lists are; ostree systems keep them out of /var.
-const INFO: [&str; 2] = ["usr/lib/sysimage/dpkg/info", "var/lib/dpkg/info"];
-
-/// Bytes of a list at most; the largest, of kernels and icon themes, have less.
-const MAX_LIST_BYTES: u64 = 8 << 20;
+pub use database::{Account, Attributes, Installed, Manager, Owned, PackageDb, Unread};
 
 /// Entries of /var of one package at most.
 const MAX_ENTRIES: usize = 1000;
+
+/// Bytes of what is kept of all packages at most; of a thousand with units it is a few million. Of packages past that
+/// nothing is asked.
+const MAX_KEPT_BYTES: usize = 32 << 20;
 
 /// What belongs to nobody: packages name them only as parents.
 const SHARED: [&[u8]; 12] = [
@@ -47,11 +55,57 @@ const OF_OTHERS: [&[u8]; 6] = [
     b"/etc/rsyslog.d/",
 ];
 
+/// What is known of the packages of one manager alone.
+struct Customs {
+    /// What belongs to nobody beside [`SHARED`].
+    shared: &'static [&'static [u8]],
+    /// What is no configuration beside [`OF_OTHERS`].
+    of_others: &'static [&'static [u8]],
+    /// Where programs load shared objects from.
+    libraries: &'static [&'static [u8]],
+}
+
+const DPKG: Customs = Customs {
+    shared: &[],
+    of_others: &[],
+    libraries: &[b"/usr/lib/"],
+};
+
+/// Source: the package `filesystem` of Fedora, and what its packages put into directories of others.
+const RPM: Customs = Customs {
+    shared: &[
+        b"/var/adm",
+        b"/var/db",
+        b"/var/empty",
+        b"/var/ftp",
+        b"/var/games",
+        b"/var/kerberos",
+        b"/var/lib/games",
+        b"/var/lib/misc",
+        b"/var/lib/rpm-state",
+        b"/var/nis",
+        b"/var/preserve",
+        b"/var/spool/lpd",
+        b"/var/spool/mail",
+        b"/var/yp",
+    ],
+    of_others: &[
+        b"/etc/dnf/",
+        b"/etc/pki/rpm-gpg/",
+        b"/etc/rc.d/",
+        b"/etc/selinux/",
+        b"/etc/yum.repos.d/",
+        b"/etc/yum/",
+        b"/etc/zypp/",
+    ],
+    libraries: &[b"/usr/lib/", b"/usr/lib64/"],
+};
+
 /// Bytes of a script or a configuration file at most.
 const MAX_TEXT_BYTES: u64 = 256 << 10;
 
 /// A package that has units.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Package {
     /// Its name without the architecture.
     pub name: String,
@@ -59,23 +113,88 @@ pub(crate) struct Package {
     pub var: Vec<Vec<u8>>,
     /// Its entries of /etc, absolute.
     etc: Vec<Vec<u8>>,
-    /// The path of the script that runs after its installation.
-    script: String,
+    /// What runs at its installation.
+    script: Script,
+    /// The accounts that it asks for beside.
+    accounts: Vec<Vec<u8>>,
+    /// What boots have shown of it: of Debian's packages.
+    quirks: Quirks,
     /// Those that its daemons load something of: they have no unit, a shared object, and a name that begins with its
     /// own, as libvirt-daemon-driver-qemu.
     pub plugins: Vec<Rc<Package>>,
-    /// The names in that script, once asked for.
+    /// The names in that script and of these accounts, once asked for.
     words: OnceCell<BTreeSet<Vec<u8>>>,
     /// The lines of its configuration that name something in /var, once asked for.
     configuration: OnceCell<Vec<Vec<u8>>>,
 }
 
 impl Package {
+    /// What is known of an installed package, the names of its units, and whether it has a shared object.
+    fn read(installed: &Installed<'_>, quirks: Quirks) -> (Self, Vec<String>, bool) {
+        let (customs, quirks) = match installed.manager() {
+            Manager::Dpkg => (DPKG, quirks),
+            Manager::Rpm => (RPM, Quirks::Ignored),
+        };
+        let (mut var, mut etc) = (Vec::new(), Vec::new());
+        let (mut units, mut is_plugin) = (Vec::new(), false);
+        installed.entries(&mut |Owned { path, attributes }| {
+            // What is only known of is made by programs, which do without it at first.
+            let is_there = attributes.is_none_or(|file| file.is_installed);
+            let is_any = |tops: &[&[u8]]| tops.iter().any(|top| path.starts_with(top));
+            if path.starts_with(b"/var/") && !is_shared(path) {
+                let is_its = is_there && !customs.shared.contains(path);
+                if is_its && var.len() < MAX_ENTRIES {
+                    var.push(path.to_vec());
+                }
+            } else if path.starts_with(b"/etc/") {
+                let is_own = !is_any(&OF_OTHERS) && !is_any(customs.of_others);
+                if is_own && etc.len() < MAX_ENTRIES {
+                    etc.push(path.to_vec());
+                }
+            } else if let Some(unit) = unit_of(path) {
+                units.push(unit.to_owned());
+            } else {
+                let is_link = attributes.is_some_and(|file| file.kind == Kind::Symlink);
+                is_plugin |= is_any(customs.libraries) && path.ends_with(b".so") && !is_link;
+            }
+        });
+        let needed = quirks.indispensable(installed.name()).map(<[u8]>::to_vec);
+        let others: Vec<Vec<u8>> = needed.filter(|path| !var.contains(path)).collect();
+        var.extend(others);
+        let accounts = installed.accounts().into_iter();
+        let accounts = accounts.map(|(Account::User(name) | Account::Group(name))| name.to_vec());
+        let package = Self {
+            name: installed.name().to_owned(),
+            var,
+            etc,
+            script: installed.script(),
+            accounts: accounts.collect(),
+            quirks,
+            plugins: Vec::new(),
+            words: OnceCell::new(),
+            configuration: OnceCell::new(),
+        };
+        (package, units, is_plugin)
+    }
+
+    /// Bytes that it takes in memory, without what is read once it is asked for.
+    fn size(&self) -> usize {
+        let script = match &self.script {
+            Script::At(text) => text.len(),
+            Script::Text(text) => text.len(),
+        };
+        let texts = self.var.iter().chain(&self.etc).chain(&self.accounts);
+        script
+            + texts
+                .map(|text| text.len() + size_of::<Vec<u8>>())
+                .sum::<usize>()
+    }
+
     /// The users of /etc/passwd that its installation makes and its services need: whom its script names.
     pub(crate) fn users<'a>(&self, image: &'a Image<'_>) -> Vec<User<'a>> {
         let words = self.words(image);
         let users = image.users().map(|(_, user)| user);
-        let is_optional = |user: &User<'_>| image.quirks.is_optional_user(&self.name, user.name);
+        let is_optional = |user: &User<'_>| self.quirks.is_optional_user(&self.name, user.name);
         users
             .filter(|user| words.contains(user.name) && !is_optional(user))
             .collect()
@@ -118,22 +237,26 @@ impl Package {
         })
     }
 
-    /// The words of the script that runs after its installation.
+    /// The words of what runs at its installation, and the accounts that it asks for.
     fn words(&self, image: &Image<'_>) -> &BTreeSet<Vec<u8>> {
         self.words.get_or_init(|| {
-            let script = text_of(image, &self.script);
+            let script = match &self.script {
+                Script::At(path) => Cow::Owned(text_of(image, path)),
+                Script::Text(text) => Cow::Borrowed(&**text),
+            };
             let words = uncommented(&script).flat_map(words_of);
-            words.map(<[u8]>::to_vec).collect()
+            let accounts = self.accounts.iter().cloned();
+            words.map(<[u8]>::to_vec).chain(accounts).collect()
         })
     }
 
     /// Whether its programs are known to use a directory, or told to: a configuration file names it or, of logs,
     /// something in it, which is opened at the start.
     pub(crate) fn configures(&self, image: &Image<'_>, directory: &[u8]) -> bool {
-        if image.quirks.is_dispensable(&self.name, directory) {
+        if self.quirks.is_dispensable(&self.name, directory) {
             return false;
         }
-        if image.quirks.is_indispensable(&self.name, directory) {
+        if self.quirks.is_indispensable(&self.name, directory) {
             return true;
         }
         let lines = self.configuration.get_or_init(|| {
@@ -248,54 +371,33 @@ fn names_directory(line: &[u8], directory: &[u8]) -> bool {
 
 /// The packages that have units, by the file names of those.
 pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
-    let mut packages = BTreeMap::new();
-    let Some(info) = INFO.into_iter().find(|path| image.exists(path)) else {
-        return packages;
-    };
     let (mut with_units, mut plugins) = (Vec::new(), Vec::new());
-    for file in image.names(info) {
-        let Some(name) = file.strip_suffix(".list") else {
-            continue;
-        };
-        let path = format!("{info}/{file}");
-        let list = match image.tree.read(path.as_bytes(), MAX_LIST_BYTES) {
-            Ok(list) => list.unwrap_or_default(),
-            Err(error) => {
-                image.unreadable(&path, &error);
-                continue;
-            }
-        };
-        let (mut units, mut is_plugin) = (Vec::new(), false);
-        let mut package = Package::default();
-        for line in list.split(|&byte| byte == b'\n') {
-            if line.starts_with(b"/var/") && !is_shared(line) {
-                if package.var.len() < MAX_ENTRIES {
-                    package.var.push(line.to_vec());
-                }
-            } else if line.starts_with(b"/etc/") {
-                let is_own = !OF_OTHERS.iter().any(|top| line.starts_with(top));
-                if is_own && package.etc.len() < MAX_ENTRIES {
-                    package.etc.push(line.to_vec());
-                }
-            } else if let Some(unit) = unit_of(line) {
-                units.push(unit.to_owned());
-            } else {
-                is_plugin |= line.starts_with(b"/usr/lib/") && line.ends_with(b".so");
-            }
+    let mut room = MAX_KEPT_BYTES;
+    let unread = PackageDb::of(image.tree).each(&mut |installed| {
+        let (package, units, is_plugin) = Package::read(installed, image.quirks);
+        if units.is_empty() && !is_plugin {
+            return;
         }
-        package.script = format!("{info}/{name}.postinst");
-        let name = name.split(':').next().unwrap_or(name);
-        name.clone_into(&mut package.name);
-        let needed = image.quirks.indispensable(name).map(<[u8]>::to_vec);
-        let others = needed.filter(|directory| !package.var.contains(directory));
-        let others: Vec<Vec<u8>> = others.collect();
-        package.var.extend(others);
-        if !units.is_empty() {
-            with_units.push((package, units));
-        } else if is_plugin {
+        let Some(left) = room.checked_sub(package.size()) else {
+            room = 0;
+            return;
+        };
+        room = left;
+        if units.is_empty() {
             plugins.push(Rc::new(package));
+        } else {
+            with_units.push((package, units));
+        }
+    });
+    for unread in unread {
+        match &unread {
+            Unread::Broken { path, error } => image.unreadable(path, error),
+            Unread::Format { path, .. } => {
+                image.note(input_unreadable::other_format(path, unread.to_string()));
+            }
         }
     }
+    let mut packages = BTreeMap::new();
     for (mut package, units) in with_units {
         let is_its = |plugin: &&Rc<Package>| {
             let rest = plugin.name.strip_prefix(&package.name);
@@ -303,6 +405,7 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
         };
         package.plugins = plugins.iter().filter(is_its).cloned().collect();
         let package = Rc::new(package);
+        // Of a unit that both managers know, dpkg's package counts: it comes last.
         for unit in units {
             packages.insert(unit, Rc::clone(&package));
         }
@@ -319,3 +422,6 @@ fn unit_of(line: &[u8]) -> Option<&str> {
     let name = line.strip_prefix(b"/lib/systemd/system/")?;
     str::from_utf8(name).ok().filter(|name| !name.contains('/'))
 }
+
+#[cfg(test)]
+mod tests;

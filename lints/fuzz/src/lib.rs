@@ -5,6 +5,7 @@ use std::io::{Seek as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use osderive_lints::model::rpm_header::{Header as RpmHeader, Tag};
 use osderive_lints::{Input, Opened};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
@@ -71,6 +72,25 @@ pub fn check_lines(file: &[u8], numbers: impl IntoIterator<Item = u32>) {
         last = number;
     }
     assert!(last as usize <= lines, "line {last} of {lines}");
+}
+
+/// Reads all of a package's header: paths are absolute, and no longer than the kernel takes.
+pub fn check_header(header: &RpmHeader<'_>) {
+    header.files(&mut |path, _| {
+        assert!(path.starts_with(b"/") && path.len() < 4096);
+    });
+    for tag in [
+        Tag::Name,
+        Tag::PreIn,
+        Tag::PostIn,
+        Tag::PreTrans,
+        Tag::PostTrans,
+    ] {
+        let text = header.string(tag);
+        assert!(text.is_none_or(|text| !text.contains(&0)));
+    }
+    let _ = header.strings(Tag::ProvideName).count();
+    let _ = header.numbers(Tag::ChangelogTime).next();
 }
 
 /// An archive of these files.

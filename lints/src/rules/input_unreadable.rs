@@ -1,6 +1,7 @@
 //! # What it does
 //! Tells of files and directories that could not be looked at: a FIFO where a configuration file
-//! belongs, a passwd of gigabytes, a directory that the user who runs the lint may not read.
+//! belongs, a passwd of gigabytes, a directory that the user who runs the lint may not read. A database of rpm in another
+//! format than sqlite is told as information: nothing is wrong with the image.
 //!
 //! # Why it breaks
 //! What stands there is not checked; a program that reads such a file at boot fails or waits for ever.
@@ -31,6 +32,19 @@ pub fn finding(path: &str, why: &str) -> Finding {
         "put a readable regular file there, or run the lint as root".to_owned(),
         vec![path.to_owned()],
     )
+}
+
+/// The finding about a database of packages in a format that is not read: its path, and a message that says so.
+pub fn other_format(path: &str, message: String) -> Finding {
+    let finding = RULE.finding(
+        message,
+        "nothing, if you can do without: what packages need in /var is not checked".to_owned(),
+        vec![format!("/{path}")],
+    );
+    Finding {
+        severity: Severity::Info,
+        ..finding
+    }
 }
 
 #[cfg(test)]

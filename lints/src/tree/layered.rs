@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::index::{Index, Node};
 use super::layer::{self, Changes, Memory, Place};
 use super::stack::{Layer, Stack};
-use super::{Entry, Gathered, Kind, Meta, Tree};
+use super::{Entry, Gathered, Kind, Meta, Tree, within};
 use crate::ImageConfig;
 use crate::budget::{self, Budget};
 use crate::history::masked;
@@ -315,11 +315,7 @@ impl Tree for Layered {
         let Some(node) = self.file(path)? else {
             return Ok(None);
         };
-        let size = node.meta.size;
-        if size > limit {
-            let error = format!("it has {size} bytes, more than {limit}");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
-        }
+        within(node.meta.size, limit)?;
         let mut content = Vec::new();
         let read = self.content(node)?.read_to_end(&mut content);
         read.inspect_err(|error| self.note(path, error))?;

@@ -10,7 +10,10 @@ mod stack;
 pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat};
 
 use crate::budget::Budget;
 
@@ -113,6 +116,11 @@ impl Entry<'_> {
     }
 }
 
+/// A source of which any part can be read.
+pub trait Seekable: Read + Seek {}
+
+impl<T: Read + Seek> Seekable for T {}
+
 /// A root file system to look at. Paths are relative to its root and are resolved as a system that
 /// runs on it would, never outside.
 pub trait Tree: Sync {
@@ -145,6 +153,22 @@ pub trait Tree: Sync {
     /// When it is no regular file, or cannot be opened.
     fn open(&self, path: &[u8]) -> io::Result<Option<Box<dyn Read + '_>>>;
 
+    /// The same, to be read in any order: for databases. Where a tree has streams alone, the content goes into a file
+    /// without a name first.
+    ///
+    /// # Errors
+    /// When it is no regular file, has more than `limit` bytes, or cannot be read.
+    fn open_seekable(&self, path: &[u8], limit: u64) -> io::Result<Option<Box<dyn Seekable + '_>>> {
+        let Some(stream) = self.open(path)? else {
+            return Ok(None);
+        };
+        let mut file = unnamed()?;
+        let size = io::copy(&mut stream.take(limit + 1), &mut file)?;
+        within(size, limit)?;
+        file.rewind()?;
+        Ok(Some(Box::new(file)))
+    }
+
     /// The target of the link at a path. None when there is no link.
     ///
     /// # Errors
@@ -171,6 +195,23 @@ pub trait Tree: Sync {
         let _ = path;
         None
     }
+}
+
+/// A file that goes when it is closed: on disk, or in memory where no file can be without a name.
+fn unnamed() -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = openat(CWD, std::env::temp_dir(), flags, Mode::RUSR | Mode::WUSR);
+    let file = file.or_else(|_| memfd_create("database", MemfdFlags::CLOEXEC))?;
+    Ok(file.into())
+}
+
+/// That something has no more bytes than are wanted.
+fn within(size: u64, limit: u64) -> io::Result<()> {
+    if size > limit {
+        let error = format!("it has {size} bytes, more than {limit}");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+    }
+    Ok(())
 }
 
 /// Where a link at `path` with `target` leads, by the names alone: as if no directory on the way were

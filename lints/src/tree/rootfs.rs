@@ -15,7 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Entry, Gathered, Kind, Meta, Tree};
+use super::{Entry, Gathered, Kind, Meta, Seekable, Tree, within};
 use crate::budget::{self, Budget};
 
 /// How much of a directory is read at once.
@@ -228,10 +228,7 @@ impl Tree for Rootfs {
         let Some((file, size)) = self.file(path)? else {
             return Ok(None);
         };
-        if size > limit {
-            let error = format!("it has {size} bytes, more than {limit}");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
-        }
+        within(size, limit)?;
         // It may be millions of accounts: no more room than they need.
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         file.take(limit).read_to_end(&mut content)?;
@@ -241,6 +238,14 @@ impl Tree for Rootfs {
     fn open(&self, path: &[u8]) -> io::Result<Option<Box<dyn Read + '_>>> {
         let file = self.file(path)?;
         Ok(file.map(|(file, _)| Box::new(file) as Box<dyn Read>))
+    }
+
+    fn open_seekable(&self, path: &[u8], limit: u64) -> io::Result<Option<Box<dyn Seekable + '_>>> {
+        let Some((file, size)) = self.file(path)? else {
+            return Ok(None);
+        };
+        within(size, limit)?;
+        Ok(Some(Box::new(file)))
     }
 
     fn target(&self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
