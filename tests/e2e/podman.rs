@@ -18,6 +18,7 @@ crate::tests![
     runs_of_the_image_are_committed_and_builder_stages_stay: OwnCache,
     a_plain_build_and_a_committed_one_share_no_step: OwnCache,
     what_is_found_fails_a_build_at_its_line_and_the_image_gets_no_name: OwnCache,
+    accounts_with_other_ids_than_in_the_previous_image_are_told_and_nothing_runs_for_it: OwnCache,
     every_user_finds_what_it_finds_without_us: OwnCache,
     a_run_that_fails_fails_the_build_as_it_does_without_us: OwnCache,
     a_containerfile_may_be_given_in_every_way: OwnCache,
@@ -453,6 +454,48 @@ fn what_is_found_fails_a_build_at_its_line_and_the_image_gets_no_name(setup: &Se
     let scenario = scenario.file("Containerfile", &allowed).unwrap();
     let log = build(setup, &scenario, "podman", &[]).expect(0);
     assert!(!log.contains("error["), "{log}");
+}
+
+fn accounts_with_other_ids_than_in_the_previous_image_are_told_and_nothing_runs_for_it(
+    setup: &Setup,
+) {
+    let text = |accounts: [&str; 2]| {
+        let runs = accounts.map(|name| format!("RUN useradd --system --user-group {name}\n"));
+        format!("FROM debian-ostree-base\n{}", runs.concat())
+    };
+    let old = scenario(setup, "previous-old", &text(["alpha", "beta"]));
+    build(setup, &old, "podman", &[]).expect(0);
+    let text = text(["beta", "alpha"]);
+    let mut new = scenario(setup, "previous-new", &text);
+    let rule = "warning[account-id-changed]";
+    for engine in ENGINES {
+        new = renewed(new, &text, engine);
+        let with = |engine: &str, previous: &str| {
+            let previous = format!("--build-arg=OSDERIVE_PREVIOUS={previous}");
+            build(setup, &new, engine, &[&previous]).expect(0)
+        };
+        let log = with(engine, "");
+        assert!(!log.contains(rule), "{log}");
+        // What is compared with is no part of the build: all of it comes from the cache.
+        let log = with(engine, old.tag());
+        assert!(!log.contains("osderive: committed"), "{log}");
+        assert_eq!(log.matches(rule).count(), 2, "{log}");
+        for (account, line) in [("beta", 3), ("alpha", 4)] {
+            assert!(
+                log.contains(&format!("user {account} has the uid ")),
+                "{log}"
+            );
+            assert!(log.contains(&format!("Containerfile:{line}:1")), "{log}");
+        }
+        let log = with(engine, new.tag());
+        assert!(!log.contains(rule), "{log}");
+        let log = with(engine, "localhost:1/no/such:image");
+        let told = "the ids of the previous image localhost:1/no/such:image are not compared: ";
+        assert!(log.contains(told) && has_image(setup, &new), "{log}");
+    }
+    let failing = "--build-arg=OSDERIVE_FAIL_ON=warning";
+    let previous = format!("--build-arg=OSDERIVE_PREVIOUS={}", old.tag());
+    build(setup, &new, "podman", &[&previous, failing]).expect(1);
 }
 
 const USERS: &str = "\

@@ -20,6 +20,7 @@ use crate::containerfile::{Build, words_of_syntax};
 use crate::engine;
 use crate::error::{Error, FOUND, in_file};
 use crate::layers::Layers;
+use crate::previous::Previous;
 use crate::source::Source;
 use crate::verdict::judge;
 
@@ -45,12 +46,6 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
     if options.bootable == Bootable::Off {
         return engine::run(engine, &arguments.raw, []);
     }
-    if options.previous.is_some() {
-        return Err(Error::Unsupported {
-            what: "--previous".to_owned(),
-            instead: "compare with `ostree-container commit --previous DIR --dry-run`",
-        });
-    }
     let policy = Policy {
         config: config(&source.context)?,
         containerfile: Some(containerfile.clone()),
@@ -67,6 +62,8 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
         .map(|path| ledger(&source.context, path))
         .transpose()?;
     let attempt = Attempt::new(&arguments, source, &build, &options, ids)?;
+    let previous = options.previous.as_deref();
+    let previous = previous.map(|name| Previous::find(&arguments, name));
     let code = attempt.build(None)?;
     if code != 0 {
         return Ok(code);
@@ -86,7 +83,9 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
         let instructions = build.history(attempt.door.rewrite());
         Layers::of(&arguments, &image, &reported.config.history, &instructions)
     };
-    let report = judge(name, &build, &reported, policy, &layers);
+    let changed = previous.map(|previous| previous.compare(&image, &reported.steps));
+    let of_runs = changed.unwrap_or_default();
+    let report = judge(name, &build, &reported, of_runs, policy, &layers);
     print(&report);
     publish(&report, wanted)?;
     if fail_on.is_some_and(|severity| report.fails(severity)) {

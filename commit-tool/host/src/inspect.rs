@@ -1,6 +1,7 @@
 //! What the engine tells of an image in its store.
 
 use std::ffi::OsString;
+use std::fs;
 
 use osderive_lints::ImageConfig;
 use serde_json::{Value, json};
@@ -24,6 +25,9 @@ const OF_PULL: [&str; 10] = [
     "variant",
 ];
 
+/// Those that only a build has.
+const OF_FROM: [&str; 3] = ["pull", "pull-always", "pull-never"];
+
 /// An image's configuration, with its history.
 pub(crate) fn config(arguments: &Arguments, image: &str) -> Option<ImageConfig> {
     let mut json = inspected(arguments, image)?;
@@ -34,6 +38,34 @@ pub(crate) fn config(arguments: &Arguments, image: &str) -> Option<ImageConfig> 
     let mut part = |pointer| json.pointer_mut(pointer).map(Value::take);
     let whole = json!({ "config": part(config), "history": part(history) });
     serde_json::from_value(whole).ok()
+}
+
+/// The id of an image as a build from it would have it: of the platform that is built for, and fetched by the same
+/// options. A build of nothing but a FROM is that image (buildah `imagebuildah/stage_executor.go`, `Execute`).
+pub(crate) fn resolved(arguments: &Arguments, image: &str) -> Option<String> {
+    let folder = tempfile::Builder::new()
+        .prefix("osderive-")
+        .tempdir()
+        .ok()?;
+    let (file, id) = (
+        folder.path().join("Containerfile"),
+        folder.path().join("image"),
+    );
+    fs::write(&file, format!("FROM {image}\n")).ok()?;
+    let mut build = arguments.global();
+    build.extend(["build".into(), "--quiet".into()]);
+    build.extend(arguments.written(&OF_PULL));
+    build.extend(arguments.written(&OF_FROM));
+    build.extend([
+        "--file".into(),
+        file.into(),
+        "--iidfile".into(),
+        id.clone().into(),
+    ]);
+    build.push(folder.path().into());
+    let is_there = engine::quietly(arguments.engine, &build).ok()?;
+    let id = fs::read_to_string(id).ok().filter(|_| is_there)?;
+    Some(id.trim().to_owned())
 }
 
 /// The configuration of the image that a build is upon, which is fetched if it is not in the store. A build context of

@@ -11,6 +11,7 @@ mod error;
 mod inspect;
 mod install;
 mod layers;
+mod previous;
 mod reports;
 mod rewrite;
 mod run;

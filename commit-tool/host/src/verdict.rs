@@ -12,11 +12,13 @@ use crate::containerfile::Build;
 use crate::layers::Layers;
 use crate::reports::Reported;
 
-/// Judges a build. `layers` are asked for the instructions that findings without one are of.
+/// Judges a build. `of_runs` is what was found beside the reports, with the place of the RUN that it is of; `layers` are
+/// asked for the instructions that findings without one are of.
 pub(crate) fn judge(
     subject: String,
     build: &Build,
     reported: &Reported,
+    of_runs: Vec<(Option<usize>, Finding)>,
     policy: Policy,
     layers: &dyn Fn() -> Option<Layers>,
 ) -> Report {
@@ -42,6 +44,10 @@ pub(crate) fn judge(
         .into_iter()
         .filter_map(|finding| without(finding, &known));
     findings.extend(brought(new.collect(), &end.commit, layers));
+    findings.extend(of_runs.into_iter().map(|(run, finding)| Finding {
+        origin: run.map(|run| origin(&build.runs()[run])),
+        ..finding
+    }));
     findings.extend(size_deleted_later::of_build(&left));
     let has_base = !build.is_from_scratch();
     findings.extend(unbuilt::of_config(
@@ -200,7 +206,14 @@ RUN two
             containerfile: Some(file),
             ..Policy::default()
         };
-        let report = judge("x".to_owned(), &build, &reported, policy, &|| None);
+        let report = judge(
+            "x".to_owned(),
+            &build,
+            &reported,
+            Vec::new(),
+            policy,
+            &|| None,
+        );
         let findings = report.findings.into_iter().map(|finding| {
             let origin = finding.origin.unwrap_or_default();
             (finding.rule, origin.lines.map(|lines| lines.0), origin.base)
