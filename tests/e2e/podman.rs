@@ -19,6 +19,7 @@ crate::tests![
     a_plain_build_and_a_committed_one_share_no_step: OwnCache,
     what_is_found_fails_a_build_at_its_line_and_the_image_gets_no_name: OwnCache,
     accounts_with_other_ids_than_in_the_previous_image_are_told_and_nothing_runs_for_it: OwnCache,
+    a_directory_of_usr_that_a_lower_layer_has_otherwise_is_told: OwnCache,
     every_user_finds_what_it_finds_without_us: OwnCache,
     a_run_that_fails_fails_the_build_as_it_does_without_us: OwnCache,
     a_containerfile_may_be_given_in_every_way: OwnCache,
@@ -496,6 +497,43 @@ fn accounts_with_other_ids_than_in_the_previous_image_are_told_and_nothing_runs_
     let failing = "--build-arg=OSDERIVE_FAIL_ON=warning";
     let previous = format!("--build-arg=OSDERIVE_PREVIOUS={}", old.tag());
     build(setup, &new, "podman", &[&previous, failing]).expect(1);
+}
+
+fn a_directory_of_usr_that_a_lower_layer_has_otherwise_is_told(setup: &Setup) {
+    let text = "\
+FROM debian-ostree-base
+RUN mkdir -m 750 -p /usr/share/acme/a/data
+RUN touch /usr/share/acme/a/data/x
+RUN chown -R daemon:adm /usr/share/acme/a/data && chmod 2750 /usr/share/acme/a/data
+RUN touch /usr/share/acme/a/data/y
+USER daemon
+ENV A=b
+USER 0
+RUN chmod 700 /usr/lib/kernel/install.d
+";
+    let mut scenario = scenario(setup, "metadata", text);
+    let told = |scenario: &Scenario<'_>, engine: &str, options: &[&str]| {
+        let log = build(setup, scenario, engine, options).expect(0);
+        let paths = ["/usr/share/acme/a/data", "/usr/lib/kernel/install.d"];
+        let told = paths.map(|path| {
+            let finding = format!("the new mode or owner of {path} is lost: a lower layer");
+            log.contains(&finding)
+        });
+        let lines = (1..=10).filter(|line| log.contains(&format!("Containerfile:{line}:1")));
+        (told, lines.collect::<Vec<_>>())
+    };
+    for (engine, isolation) in [("podman", "oci"), ("buildah", "oci"), ("buildah", "chroot")] {
+        let isolation = format!("--isolation={isolation}");
+        scenario = renewed(scenario, text, &format!("{engine}{isolation}"));
+        // From the cache, too.
+        for _ in 0..2 {
+            let told = told(&scenario, engine, &[&isolation]);
+            assert_eq!(told, ([true, true], vec![5, 10]), "{engine} {isolation}");
+        }
+        // What is in one layer has no lower one but the base.
+        let told = told(&scenario, engine, &[&isolation, "--layers=false"]);
+        assert_eq!(told, ([false, true], vec![10]), "{engine} {isolation}");
+    }
 }
 
 const USERS: &str = "\

@@ -1,5 +1,6 @@
 //! A build from its command line to its verdict.
 
+use std::cell::LazyCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::stderr;
@@ -19,7 +20,7 @@ use crate::attempt::{Attempt, Done};
 use crate::containerfile::{Build, words_of_syntax};
 use crate::engine;
 use crate::error::{Error, FOUND, in_file};
-use crate::layers::Layers;
+use crate::layers::{Stack, lost_metadata};
 use crate::previous::Previous;
 use crate::source::Source;
 use crate::verdict::judge;
@@ -79,12 +80,14 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
     }
     let fail_on = policy.config.fail_on.or(Some(Severity::Error));
     let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
-    let layers = || {
+    let stack = LazyCell::new(|| {
         let instructions = build.history(attempt.door.rewrite());
-        Layers::of(&arguments, &image, &reported.config.history, &instructions)
-    };
+        Stack::of(&arguments, &image, &reported.config.history, &instructions)
+    });
     let changed = previous.map(|previous| previous.compare(&image, &reported.steps));
-    let of_runs = changed.unwrap_or_default();
+    let mut of_runs = changed.unwrap_or_default();
+    of_runs.extend(lost_metadata(&build, &reported.steps, &|| stack.as_ref()));
+    let layers = || stack.as_ref()?.by_names();
     let report = judge(name, &build, &reported, of_runs, policy, &layers);
     print(&report);
     publish(&report, wanted)?;

@@ -17,6 +17,7 @@ mod rewrite;
 mod run;
 mod runtime;
 mod source;
+mod store;
 mod verdict;
 
 use std::ffi::OsString;
