@@ -10,23 +10,23 @@ use crate::arguments::{Arguments, Engine};
 use crate::engine;
 use crate::error::Error;
 
-/// Options of a build that say how its images are fetched, and are those of `pull` as well (podman-pull(1),
-/// buildah-pull(1)).
-const OF_PULL: [&str; 10] = [
+/// Options of a build that say which images it is made from, and how they are fetched.
+const OF_FROM: [&str; 14] = [
     "arch",
     "authfile",
+    "build-context",
     "cert-dir",
     "creds",
     "decryption-key",
     "os",
     "platform",
+    "pull",
+    "pull-always",
+    "pull-never",
     "retry",
     "tls-verify",
     "variant",
 ];
-
-/// Those that only a build has.
-const OF_FROM: [&str; 3] = ["pull", "pull-always", "pull-never"];
 
 /// An image's configuration, with its history.
 pub(crate) fn config(arguments: &Arguments, image: &str) -> Option<ImageConfig> {
@@ -54,7 +54,6 @@ pub(crate) fn resolved(arguments: &Arguments, image: &str) -> Option<String> {
     fs::write(&file, format!("FROM {image}\n")).ok()?;
     let mut build = arguments.global();
     build.extend(["build".into(), "--quiet".into()]);
-    build.extend(arguments.written(&OF_PULL));
     build.extend(arguments.written(&OF_FROM));
     build.extend([
         "--file".into(),
@@ -80,14 +79,12 @@ pub(crate) fn base_config(arguments: &Arguments, image: &str) -> Result<ImageCon
         Some(Some(image)) => image,
         None => image,
     };
-    let found = config(arguments, image).or_else(|| {
-        let mut pull = arguments.global();
-        pull.extend(["pull".into(), "--quiet".into()]);
-        pull.extend(arguments.written(&OF_PULL));
-        pull.push(image.into());
-        let is_there = engine::quietly(arguments.engine, &pull).ok()?;
-        is_there.then(|| config(arguments, image))?
-    });
+    // That of another platform may have the same name.
+    let has_platform = ["platform", "os", "arch", "variant"]
+        .iter()
+        .any(|name| arguments.value(name).is_some());
+    let known = (!has_platform).then(|| config(arguments, image)).flatten();
+    let found = known.or_else(|| config(arguments, &resolved(arguments, image)?));
     found.ok_or_else(|| Error::NoBase(image.to_owned()))
 }
 
