@@ -19,10 +19,14 @@ crate::tests![
     runs_of_the_image_are_committed_and_builder_stages_stay: OwnCache,
     a_plain_build_and_a_committed_one_share_no_step: OwnCache,
     what_is_found_fails_a_build_at_its_line_and_the_image_gets_no_name: OwnCache,
+    accounts_with_other_ids_than_in_the_previous_image_are_told_and_nothing_runs_for_it: OwnCache,
+    a_directory_of_usr_that_a_lower_layer_has_otherwise_is_told: OwnCache,
     every_user_finds_what_it_finds_without_us: OwnCache,
     a_run_that_fails_fails_the_build_as_it_does_without_us: OwnCache,
     a_containerfile_may_be_given_in_every_way: OwnCache,
     an_image_that_does_not_boot_is_what_it_is_without_us: OwnCache,
+    each_of_several_platforms_is_committed_and_told_of_once: OwnCache,
+    of_several_platforms_one_may_not_boot: OwnCache,
     where_no_runtime_is_called_the_runs_call_the_tool: OwnCache,
     once_installed_the_engines_commit_by_themselves: OwnCache,
     what_cannot_be_committed_is_refused_before_it_is_built: OwnCache,
@@ -464,6 +468,85 @@ fn what_is_found_fails_a_build_at_its_line_and_the_image_gets_no_name(setup: &Se
     assert!(!log.contains("error["), "{log}");
 }
 
+fn accounts_with_other_ids_than_in_the_previous_image_are_told_and_nothing_runs_for_it(
+    setup: &Setup,
+) {
+    let text = |accounts: [&str; 2]| {
+        let runs = accounts.map(|name| format!("RUN useradd --system --user-group {name}\n"));
+        format!("FROM debian-ostree-base\n{}", runs.concat())
+    };
+    let old = scenario(setup, "previous-old", &text(["alpha", "beta"]));
+    build(setup, &old, "podman", &[]).expect(0);
+    let text = text(["beta", "alpha"]);
+    let mut new = scenario(setup, "previous-new", &text);
+    let rule = "warning[account-id-changed]";
+    for engine in ENGINES {
+        new = renewed(new, &text, engine);
+        let with = |engine: &str, previous: &str| {
+            let previous = format!("--build-arg=OSDERIVE_PREVIOUS={previous}");
+            build(setup, &new, engine, &[&previous]).expect(0)
+        };
+        let log = with(engine, "");
+        assert!(!log.contains(rule), "{log}");
+        // What is compared with is no part of the build: all of it comes from the cache.
+        let log = with(engine, old.tag());
+        assert!(!log.contains("osderive: committed"), "{log}");
+        assert_eq!(log.matches(rule).count(), 2, "{log}");
+        for (account, line) in [("beta", 3), ("alpha", 4)] {
+            assert!(
+                log.contains(&format!("user {account} has the uid ")),
+                "{log}"
+            );
+            assert!(log.contains(&format!("Containerfile:{line}:1")), "{log}");
+        }
+        let log = with(engine, new.tag());
+        assert!(!log.contains(rule), "{log}");
+        let log = with(engine, "localhost:1/no/such:image");
+        let told = "the ids of the previous image localhost:1/no/such:image are not compared: ";
+        assert!(log.contains(told) && has_image(setup, &new), "{log}");
+    }
+    let failing = "--build-arg=OSDERIVE_FAIL_ON=warning";
+    let previous = format!("--build-arg=OSDERIVE_PREVIOUS={}", old.tag());
+    build(setup, &new, "podman", &[&previous, failing]).expect(1);
+}
+
+fn a_directory_of_usr_that_a_lower_layer_has_otherwise_is_told(setup: &Setup) {
+    let text = "\
+FROM debian-ostree-base
+RUN mkdir -m 750 -p /usr/share/acme/a/data
+RUN touch /usr/share/acme/a/data/x
+RUN chown -R daemon:adm /usr/share/acme/a/data && chmod 2750 /usr/share/acme/a/data
+RUN touch /usr/share/acme/a/data/y
+USER daemon
+ENV A=b
+USER 0
+RUN chmod 700 /usr/lib/kernel/install.d
+";
+    let mut scenario = scenario(setup, "metadata", text);
+    let told = |scenario: &Scenario<'_>, engine: &str, options: &[&str]| {
+        let log = build(setup, scenario, engine, options).expect(0);
+        let paths = ["/usr/share/acme/a/data", "/usr/lib/kernel/install.d"];
+        let told = paths.map(|path| {
+            let finding = format!("the new mode or owner of {path} is lost: a lower layer");
+            log.contains(&finding)
+        });
+        let lines = (1..=10).filter(|line| log.contains(&format!("Containerfile:{line}:1")));
+        (told, lines.collect::<Vec<_>>())
+    };
+    for (engine, isolation) in [("podman", "oci"), ("buildah", "oci"), ("buildah", "chroot")] {
+        let isolation = format!("--isolation={isolation}");
+        scenario = renewed(scenario, text, &format!("{engine}{isolation}"));
+        // From the cache, too.
+        for _ in 0..2 {
+            let told = told(&scenario, engine, &[&isolation]);
+            assert_eq!(told, ([true, true], vec![5, 10]), "{engine} {isolation}");
+        }
+        // What is in one layer has no lower one but the base.
+        let told = told(&scenario, engine, &[&isolation, "--layers=false"]);
+        assert_eq!(told, ([false, true], vec![10]), "{engine} {isolation}");
+    }
+}
+
 const USERS: &str = "\
 FROM debian-ostree-base
 RUN groupadd --system more && useradd --system --groups more --home-dir /srv/acme acme && id && env
@@ -579,10 +662,11 @@ fn what_cannot_be_committed_is_refused_before_it_is_built(setup: &Setup) {
         "FROM debian-ostree-base\nRUN echo has run\n",
     );
     for (engine, options, said) in [
+        ("podman", &["--all-platforms"][..], "name them"),
         (
             "podman",
-            &["--platform=linux/amd64,linux/arm64"][..],
-            "several platforms",
+            &["--platform=linux/amd64,linux/arm64", "--iidfile=id"],
+            "--iidfile for several platforms",
         ),
         (
             "podman",
@@ -632,6 +716,120 @@ fn an_image_that_does_not_boot_is_what_it_is_without_us(setup: &Setup) {
             let with = saved(setup, &scenario, layers);
             assert_eq!(with.config, without.config, "{engine}");
             assert_eq!(with.layer_digests, without.layer_digests, "{engine}");
+        }
+    }
+}
+
+/// What a scenario builds for.
+const PLATFORMS: &str = "--platform=linux/amd64,linux/arm64";
+
+/// A manifest list with an image for each of the platforms. They are of the machine's own programs, whatever they say, so
+/// that all of them run here.
+fn list_of_bases(setup: &Setup, scenario: &Scenario<'_>, name: &str, bases: [&str; 2]) {
+    load_bases(setup);
+    let call = |program: &str, words: &[&str]| {
+        let mut command = command(setup, scenario, program);
+        command.args(words);
+        run(command)
+    };
+    if call("podman", &["manifest", "exists", name]).code == Some(0) {
+        return;
+    }
+    call("podman", &["manifest", "create", name]).expect(0);
+    for (base, architecture) in bases.into_iter().zip(["amd64", "arm64"]) {
+        let container = format!("{name}-{architecture}");
+        call("buildah", &["from", "--name", &container, base]).expect(0);
+        let config = ["config", "--os=linux", "--arch", architecture, &container];
+        call("buildah", &config).expect(0);
+        let image = format!("localhost/{container}:latest");
+        call("buildah", &["commit", "--rm", &container, &image]).expect(0);
+        let stored = format!("containers-storage:{image}");
+        call("podman", &["manifest", "add", name, &stored]).expect(0);
+    }
+}
+
+/// The platforms in a manifest list; none if there is none.
+fn platforms_of(setup: &Setup, scenario: &Scenario<'_>, list: &str) -> Option<Vec<String>> {
+    let mut inspect = command(setup, scenario, "podman");
+    inspect.args(["manifest", "inspect", list]);
+    let output = inspect.output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    let images = json["manifests"].as_array()?.iter();
+    let mut platforms: Vec<_> = images.map(|image| image["platform"].to_string()).collect();
+    platforms.sort();
+    Some(platforms)
+}
+
+/// What a command prints in the image that a list has for a platform.
+fn said_in(setup: &Setup, scenario: &Scenario<'_>, list: &str, arch: &str, text: &str) -> String {
+    let mut podman = command(setup, scenario, "podman");
+    podman
+        .args(["run", "--rm", "--quiet", "--network=none", "--pull=never"])
+        .args([&format!("--platform=linux/{arch}"), "--entrypoint=/bin/sh"])
+        .args([list, "-c", text]);
+    let output = podman.output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn each_of_several_platforms_is_committed_and_told_of_once(setup: &Setup) {
+    let text = "\
+FROM osderive-test-platforms
+ARG TARGETARCH
+RUN echo x >/tmp/left; echo $TARGETARCH >/etc/arch; chmod 700 /usr/lib/kernel/install.d
+";
+    let mut scenario = scenario(setup, "platforms", text);
+    let base = "debian-ostree-base";
+    list_of_bases(setup, &scenario, "osderive-test-platforms", [base, base]);
+    for (engine, isolation) in [("podman", "oci"), ("buildah", "oci"), ("buildah", "chroot")] {
+        let list = |what: &str| format!("{what}-{engine}-{isolation}-{}", process::id());
+        let (plain, failed, built) = (list("plain"), list("failed"), list("built"));
+        let isolation = format!("--isolation={isolation}");
+        let named = |list: &str| format!("--manifest={list}");
+        scenario = renewed(scenario, text, &isolation);
+        let options = [PLATFORMS, &isolation, &named(&plain)];
+        build_plain(setup, &scenario, engine, &options).expect(0);
+
+        let fail = "--build-arg=OSDERIVE_FAIL_ON=warning";
+        let options = [PLATFORMS, &isolation, fail, &named(&failed)];
+        build(setup, &scenario, engine, &options).expect(1);
+        assert_eq!(platforms_of(setup, &scenario, &failed), None);
+
+        let options = [PLATFORMS, &isolation, &named(&built)];
+        let log = build(setup, &scenario, engine, &options).expect(0);
+        // Once, and from the cache.
+        let finding = "warning[directory-metadata]";
+        assert_eq!(log.matches(finding).count(), 1, "{log}");
+        assert!(!log.contains("osderive: committed"), "{log}");
+        let platforms = platforms_of(setup, &scenario, &built).unwrap();
+        assert_eq!(platforms.len(), 2, "{platforms:?}");
+        assert_eq!(
+            Some(platforms),
+            platforms_of(setup, &scenario, &plain),
+            "{engine}"
+        );
+        for arch in ["amd64", "arm64"] {
+            let look = "cat /etc/arch; ls /tmp";
+            let said = |list| said_in(setup, &scenario, list, arch, look);
+            assert_eq!(said(&built), format!("{arch}\n"), "{engine}");
+            assert_eq!(said(&plain), format!("{arch}\nleft\n"), "{engine}");
+        }
+    }
+}
+
+fn of_several_platforms_one_may_not_boot(setup: &Setup) {
+    let text = "FROM osderive-test-mixed\nRUN echo x >/tmp/left\n";
+    let scenario = scenario(setup, "mixed", text);
+    let bases = ["debian-ostree-base", "debian-plain"];
+    list_of_bases(setup, &scenario, "osderive-test-mixed", bases);
+    for engine in ENGINES {
+        let list = format!("mixed-{}-{engine}", process::id());
+        let options = [PLATFORMS, &format!("--manifest={list}")];
+        build(setup, &scenario, engine, &options).expect(0);
+        let platforms = platforms_of(setup, &scenario, &list).unwrap();
+        assert_eq!(platforms.len(), 2, "{platforms:?}");
+        for (arch, expected) in [("amd64", ""), ("arm64", "left\n")] {
+            let said = said_in(setup, &scenario, &list, arch, "ls /tmp");
+            assert_eq!(said, expected, "{engine} {arch}");
         }
     }
 }

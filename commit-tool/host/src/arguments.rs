@@ -178,7 +178,7 @@ struct Word {
 }
 
 /// A command line that builds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Arguments {
     pub(crate) engine: Engine,
     /// Before the verb.
@@ -283,7 +283,39 @@ impl Arguments {
         words.filter_map(|word| word.value.as_deref()).collect()
     }
 
-    /// A build argument's value; what is given without one has that of the environment.
+    /// The command line for each platform that is built for, where there are several; else it is this one.
+    pub(crate) fn by_platform(&self) -> Vec<Self> {
+        let mut platforms: Vec<&str> = Vec::new();
+        let all = self.values("platform").filter_map(OsStr::to_str);
+        for platform in all.flat_map(|value| value.split(',')) {
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        if platforms.len() < 2 {
+            return vec![self.clone()];
+        }
+        let is_platform = |word: &Word| word.name.as_deref() == Some("platform");
+        let of = |platform: &&str| {
+            let mut one = self.clone();
+            one.words.retain(|word| !is_platform(word));
+            one.words.push(Word {
+                name: Some("platform".to_owned()),
+                value: Some(platform.into()),
+                written: vec![format!("--platform={platform}").into()],
+            });
+            one
+        };
+        platforms.iter().map(of).collect()
+    }
+
+    /// The platform that is built for; none where nobody names one.
+    pub(crate) fn platform(&self) -> Option<&str> {
+        self.value("platform")?.to_str()
+    }
+
+    /// A build argument's value; what is given without one has that of the environment. Engines know those of the platform
+    /// by themselves.
     pub(crate) fn build_argument(&self, name: &str) -> Option<String> {
         let mut given = self.values("build-arg").rev().filter_map(|word| {
             let word = word.to_str()?;
@@ -292,7 +324,19 @@ impl Arguments {
                 None => (word == name).then(|| std::env::var(name).ok())?,
             }
         });
-        given.next()
+        let of_platform = || {
+            let platform = self.platform()?;
+            let mut parts = platform.splitn(3, '/');
+            let part = match name {
+                "TARGETPLATFORM" => Some(platform),
+                "TARGETOS" => parts.next(),
+                "TARGETARCH" => parts.nth(1),
+                "TARGETVARIANT" => parts.nth(2),
+                _ => None,
+            };
+            part.map(str::to_owned)
+        };
+        given.next().or_else(of_platform)
     }
 
     /// What a build context of this name is.
@@ -447,6 +491,25 @@ mod tests {
         );
         assert_eq!(arguments.value("runtime"), Some("runc".as_ref()));
         assert_eq!(arguments.global(), [""; 0]);
+    }
+
+    #[test]
+    fn each_of_several_platforms_has_a_command_line() {
+        let one = read(
+            Engine::Podman,
+            "build --platform=linux/arm64/v8 --build-arg TARGETOS=x .",
+        );
+        assert_eq!(one.by_platform().len(), 1);
+        let argument = |name| one.build_argument(name);
+        assert_eq!(argument("TARGETARCH").as_deref(), Some("arm64"));
+        assert_eq!(argument("TARGETVARIANT").as_deref(), Some("v8"));
+        assert_eq!(argument("TARGETOS").as_deref(), Some("x"));
+        let line = "build --platform a/b,a/c -q --platform=a/b,a/d .";
+        let each = read(Engine::Buildah, line).by_platform().into_iter();
+        let each = each.map(|one| one.with(&[], |_| false, Vec::new(), ".".into()));
+        let expected = ["b", "c", "d"].map(|name| format!("build -q --platform=a/{name} ."));
+        let each: Vec<_> = each.map(|words| words.join(" ".as_ref())).collect();
+        assert_eq!(each, expected.map(OsString::from));
     }
 
     #[test]

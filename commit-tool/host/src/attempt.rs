@@ -22,11 +22,12 @@ use crate::runtime;
 use crate::source::Source;
 
 /// Options that this command answers, so the engine does not get them.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "file",
     "from",
     "iidfile",
     "ignorefile",
+    "manifest",
     "runtime",
     "tag",
     "target",
@@ -40,9 +41,9 @@ pub(crate) struct Done {
 
 /// A build by the engine, with all that it needs of ours.
 pub(crate) struct Attempt<'a> {
-    arguments: &'a Arguments,
-    source: Source,
-    build: &'a Build,
+    pub(crate) arguments: &'a Arguments,
+    source: &'a Source,
+    pub(crate) build: &'a Build,
     /// The value of the build argument.
     asked: String,
     /// Its value for a RUN beside the image that needs /var as at boot.
@@ -57,10 +58,10 @@ pub(crate) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     pub(crate) fn new(
         arguments: &'a Arguments,
-        source: Source,
+        source: &'a Source,
         build: &'a Build,
         options: &BuildOptions,
-        ids: Option<Ledger>,
+        ids: Option<&Ledger>,
     ) -> Result<Self, Error> {
         let tool = runtime::tool()?;
         let bytes = fs::read(&tool).map_err(in_file(&tool))?;
@@ -73,7 +74,7 @@ impl<'a> Attempt<'a> {
             tool: hexadecimal(&digest[..6]),
             ordinary,
             verbose: options.verbose,
-            ids,
+            ids: ids.cloned(),
             paths: options.paths.clone(),
             ..BuildArgument::default()
         };
@@ -154,8 +155,8 @@ impl<'a> Attempt<'a> {
         engine::run(self.arguments.engine, &arguments, environment)
     }
 
-    /// Has the engine build what the user wrote, by the user's own arguments.
-    pub(crate) fn build_plain(&self) -> Result<u8, Error> {
+    /// Has the engine build what the user wrote, by the user's own arguments, for one platform or for all.
+    pub(crate) fn build_plain(&self, arguments: &Arguments) -> Result<u8, Error> {
         let containerfile = self.folder.path().join("Containerfile");
         fs::write(&containerfile, &self.source.text).map_err(in_file(&containerfile))?;
         let mut file = OsString::from("--file=");
@@ -166,8 +167,8 @@ impl<'a> Attempt<'a> {
         }
         let context = self.source.context.clone();
         let left_out = ["file", "ignorefile"];
-        let arguments = self.arguments.with(&left_out, |_| false, more, context);
-        engine::run(self.arguments.engine, &arguments, [])
+        let words = arguments.with(&left_out, |_| false, more, context);
+        engine::run(arguments.engine, &words, [])
     }
 
     /// The ignore file that the engine would take; it does not find one beside a copy of the Containerfile.
@@ -254,12 +255,14 @@ impl<'a> Attempt<'a> {
     fn key(&self, number: usize) -> Vec<String> {
         let runs = &self.build.runs()[..=number];
         let context = self.source.context.display().to_string();
-        let before = ["step".to_owned(), self.asked.clone(), context];
+        let platform = self.arguments.platform().unwrap_or_default().to_owned();
+        let before = ["step".to_owned(), platform, self.asked.clone(), context];
         let texts = runs.iter().map(|run| run.text.clone());
         before.into_iter().chain(texts).collect()
     }
 
-    /// Gives the image the names that it was to get, and writes its id where that was wanted.
+    /// Gives the image the names that it was to get, has the list that it was to be in name it, and writes its id where
+    /// that was wanted.
     pub(crate) fn name(&self, image: &str) -> Result<(), Error> {
         let names: Vec<&OsStr> = self
             .arguments
@@ -277,10 +280,30 @@ impl<'a> Attempt<'a> {
         for name in names {
             eprintln!("Successfully tagged {}", name.to_string_lossy());
         }
+        if let Some(list) = self.arguments.value("manifest") {
+            self.add_to(list, image)?;
+        }
         if let Some(file) = self.arguments.value("iidfile") {
             fs::write(file, image).map_err(in_file(Path::new(file)))?;
         }
         Ok(())
+    }
+
+    /// Has a manifest list name an image too; it is made if there is none.
+    fn add_to(&self, list: &OsStr, image: &str) -> Result<(), Error> {
+        let manifest = |verb: &str, words: &[&OsStr]| {
+            let mut command = self.arguments.global();
+            command.extend(["manifest".into(), verb.into()]);
+            command.extend(words.iter().map(OsString::from));
+            engine::quietly(self.arguments.engine, &command)
+        };
+        let image = image.strip_prefix("sha256:").unwrap_or(image);
+        let stored = OsString::from(format!("containers-storage:{image}"));
+        let is_there = manifest("exists", &[list])? || manifest("create", &[list])?;
+        if is_there && manifest("add", &[list, &stored])? {
+            return Ok(());
+        }
+        Err(Error::NoName(image.to_owned()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A build from its command line to its verdict.
 
+use std::cell::LazyCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::stderr;
@@ -11,7 +12,7 @@ use osderive_lints::output::{self, Form, Look, Report};
 use osderive_lints::policy::{
     Bootable, BuildOptions, Config, Containerfile, FailOn, MAX_CONFIG_BYTES, Policy,
 };
-use osderive_lints::{Outcome, Severity};
+use osderive_lints::{Finding, Outcome, Severity, escape_text};
 
 use crate::Wanted;
 use crate::arguments::{Arguments, Engine};
@@ -19,9 +20,10 @@ use crate::attempt::{Attempt, Done};
 use crate::containerfile::{Build, words_of_syntax};
 use crate::engine;
 use crate::error::{Error, FOUND, in_file};
-use crate::layers::Layers;
+use crate::layers::{Stack, lost_metadata};
+use crate::previous::Previous;
 use crate::source::Source;
-use crate::verdict::judge;
+use crate::verdict::{found, judge};
 
 /// The file of decisions in a build context.
 const CONFIG: &str = "osderive.toml";
@@ -45,60 +47,120 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
     if options.bootable == Bootable::Off {
         return engine::run(engine, &arguments.raw, []);
     }
-    if options.previous.is_some() {
-        return Err(Error::Unsupported {
-            what: "--previous".to_owned(),
-            instead: "compare with `ostree-container commit --previous DIR --dry-run`",
-        });
-    }
     let policy = Policy {
         config: config(&source.context)?,
         containerfile: Some(containerfile.clone()),
     };
-    let target = arguments
-        .value("target")
-        .map(|target| target.to_string_lossy().into_owned());
-    let from = arguments.value("from").map(OsStr::to_string_lossy);
-    let build = Build::of(containerfile, target.as_deref(), &given, from.as_deref());
-    let build = build.ok_or_else(|| Error::NoTarget(target.unwrap_or_default()))?;
     let ids = options
         .ids
         .as_ref()
         .map(|path| ledger(&source.context, path))
         .transpose()?;
-    let attempt = Attempt::new(&arguments, source, &build, &options, ids)?;
-    let code = attempt.build(None)?;
-    if code != 0 {
-        return Ok(code);
+    let each = arguments.by_platform();
+    let builds = each.iter().map(|one| image_of(one, &containerfile));
+    let builds: Vec<Build> = builds.collect::<Result<_, _>>()?;
+    let attempts = each
+        .iter()
+        .zip(&builds)
+        .map(|(one, build)| Attempt::new(one, &source, build, &options, ids.as_ref()));
+    let attempts: Vec<Attempt<'_>> = attempts.collect::<Result<_, _>>()?;
+    let mut images = Vec::new();
+    for attempt in attempts {
+        if let (Some(platform), 2..) = (attempt.arguments.platform(), each.len()) {
+            eprintln!("osderive: for {}", escape_text(platform));
+        }
+        let previous = options.previous.as_deref();
+        let previous = previous.map(|name| Previous::find(attempt.arguments, name));
+        let code = attempt.build(None)?;
+        if code != 0 {
+            return Ok(code);
+        }
+        let Some(done) = attempt.done(attempt.image()?)? else {
+            return Ok(FOUND);
+        };
+        images.push(Image {
+            attempt,
+            previous,
+            done,
+        });
     }
-    let image = attempt.image()?;
-    let Some(done) = attempt.done(image)? else {
-        return Ok(FOUND);
-    };
-    let Done { image, reported } = done;
-    if reported.end.commit.outcome == Outcome::NotBootable {
-        // It is to be what it is without us, to the last layer.
-        return attempt.build_plain();
+    // What does not boot is to be what it is without us, to the last layer.
+    if !images.iter().any(Image::boots) {
+        return images[0].attempt.build_plain(&arguments);
     }
     let fail_on = policy.config.fail_on.or(Some(Severity::Error));
     let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
-    let layers = || {
-        let instructions = build.history(attempt.door.rewrite());
-        Layers::of(&arguments, &image, &reported.config.history, &instructions)
-    };
-    let report = judge(name, &build, &reported, policy, &layers);
+    let booting = || images.iter().filter(|image| image.boots());
+    let found = booting().flat_map(Image::found).collect();
+    let has_baseline = booting().all(|image| image.done.reported.end.base.is_some());
+    let is_of_image = |lines| builds.iter().any(|build| build.has(lines));
+    let report = judge(name, found, has_baseline, policy, &is_of_image);
     print(&report);
     publish(&report, wanted)?;
     if fail_on.is_some_and(|severity| report.fails(severity)) {
+        let ids: Vec<&str> = booting().map(|image| image.done.image.as_str()).collect();
         eprintln!(
-            "osderive: the image would not work on a machine as it is, so it gets no name; it is {image}. To build it all \
+            "osderive: the image would not work on a machine as it is, so it gets no name; it is {}. To build it all \
              the same: --build-arg OSDERIVE_FAIL_ON=never; where it is wanted, write above the instruction: \
-             # osderive: allow=RULE -- REASON"
+             # osderive: allow=RULE -- REASON",
+            ids.join(", ")
         );
         return Ok(FOUND);
     }
-    attempt.name(&image)?;
+    for image in &images {
+        let attempt = &image.attempt;
+        if image.boots() {
+            attempt.name(&image.done.image)?;
+            continue;
+        }
+        let code = attempt.build_plain(attempt.arguments)?;
+        if code != 0 {
+            return Ok(code);
+        }
+    }
     Ok(0)
+}
+
+/// An image that was built, of one platform.
+struct Image<'a> {
+    attempt: Attempt<'a>,
+    previous: Option<Previous<'a>>,
+    done: Done,
+}
+
+impl Image<'_> {
+    fn boots(&self) -> bool {
+        self.done.reported.end.commit.outcome != Outcome::NotBootable
+    }
+
+    fn found(&self) -> Vec<Finding> {
+        let Done { image, reported } = &self.done;
+        let build = self.attempt.build;
+        let stack = LazyCell::new(|| {
+            let instructions = build.history(self.attempt.door.rewrite());
+            let history = &reported.config.history;
+            Stack::of(self.attempt.arguments, image, history, &instructions)
+        });
+        let previous = self.previous.as_ref();
+        let changed = previous.map(|previous| previous.compare(image, &reported.steps));
+        let mut of_runs = changed.unwrap_or_default();
+        of_runs.extend(lost_metadata(build, &reported.steps, &|| stack.as_ref()));
+        found(build, reported, of_runs, &|| stack.as_ref()?.by_names())
+    }
+}
+
+/// The image that a Containerfile tells of.
+fn image_of(arguments: &Arguments, containerfile: &Containerfile) -> Result<Build, Error> {
+    let given = |name: &str| arguments.build_argument(name);
+    let target = arguments.value("target").map(OsStr::to_string_lossy);
+    let from = arguments.value("from").map(OsStr::to_string_lossy);
+    let build = Build::of(
+        containerfile.clone(),
+        target.as_deref(),
+        &given,
+        from.as_deref(),
+    );
+    build.ok_or_else(|| Error::NoTarget(target.unwrap_or_default().into_owned()))
 }
 
 /// Refuses what would build without us.
@@ -120,13 +182,18 @@ fn refuse_what_cannot_be(arguments: &Arguments) -> Result<(), Error> {
             "install osderive there, or in the podman machine, and build there",
         );
     }
-    let platforms: Vec<_> = arguments.values("platform").collect();
-    let is_many = |platform: &OsStr| platform.to_string_lossy().contains(',');
-    if platforms.len() > 1 || platforms.into_iter().any(is_many) || arguments.is_on("all-platforms")
-    {
+    if arguments.is_on("all-platforms") {
         return refuse(
-            "a build for several platforms".to_owned(),
-            "build for one after the other",
+            "--all-platforms".to_owned(),
+            "name them: --platform=linux/amd64,linux/arm64",
+        );
+    }
+    let of_one = ["iidfile", "metadata-file"];
+    let of_one = of_one.iter().find(|name| arguments.value(name).is_some());
+    if let (Some(name), 2..) = (of_one, arguments.by_platform().len()) {
+        return refuse(
+            format!("--{name} for several platforms"),
+            "it tells of one image; use --manifest",
         );
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What the engine tells of an image in its store.
 
 use std::ffi::OsString;
+use std::fs;
 
 use osderive_lints::ImageConfig;
 use serde_json::{Value, json};
@@ -9,16 +10,19 @@ use crate::arguments::{Arguments, Engine};
 use crate::engine;
 use crate::error::Error;
 
-/// Options of a build that say how its images are fetched, and are those of `pull` as well (podman-pull(1),
-/// buildah-pull(1)).
-const OF_PULL: [&str; 10] = [
+/// Options of a build that say which images it is made from, and how they are fetched.
+const OF_FROM: [&str; 14] = [
     "arch",
     "authfile",
+    "build-context",
     "cert-dir",
     "creds",
     "decryption-key",
     "os",
     "platform",
+    "pull",
+    "pull-always",
+    "pull-never",
     "retry",
     "tls-verify",
     "variant",
@@ -36,6 +40,33 @@ pub(crate) fn config(arguments: &Arguments, image: &str) -> Option<ImageConfig> 
     serde_json::from_value(whole).ok()
 }
 
+/// The id of an image as a build from it would have it: of the platform that is built for, and fetched by the same
+/// options. A build of nothing but a FROM is that image (buildah `imagebuildah/stage_executor.go`, `Execute`).
+pub(crate) fn resolved(arguments: &Arguments, image: &str) -> Option<String> {
+    let folder = tempfile::Builder::new()
+        .prefix("osderive-")
+        .tempdir()
+        .ok()?;
+    let (file, id) = (
+        folder.path().join("Containerfile"),
+        folder.path().join("image"),
+    );
+    fs::write(&file, format!("FROM {image}\n")).ok()?;
+    let mut build = arguments.global();
+    build.extend(["build".into(), "--quiet".into()]);
+    build.extend(arguments.written(&OF_FROM));
+    build.extend([
+        "--file".into(),
+        file.into(),
+        "--iidfile".into(),
+        id.clone().into(),
+    ]);
+    build.push(folder.path().into());
+    let is_there = engine::quietly(arguments.engine, &build).ok()?;
+    let id = fs::read_to_string(id).ok().filter(|_| is_there)?;
+    Some(id.trim().to_owned())
+}
+
 /// The configuration of the image that a build is upon, which is fetched if it is not in the store. A build context of
 /// that name counts as the image that it is; where it is none, nothing is known.
 ///
@@ -48,14 +79,12 @@ pub(crate) fn base_config(arguments: &Arguments, image: &str) -> Result<ImageCon
         Some(Some(image)) => image,
         None => image,
     };
-    let found = config(arguments, image).or_else(|| {
-        let mut pull = arguments.global();
-        pull.extend(["pull".into(), "--quiet".into()]);
-        pull.extend(arguments.written(&OF_PULL));
-        pull.push(image.into());
-        let is_there = engine::quietly(arguments.engine, &pull).ok()?;
-        is_there.then(|| config(arguments, image))?
-    });
+    // That of another platform may have the same name.
+    let has_platform = ["platform", "os", "arch", "variant"]
+        .iter()
+        .any(|name| arguments.value(name).is_some());
+    let known = (!has_platform).then(|| config(arguments, image)).flatten();
+    let found = known.or_else(|| config(arguments, &resolved(arguments, image)?));
     found.ok_or_else(|| Error::NoBase(image.to_owned()))
 }
 

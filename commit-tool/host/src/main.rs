@@ -12,11 +12,13 @@ mod inspect;
 mod install;
 mod layers;
 mod lineage;
+mod previous;
 mod reports;
 mod rewrite;
 mod run;
 mod runtime;
 mod source;
+mod store;
 mod verdict;
 
 use std::ffi::OsString;

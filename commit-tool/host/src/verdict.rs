@@ -12,14 +12,14 @@ use crate::containerfile::Build;
 use crate::layers::Layers;
 use crate::reports::Reported;
 
-/// Judges a build. `layers` are asked for the instructions that findings without one are of.
-pub(crate) fn judge(
-    subject: String,
+/// What was found in an image. `of_runs` is what was found beside the reports, with the place of the RUN that it is of;
+/// `layers` are asked for the instructions that findings without one are of.
+pub(crate) fn found(
     build: &Build,
     reported: &Reported,
-    policy: Policy,
+    of_runs: Vec<(Option<usize>, Finding)>,
     layers: &dyn Fn() -> Option<Layers>,
-) -> Report {
+) -> Vec<Finding> {
     let end = &reported.end;
     let check = end.check.as_ref().map(|check| check.findings.clone());
     let of_base = end.base.as_ref().map(|base| base.findings.as_slice());
@@ -42,6 +42,10 @@ pub(crate) fn judge(
         .into_iter()
         .filter_map(|finding| without(finding, &known));
     findings.extend(brought(new.collect(), &end.commit, layers));
+    findings.extend(of_runs.into_iter().map(|(run, finding)| Finding {
+        origin: run.map(|run| origin(&build.runs()[run])),
+        ..finding
+    }));
     findings.extend(size_deleted_later::of_build(&left));
     let has_base = !build.is_from_scratch();
     findings.extend(unbuilt::of_config(
@@ -49,7 +53,24 @@ pub(crate) fn judge(
         &reported.config,
         has_base,
     ));
+    findings
+}
 
+/// Judges what was found in the images that a build makes, each thing once although several of them have it.
+/// `is_of_image` tells whether lines of the Containerfile are of one of them.
+pub(crate) fn judge(
+    subject: String,
+    found: Vec<Finding>,
+    has_baseline: bool,
+    policy: Policy,
+    is_of_image: &dyn Fn((u32, u32)) -> bool,
+) -> Report {
+    let mut findings: Vec<Finding> = Vec::new();
+    for finding in found {
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
     let selection = policy.selection(&std::collections::BTreeSet::new());
     findings.retain(|finding| {
         let mut of_rule = RULES.iter().filter(|rule| rule.name == finding.rule);
@@ -71,7 +92,7 @@ pub(crate) fn judge(
     }
     // What stands in other stages is about other images.
     let unused = applied.unused(&selection, &unasked).into_iter();
-    let unused = unused.filter(|(suppression, _)| suppression.lines.is_none_or(|it| build.has(it)));
+    let unused = unused.filter(|(suppression, _)| suppression.lines.is_none_or(is_of_image));
     left.extend(unused.map(|(_, finding)| finding));
     left.sort_by(|one, other| one.rule.cmp(&other.rule));
     Report {
@@ -80,7 +101,7 @@ pub(crate) fn judge(
         suppressed,
         unasked: Vec::new(),
         selection,
-        has_baseline: end.base.is_some(),
+        has_baseline,
         containerfile: policy.containerfile,
     }
 }
@@ -200,7 +221,10 @@ RUN two
             containerfile: Some(file),
             ..Policy::default()
         };
-        let report = judge("x".to_owned(), &build, &reported, policy, &|| None);
+        let mut all = found(&build, &reported, Vec::new(), &|| None);
+        // Of another platform.
+        all.extend(found(&build, &reported, Vec::new(), &|| None));
+        let report = judge("x".to_owned(), all, true, policy, &|lines| build.has(lines));
         let findings = report.findings.into_iter().map(|finding| {
             let origin = finding.origin.unwrap_or_default();
             (finding.rule, origin.lines.map(|lines| lines.0), origin.base)

@@ -2,6 +2,7 @@
 //! on, and compared with those of the new image in the end.
 
 use osderive_lints::model::ids::{Changed, FILES, Ids};
+use osderive_lints::model::ledger::Entry;
 use osderive_lints::rules::account_id_changed;
 use osderive_proto::gateway::{BuildError, Gateway, SolveRequest, Warning};
 use osderive_proto::llb::{Definition, Digest, Image, Lineage, Platform};
@@ -120,27 +121,19 @@ async fn ids(gateway: &Gateway, reference: &str) -> Result<Ids, BuildError> {
     })))
 }
 
-/// A finding for each step that made such accounts, and one for all that no step made.
+/// The findings, with their steps; those that no step made are of the image.
 fn findings(changed: &[Changed], steps: &[Step], digest: Digest) -> Vec<Found> {
-    let maker = |change: &Changed| {
-        let made = |step: &Step| step.accounts.contains(&change.now);
-        steps.iter().rposition(made)
-    };
-    let of = |step: Option<usize>| {
-        let of_step = changed.iter().filter(|change| maker(change) == step);
-        let of_step: Vec<Changed> = of_step.cloned().collect();
-        let finding = account_id_changed::finding(&of_step)?;
-        Some(match step {
-            Some(step) => steps[step].found(finding),
-            None => Found {
-                finding,
-                digest,
-                location: None,
-            },
-        })
-    };
-    let places = (0..steps.len()).map(Some).chain([None]);
-    places.filter_map(of).collect()
+    let made: Vec<&[Entry]> = steps.iter().map(|step| step.accounts.as_slice()).collect();
+    let findings = account_id_changed::by_step(changed, &made).into_iter();
+    let found = findings.map(|(step, finding)| match step {
+        Some(step) => steps[step].found(finding),
+        None => Found {
+            finding,
+            digest,
+            location: None,
+        },
+    });
+    found.collect()
 }
 
 fn unread(name: &str, error: &BuildError, digest: Digest) -> Warning {
@@ -154,7 +147,7 @@ fn unread(name: &str, error: &BuildError, digest: Digest) -> Warning {
 
 #[cfg(test)]
 mod tests {
-    use osderive_lints::model::ledger::{AccountKind, Entry};
+    use osderive_lints::model::ledger::AccountKind;
 
     use super::*;
 

@@ -68,6 +68,19 @@ pub fn finding(changed: &[Changed]) -> Option<Finding> {
     })
 }
 
+/// The findings about an image: one for each step that made such accounts, with its place, and one for all that none of
+/// them made. `made` has the accounts of each step, of which the last counts.
+pub fn by_step(changed: &[Changed], made: &[&[Entry]]) -> Vec<(Option<usize>, Finding)> {
+    let maker = |change: &Changed| made.iter().rposition(|made| made.contains(&change.now));
+    let of = |step: Option<usize>| {
+        let of_step = changed.iter().filter(|change| maker(change) == step);
+        let of_step: Vec<Changed> = of_step.cloned().collect();
+        Some((step, finding(&of_step)?))
+    };
+    let places = (0..made.len()).map(Some).chain([None]);
+    places.filter_map(of).collect()
+}
+
 fn described(Changed { now, before }: &Changed) -> String {
     let Entry { kind, name, id } = now;
     format!(
