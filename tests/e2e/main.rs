@@ -268,6 +268,12 @@ const ALONE: Part = Part {
     groups: &[("lifecycle", lifecycle::ALONE)],
 };
 
+/// The same where one kind of engine is enough.
+const ALONE_ON_ONE: Part = Part {
+    on: On::One(Kind::DEFAULT),
+    groups: &[("podman", podman::ALONE)],
+};
+
 /// Tests that take minutes and gigabytes and that the engine's kind makes no difference to; they run one by one when the
 /// others' images are gone, and take away theirs.
 const LARGE: Part = Part {
@@ -287,7 +293,7 @@ fn main() -> Result<ExitCode> {
     let door = door_of_environment()?;
     let engines = kinds.iter().map(|kind| OnDemand::new(*kind, door, &places));
     if arguments.list {
-        let parts = [GROUPS, CHECKS, SYNTHESIS, ALONE, LARGE];
+        let parts = [GROUPS, CHECKS, SYNTHESIS, ALONE, ALONE_ON_ONE, LARGE];
         let all = engines.flat_map(|engine| trials(&parts, &selection, &engine));
         return Ok(libtest_mimic::run(&arguments, all.collect()).exit_code());
     }
@@ -307,7 +313,7 @@ fn main() -> Result<ExitCode> {
             continue;
         }
         run(&[SYNTHESIS, GROUPS, CHECKS], &arguments);
-        run(&[ALONE], &one_by_one);
+        run(&[ALONE, ALONE_ON_ONE], &one_by_one);
         engine.tidy()?;
         run(&[LARGE], &one_by_one);
         engine.tidy()?;

@@ -28,9 +28,11 @@ crate::tests![
     each_of_several_platforms_is_committed_and_told_of_once: OwnCache,
     of_several_platforms_one_may_not_boot: OwnCache,
     where_no_runtime_is_called_the_runs_call_the_tool: OwnCache,
-    once_installed_the_engines_commit_by_themselves: OwnCache,
     what_cannot_be_committed_is_refused_before_it_is_built: OwnCache,
 ];
+
+// The engines of all tests have the runtime while it is installed.
+crate::tests![ALONE = once_installed_the_engines_commit_by_themselves: OwnCache];
 
 const ENGINES: [&str; 2] = ["podman", "buildah"];
 
