@@ -7,7 +7,7 @@ crate::tests![
     packages_get_the_same_ids_in_any_order,
     new_accounts_are_told_as_lines_to_add_and_then_the_build_is_quiet,
     an_id_that_cannot_be_given_is_told,
-    a_wrong_or_missing_ledger_stops_the_build,
+    a_wrong_or_missing_ledger_stops_the_build: BuildKit,
 ];
 
 /// Accounts, and what belongs to them, by number.
