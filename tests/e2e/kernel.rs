@@ -7,7 +7,7 @@ crate::tests![
     a_kernel_of_another_flavour_replaces_the_one_of_the_base,
     an_initramfs_that_a_step_removes_is_made_anew,
     a_module_that_a_step_adds_can_be_loaded,
-    a_second_kernel_fails_the_build_with_the_lines_of_its_run,
+    a_second_kernel_fails_the_build_with_the_lines_of_its_run: BuildKit,
 ];
 
 fn a_kernel_of_another_flavour_replaces_the_one_of_the_base(setup: &Setup) {
