@@ -8,7 +8,7 @@ crate::tests![
     a_user_runs_as_itself_and_root_commits,
     every_form_of_user_is_what_it_is_without_us,
     every_form_of_run_works,
-    a_background_process_is_ended_and_reported_with_its_line,
+    a_background_process_is_ended_and_reported_with_its_line: BuildKit,
     a_failing_command_is_shown_as_the_user_wrote_it: BuildKit,
     a_failed_step_is_not_committed_and_not_cached,
     a_missing_executable_fails_like_without_us: BuildKit,
