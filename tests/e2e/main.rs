@@ -293,8 +293,11 @@ fn main() -> Result<ExitCode> {
     let door = door_of_environment()?;
     let engines = kinds.iter().map(|kind| OnDemand::new(*kind, door, &places));
     if arguments.list {
-        let parts = [GROUPS, CHECKS, SYNTHESIS, ALONE, ALONE_ON_ONE, LARGE];
-        let all = engines.flat_map(|engine| trials(&parts, &selection, &engine));
+        let parts: &[Part] = match door {
+            Some(_) => &[OF_ANY_DOOR],
+            None => &[GROUPS, CHECKS, SYNTHESIS, ALONE, ALONE_ON_ONE, LARGE],
+        };
+        let all = engines.flat_map(|engine| trials(parts, &selection, &engine));
         return Ok(libtest_mimic::run(&arguments, all.collect()).exit_code());
     }
     let one_by_one = Arguments {

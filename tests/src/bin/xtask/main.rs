@@ -43,7 +43,8 @@ enum Task {
     Test {
         /// Words of test names, as for `cargo test`; all tests without them.
         filters: Vec<String>,
-        /// Run each end-to-end test on all four kinds of private engine.
+        /// Run each end-to-end test on all four kinds of private engine, and by podman and buildah what is not about
+        /// BuildKit.
         #[arg(long)]
         all_engines: bool,
     },

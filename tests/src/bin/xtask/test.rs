@@ -54,6 +54,11 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
         .args(filters)
         .env(Selection::VARIABLE, engines.to_string());
     let mut passed = ended_well(&mut test)?;
+    if let Selection::Each(_) = engines {
+        for door in DOORS {
+            passed &= ended_well(&mut through(door, filters, places))?;
+        }
+    }
     if let Some(beside) = beside {
         passed &= beside.finish()?;
     }
@@ -63,6 +68,21 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The doors beside Docker's, as the end-to-end tests name them.
+const DOORS: [&str; 3] = ["podman", "buildah", "chroot"];
+
+/// The end-to-end tests that podman and buildah can have, on one engine.
+fn through(door: &str, filters: &[String], places: &Places) -> Command {
+    println!("» builds through {door}");
+    let mut test = cargo(places);
+    test.args(["test", "--package", "osderive-tests", "--locked"])
+        .args(["--test", "e2e", "--"])
+        .args(filters)
+        .env("OSDERIVE_DOOR", door)
+        .env(Selection::VARIABLE, Selection::Opposite.to_string());
+    test
 }
 
 /// The ignored tests: boots, one of them in QEMU, a second build of the product, and fuzzing; minutes of which one
