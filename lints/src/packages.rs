@@ -3,6 +3,7 @@
 
 mod database;
 mod dpkg;
+mod installed;
 mod rpm;
 
 use std::borrow::Cow;
@@ -15,9 +16,10 @@ use crate::model::passwd::User;
 use crate::quirks::Quirks;
 use crate::rules::input_unreadable;
 use crate::tree::Kind;
-use database::Script;
+use installed::Script;
 
-pub use database::{Account, Attributes, Installed, Manager, Owned, PackageDb, Unread};
+pub use database::PackageDb;
+pub use installed::{Account, Attributes, Installed, Manager, Owned, Unread};
 
 /// Entries of /var of one package at most.
 const MAX_ENTRIES: usize = 1000;

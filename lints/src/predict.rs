@@ -2,6 +2,7 @@
 //! runs anything of it, answered on the [`Machine`] of an image.
 
 mod conditions;
+mod holds;
 mod namespace;
 mod state;
 mod trial;

@@ -2,6 +2,7 @@
 //! `src/shared/unit-file.c` and `src/core/load-dropin.c`): which file of a name counts, aliases,
 //! masks, drop-ins, the links in `.wants` and `.requires`, and what of it all starts at boot.
 
+mod files;
 mod generators;
 mod quadlet;
 mod unit;

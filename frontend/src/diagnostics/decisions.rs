@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use osderive_lints::policy::{
     Applied, Config, Containerfile, Instruction, MAX_CONFIG_BYTES, Policy, PolicyError, Suppression,
 };
-use osderive_lints::rules::{Need, RULES, Rule, policy_rejected};
+use osderive_lints::rules::{Need, RULES, Rule};
 use osderive_lints::{Finding, Origin, Selection, Severity, unbuilt};
 use osderive_proto::gateway::{BuildError, SourceSnippet};
 use osderive_proto::llb::{Digest, SourceLocation};
@@ -237,7 +237,7 @@ impl Mistake {
     /// As a finding, for those who ask before they build.
     pub(crate) fn found(&self, digest: Digest) -> Found {
         Found {
-            finding: policy_rejected::finding(&self.error),
+            finding: self.error.finding(),
             digest,
             location: Some(self.location.clone()),
         }

@@ -1,6 +1,6 @@
 //! dpkg's database: of each package the list of its files (`info/NAME.list`) and its scripts.
 
-use super::database::{Installed, Owned, Source, Unread};
+use super::installed::{Installed, Manager, Owned, Record, Script, Unread};
 use crate::tree::Tree;
 
 /// Where the lists are; ostree systems keep them out of /var.
@@ -10,15 +10,19 @@ const INFO: [&str; 2] = ["usr/lib/sysimage/dpkg/info", "var/lib/dpkg/info"];
 const MAX_LIST_BYTES: u64 = 8 << 20;
 
 /// A package.
-pub(super) struct Record<'a> {
+struct Listed<'a> {
     /// Its files, one a line.
     list: &'a [u8],
     /// Where the script is that runs after its installation.
     script: String,
 }
 
-impl Record<'_> {
-    pub(super) fn entries(&self, visit: &mut dyn FnMut(&Owned<'_>)) {
+impl Record for Listed<'_> {
+    fn manager(&self) -> Manager {
+        Manager::Dpkg
+    }
+
+    fn entries(&self, visit: &mut dyn FnMut(&Owned<'_>)) {
         let lines = self.list.split(|&byte| byte == b'\n');
         for path in lines.filter(|line| line.starts_with(b"/")) {
             let attributes = None;
@@ -26,8 +30,8 @@ impl Record<'_> {
         }
     }
 
-    pub(super) fn script(&self) -> String {
-        self.script.clone()
+    fn script(&self) -> Script {
+        Script::At(self.script.clone())
     }
 }
 
@@ -54,12 +58,12 @@ pub(super) fn each(tree: &dyn Tree, visit: &mut dyn FnMut(&Installed<'_>)) -> Ve
         let path = format!("{info}/{file}");
         match tree.read(path.as_bytes(), MAX_LIST_BYTES) {
             Ok(list) => {
-                let record = Record {
+                let record = Listed {
                     list: &list.unwrap_or_default(),
                     script: format!("{info}/{name}.postinst"),
                 };
                 let name = name.split(':').next().unwrap_or(name);
-                visit(&Installed::new(name, Source::Dpkg(record)));
+                visit(&Installed::new(name, &record));
             }
             Err(error) => failed(&path, error),
         }

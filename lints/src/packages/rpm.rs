@@ -2,7 +2,7 @@
 
 use std::io::{self, Seek as _, SeekFrom};
 
-use super::database::{Account, Installed, Owned, Source, Unread};
+use super::installed::{Account, Installed, Manager, Owned, Record, Script, Unread};
 use crate::model::rpm_header::{Header, Tag};
 use crate::model::sqlite::{Database, Row, Value};
 use crate::tree::{Seekable, Tree};
@@ -30,18 +30,22 @@ const MAX_SCRIPT_BYTES: usize = 256 << 10;
 const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
 /// A package.
-pub(super) struct Record<'a> {
+struct Stored<'a> {
     header: Header<'a>,
 }
 
-impl<'a> Record<'a> {
-    pub(super) fn entries(&self, visit: &mut dyn FnMut(&Owned<'_>)) {
+impl Record for Stored<'_> {
+    fn manager(&self) -> Manager {
+        Manager::Rpm
+    }
+
+    fn entries(&self, visit: &mut dyn FnMut(&Owned<'_>)) {
         self.header
             .files(&mut |path, attributes| visit(&Owned { path, attributes }));
     }
 
     /// `Provides: user(NAME)` and `group(NAME)`, which rpm makes of a package's sysusers.d.
-    pub(super) fn accounts(&self) -> Vec<Account<'a>> {
+    fn accounts(&self) -> Vec<Account<'_>> {
         let provided = self.header.strings(Tag::ProvideName);
         let accounts = provided.filter_map(|name| {
             let name = name.strip_suffix(b")")?;
@@ -51,17 +55,17 @@ impl<'a> Record<'a> {
         accounts.collect()
     }
 
-    pub(super) fn changelog_time(&self) -> Option<u64> {
+    fn changelog_time(&self) -> Option<u64> {
         self.header.numbers(Tag::ChangelogTime).next()
     }
 
     /// What runs before and after its installation, whatever runs it.
-    pub(super) fn script(&self) -> Vec<u8> {
+    fn script(&self) -> Script {
         let tags = [Tag::PreTrans, Tag::PreIn, Tag::PostIn, Tag::PostTrans];
         let texts = tags.iter().filter_map(|tag| self.header.string(*tag));
         let mut script = texts.collect::<Vec<_>>().join(&b'\n');
         script.truncate(MAX_SCRIPT_BYTES);
-        script
+        Script::Text(script)
     }
 }
 
@@ -138,7 +142,7 @@ fn package(row: Row<'_>, visit: &mut dyn FnMut(&Installed<'_>)) -> io::Result<()
     let name = header.string(Tag::Name);
     let name = name.ok_or_else(|| io::Error::other("it has no name"))?;
     let name = String::from_utf8_lossy(name);
-    visit(&Installed::new(&name, Source::Rpm(Record { header })));
+    visit(&Installed::new(&name, &Stored { header }));
     Ok(())
 }
 

@@ -136,7 +136,7 @@ impl Applied<'_> {
         let all = self.suppressions.iter().zip(&self.used);
         let unused = all.filter(|(suppression, used)| !**used && is_asked(suppression.rule));
         let findings = unused.map(|(suppression, _)| {
-            let finding = unused_suppression::finding(suppression);
+            let finding = suppression.unused();
             (*suppression, self.policy.with_severity_and_lines(finding))
         });
         findings.collect()

@@ -20,8 +20,8 @@ pub use options::{Bootable, BuildOptionError, BuildOptions, FailOn};
 pub use pattern::Pattern;
 pub use stages::{Stage, chain, expanded};
 
-use crate::rules::Rule;
-use crate::{Finding, escape_lines, escape_text};
+use crate::rules::{Rule, policy_rejected, unused_suppression};
+use crate::{Finding, Origin, escape_lines, escape_text};
 
 /// A decision that findings of a rule are wanted as they are.
 #[derive(Clone, Debug)]
@@ -73,7 +73,41 @@ pub struct PolicyError {
     pub span: Range<usize>,
 }
 
+impl Suppression {
+    /// The finding that nothing needs it.
+    pub fn unused(&self) -> Finding {
+        let (place, rule) = (&self.place, self.rule.name);
+        let path = self.path.as_ref().map(Pattern::as_str);
+        let at = path.map_or_else(String::new, |path| format!(" at {path}"));
+        let mut finding = unused_suppression::RULE.finding(
+            format!(
+                "{}:{} allows {rule}{at}, which nothing needs",
+                place.file, place.line
+            ),
+            "remove it, or correct its path".to_owned(),
+            Vec::new(),
+        );
+        finding.origin = self.lines.map(|_| at_line(place.line));
+        finding
+    }
+}
+
+fn at_line(line: u32) -> Origin {
+    Origin {
+        lines: Some((line, line)),
+        ..Origin::default()
+    }
+}
+
 impl PolicyError {
+    /// The finding about it.
+    pub fn finding(&self) -> Finding {
+        let (message, help) = (self.message.clone(), self.help.clone());
+        let mut finding = policy_rejected::RULE.finding(message, help, Vec::new());
+        finding.origin = Some(at_line(self.line()));
+        finding
+    }
+
     /// The line that is wrong, counted from 1.
     pub fn line(&self) -> u32 {
         line_of(&self.source, self.span.start)
@@ -105,4 +139,37 @@ fn line_of(text: &str, byte: usize) -> u32 {
     let before = text.as_bytes().iter().take(byte);
     let feeds = before.filter(|&&byte| byte == b'\n').count();
     u32::try_from(feeds + 1).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_finding_is_at_the_line_of_the_mistake() {
+        let error = Config::parse("osderive.toml", "[rules]\nkernels = \"off\"\n");
+        let finding = error.expect_err("an error").finding();
+        assert_eq!(finding.message, "there is no rule \"kernels\"");
+        assert_eq!(finding.origin.expect("an origin").lines, Some((2, 2)));
+    }
+
+    #[test]
+    fn the_finding_names_the_line_and_what_it_allows() {
+        let unused = Suppression {
+            rule: &crate::rules::kernel_count::RULE,
+            path: Pattern::parse("/usr/lib/modules"),
+            reason: "two are wanted".to_owned(),
+            place: Place {
+                file: "Containerfile".to_owned(),
+                line: 7,
+            },
+            lines: Some((8, 9)),
+        };
+        let finding = unused.unused();
+        assert_eq!(
+            finding.message,
+            "Containerfile:7 allows kernel-count at /usr/lib/modules, which nothing needs"
+        );
+        assert_eq!(finding.origin.expect("an origin").lines, Some((7, 7)));
+    }
 }

@@ -1,24 +1,11 @@
 //! Whether the conditions of a unit let it start (systemd.unit(5), "Conditions and Asserts"). Those of
 //! files are decided as far as an image decides them; all others only a machine knows.
 
+use super::holds::Holds;
 use super::trial::Trial;
 use crate::machine::Place;
 use crate::model::unit_name::expand;
 use crate::units::Setting;
-
-/// Whether the conditions of a unit hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holds {
-    /// On every machine.
-    Yes,
-    /// On none.
-    No,
-    /// Only a machine knows.
-    Unknown {
-        /// Whether they hold on most: what is asked for is ordinary, or it is what shall not be.
-        usually: bool,
-    },
-}
 
 /// Kinds that ordinary machines fulfil, whatever is asked.
 const ORDINARY: [&str; 9] = [
@@ -119,28 +106,6 @@ impl Trial<'_> {
             (Place::File(Some((_, meta))), "FileIsExecutable") => Some(meta.is_executable()),
             (Place::File(Some((_, meta))), "FileNotEmpty") => Some(meta.size > 0),
             _ => None,
-        }
-    }
-}
-
-impl Holds {
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::No, _) | (_, Self::No) => Self::No,
-            (Self::Yes, holds) | (holds, Self::Yes) => holds,
-            (Self::Unknown { usually: one }, Self::Unknown { usually: other }) => Self::Unknown {
-                usually: one && other,
-            },
-        }
-    }
-
-    fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
-            (Self::No, holds) | (holds, Self::No) => holds,
-            (Self::Unknown { usually: one }, Self::Unknown { usually: other }) => Self::Unknown {
-                usually: one || other,
-            },
         }
     }
 }

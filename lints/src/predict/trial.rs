@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 
-use super::conditions::Holds;
+use super::holds::Holds;
 use super::{Doubt, Reason, SaidAt};
 use crate::Image;
 use crate::machine::{Machine, Place, other_accounts};

@@ -380,7 +380,7 @@ impl Rule {
         text.unwrap_or_default().replace('\n', " ")
     }
 
-    fn finding(&self, message: String, help: String, paths: Vec<String>) -> Finding {
+    pub(crate) fn finding(&self, message: String, help: String, paths: Vec<String>) -> Finding {
         Finding {
             rule: self.name.to_owned(),
             severity: self.severity,

@@ -19,8 +19,7 @@
 //! ```
 
 use super::Rule;
-use crate::policy::PolicyError;
-use crate::{Finding, Origin, Severity};
+use crate::Severity;
 
 /// The rule's constants.
 pub const RULE: Rule = Rule {
@@ -29,27 +28,3 @@ pub const RULE: Rule = Rule {
     summary: "osderive.toml or a comment with a suppression cannot be understood",
     ..Rule::IMAGE
 };
-
-/// The finding about a mistake.
-pub fn finding(error: &PolicyError) -> Finding {
-    let mut finding = RULE.finding(error.message.clone(), error.help.clone(), Vec::new());
-    finding.origin = Some(Origin {
-        lines: Some((error.line(), error.line())),
-        ..Origin::default()
-    });
-    finding
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::Config;
-
-    #[test]
-    fn the_finding_is_at_the_line_of_the_mistake() {
-        let error = Config::parse("osderive.toml", "[rules]\nkernels = \"off\"\n");
-        let finding = finding(&error.expect_err("an error"));
-        assert_eq!(finding.message, "there is no rule \"kernels\"");
-        assert_eq!(finding.origin.expect("an origin").lines, Some((2, 2)));
-    }
-}

@@ -8,7 +8,6 @@ use super::{DIRECTORIES, quadlet};
 use crate::Image;
 use crate::model::unit_name::{UnitName, escaped, escaped_path};
 use crate::model::units::parse;
-use crate::tree::Kind;
 
 /// Where generators are, the first of a name only.
 const GENERATORS: [&str; 4] = [
@@ -429,35 +428,6 @@ fn rpc_pipefs(image: &Image<'_>) -> Vec<String> {
 /// Whether something of this kind is there on every machine that wants it, made by the manager or the kernel.
 pub(super) fn needs_no_file(name: &UnitName) -> bool {
     ["device", "scope", "slice"].contains(&name.kind())
-}
-
-/// The files of a directory and those below it, but for what `leaves_out` names.
-pub(super) fn files_below(
-    image: &Image<'_>,
-    directory: &str,
-    leaves_out: fn(&str) -> bool,
-) -> Vec<(String, String)> {
-    /// Directories at most.
-    const MAX_DIRECTORIES: usize = 1000;
-    let mut found = Vec::new();
-    let mut todo = vec![directory.to_owned()];
-    let mut looked_at = 0;
-    while let Some(directory) = todo.pop() {
-        looked_at += 1;
-        if looked_at > MAX_DIRECTORIES {
-            break;
-        }
-        for name in image.names(&directory) {
-            let path = format!("{directory}/{name}");
-            let kind = image.tree.follow(path.as_bytes()).ok().flatten();
-            match kind.map(|meta| meta.kind) {
-                Some(Kind::Directory) if !leaves_out(&path) => todo.push(path),
-                Some(Kind::File) => found.push((name, path)),
-                _ => {}
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::generators::files_below;
+use super::files::files_below;
 use crate::Image;
 use crate::model::units::{Assignment, parse, words};
 
