@@ -12,6 +12,7 @@ pub mod passwd;
 pub mod prepare_root;
 pub mod presets;
 pub mod secrets;
+pub mod selinux;
 pub mod shadow;
 pub mod state_directories;
 pub mod subid;
