@@ -100,7 +100,7 @@ fn an_image_of_ten_services_boots_installed_and_updated() -> Result<(), Box<dyn 
     let places = Places::of_workspace()?;
     let engine = Engine::select(None, &places)?;
     let harness = Harness::new(&engine, &places, "services")?;
-    harness.load_base(&places)?;
+    harness.load_base(Base::Ostree, &places)?;
     engine.load_base(Base::Plain, &places)?;
     engine.load_frontend(Profile::Test, &places)?;
 

@@ -11,6 +11,7 @@ mod ci;
 mod commit;
 mod dockerfile;
 mod doors;
+mod fedora;
 mod fidelity;
 mod identity;
 mod ids;
@@ -214,6 +215,7 @@ const SYNTHESIS: Part = Part {
         ("branches", branches::TESTS),
         ("by_hand", by_hand::TESTS),
         ("ci", ci::TESTS),
+        ("fedora", fedora::TESTS),
         ("ids", ids::TESTS),
         ("identity", identity::TESTS),
         ("image", image::TESTS),
@@ -278,7 +280,11 @@ const ALONE_ON_ONE: Part = Part {
 /// others' images are gone, and take away theirs.
 const LARGE: Part = Part {
     on: On::One(Kind::TrixieGraphdriver),
-    groups: &[("doors", doors::LARGE), ("packages", packages::LARGE)],
+    groups: &[
+        ("doors", doors::LARGE),
+        ("fedora", fedora::LARGE),
+        ("packages", packages::LARGE),
+    ],
 };
 
 fn main() -> Result<ExitCode> {

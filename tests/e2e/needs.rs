@@ -15,6 +15,12 @@ pub(crate) enum Need {
     EmptyIndex,
     /// An engine whose cache is not the user's.
     OwnCache,
+    /// What packages own, read from rpm's database, which the product does not do yet.
+    RpmDatabase,
+    /// The step that enabled or disabled a unit, which findings do not tell yet.
+    LineOfEnabling,
+    /// That software goes with the link that was left in its place, which it does not do yet.
+    RemovedLink,
 }
 
 /// What is known of an engine.
@@ -63,6 +69,12 @@ impl Need {
                 "needs Docker 27 with the containerd image store",
             ),
             Self::OwnCache => (engine.is_ours, "needs a private engine"),
+            Self::RpmDatabase => (false, "rpm's database is not read yet"),
+            Self::RemovedLink => (false, "software stays when its link is removed yet"),
+            Self::LineOfEnabling => (
+                false,
+                "findings do not tell what enabled or disabled a unit yet",
+            ),
         };
         (!is_met).then_some(reason)
     }

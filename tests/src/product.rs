@@ -186,16 +186,13 @@ pub fn build(
 }
 
 fn rustflags(workspace: &Path) -> String {
-    let home = std::env::var_os("CARGO_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-        PathBuf::from,
-    );
+    let [workspace, home] = paths_kept_out(workspace);
     [
         "-Ctarget-feature=+crt-static".to_owned(),
         // Without relocations to do at each start, of which a build has many.
         "-Crelocation-model=static".to_owned(),
-        format!("--remap-path-prefix={}=/osderive", workspace.display()),
-        format!("--remap-path-prefix={}=/cargo", home.display()),
+        workspace,
+        home,
     ]
     .join("\x1f")
 }
@@ -211,6 +208,16 @@ pub fn frontend_context(profile: Profile, places: &Places) -> Result<TempDir> {
     let contents = context.path().join("root").join(sbom::FILE);
     fs::write(&contents, sbom::document(places)?).map_err(io_error("write", contents))?;
     Ok(context)
+}
+
+/// The flags of rustc that keep paths of this machine out of what it makes.
+pub(crate) fn paths_kept_out(workspace: &Path) -> [String; 2] {
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    [(workspace, "/osderive"), (&home, "/cargo")]
+        .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()))
 }
 
 /// The build context of a frontend's image, which goes with the value: others may make theirs at the same time.

@@ -75,6 +75,9 @@ pub(super) struct Accounts<'a> {
     /// The ids of all primary groups.
     primary_gids: BTreeSet<u32>,
     names_of_groups: BTreeMap<u32, &'a [u8]>,
+    /// The users and groups of nss-altfiles that are not among these, with their ids.
+    pub(super) users_beside: BTreeMap<&'a [u8], u32>,
+    pub(super) groups_beside: BTreeMap<&'a [u8], u32>,
     pub(super) limits: Limits,
 }
 
@@ -101,8 +104,28 @@ impl<'a> Accounts<'a> {
             users,
             groups,
             names_of_groups,
+            users_beside: BTreeMap::new(),
+            groups_beside: BTreeMap::new(),
             limits,
         }
+    }
+
+    /// These accounts, with those of nss-altfiles known: what is in both counts as it is here.
+    pub(super) fn beside(mut self, passwd: &'a [u8], group: &'a [u8]) -> Self {
+        for user in users(passwd) {
+            if self.user(user.name).is_none() {
+                self.users_beside.entry(user.name).or_insert(user.uid);
+            }
+        }
+        for group in groups(group) {
+            if self.group(group.name).is_none() {
+                self.groups_beside.entry(group.name).or_insert(group.gid);
+            }
+        }
+        for (name, gid) in &self.groups_beside {
+            self.names_of_groups.entry(*gid).or_insert(name);
+        }
+        self
     }
 
     pub(super) fn user(&self, name: &[u8]) -> Option<&User<'a>> {
@@ -181,9 +204,10 @@ impl<'a> Accounts<'a> {
                 continue;
             }
             for member in &group.members {
-                let known = self
-                    .user(member)
-                    .is_some_and(|user| user.uid == 0 || lines.contains_key(&Key::User(user.name)));
+                let known = match self.user(member) {
+                    Some(user) => user.uid == 0 || lines.contains_key(&Key::User(user.name)),
+                    None => self.users_beside.contains_key(member),
+                };
                 if let (true, Some(user), Some(name)) =
                     (known, text_name(member), text_name(group.name))
                 {

@@ -60,7 +60,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn find_in_users(&self, path: &str, findings: &mut Vec<Finding>) {
         let old: BTreeSet<User<'_>> = self.old_users();
-        let mut owners: BTreeMap<u32, &[u8]> = BTreeMap::new();
+        let mut owners = by_id(&self.accounts.users_beside);
         for user in &self.accounts.users {
             let first = *owners.entry(user.uid).or_insert(user.name);
             if old.contains(&without_line(user)) {
@@ -109,7 +109,7 @@ impl<'a> Search<'a> {
         };
         let old: BTreeSet<(&[u8], u32)> =
             groups(file).map(|group| (group.name, group.gid)).collect();
-        let mut owners: BTreeMap<u32, &[u8]> = BTreeMap::new();
+        let mut owners = by_id(&self.accounts.groups_beside);
         for group in &self.accounts.groups {
             let first = *owners.entry(group.gid).or_insert(group.name);
             if old.contains(&(group.name, group.gid)) {
@@ -179,6 +179,10 @@ impl<'a> Search<'a> {
             }
         }
     }
+}
+
+fn by_id<'a>(ids: &BTreeMap<&'a [u8], u32>) -> BTreeMap<u32, &'a [u8]> {
+    ids.iter().map(|(name, id)| (*id, *name)).collect()
 }
 
 /// Each account's password field, and whether shadow has it.

@@ -20,7 +20,7 @@ use osderive_lints::{
 };
 
 use super::{
-    declare::{Accounts, Limits, text_name},
+    declare::{Limits, text_name},
     observe::Snapshot,
     owners::Moves,
 };
@@ -43,12 +43,13 @@ pub(super) fn renumber(
     after: &Snapshot,
     limits: Limits,
 ) -> Renumbering {
-    let old = Accounts::new(before.file("passwd"), before.file("group"), limits);
-    let new = Accounts::new(after.file("passwd"), after.file("group"), limits);
+    let old = before.accounts(limits);
+    let new = after.accounts(limits);
     let users = Side {
         kind: AccountKind::User,
         old: old.users.iter().map(|user| user.name).collect(),
         new: new.users.iter().map(|user| (user.name, user.uid)).collect(),
+        beside: &new.users_beside,
         login: (new.users.iter().filter(|user| new.is_login(user)))
             .map(|user| user.name)
             .collect(),
@@ -59,6 +60,7 @@ pub(super) fn renumber(
         new: (new.groups.iter())
             .map(|group| (group.name, group.gid))
             .collect(),
+        beside: &new.groups_beside,
         login: (new.groups.iter())
             .filter(|group| new.is_login_group(group))
             .map(|group| group.name)
@@ -86,6 +88,8 @@ struct Side<'a> {
     kind: AccountKind,
     old: BTreeSet<&'a [u8]>,
     new: Vec<(&'a [u8], u32)>,
+    /// Those of nss-altfiles, which stay as they are.
+    beside: &'a Ids<'a>,
     /// Those of people, which are the machine's to make.
     login: BTreeSet<&'a [u8]>,
 }
@@ -98,7 +102,8 @@ impl<'a> Side<'a> {
     /// keeps for others from those that it does not have. An account that was there before, or whose
     /// id is another's too, stays as it is, and so does who would need its id.
     fn assign(&self, ledger: &Ledger, spare: &mut Spare<'_>) -> Ids<'a> {
-        let mut fixed: BTreeMap<u32, &[u8]> = BTreeMap::new();
+        let beside = self.beside.iter();
+        let mut fixed: BTreeMap<u32, &[u8]> = beside.map(|(name, id)| (*id, *name)).collect();
         let mut open: BTreeMap<&[u8], (u32, u32)> = BTreeMap::new();
         for &(name, has) in &self.new {
             let wants = match self.listed(ledger, name) {
@@ -132,7 +137,9 @@ impl<'a> Side<'a> {
     }
 
     fn is_shared(&self, id: u32) -> bool {
-        self.new.iter().filter(|(_, other)| *other == id).count() > 1
+        let new = self.new.iter().map(|(_, other)| other);
+        let all = new.chain(self.beside.values());
+        all.filter(|other| **other == id).count() > 1
     }
 
     fn moves(&self, ids: &Ids<'_>) -> BTreeMap<u32, u32> {
@@ -144,7 +151,8 @@ impl<'a> Side<'a> {
     fn differing(&self, ledger: &Ledger, ids: &Ids<'_>) -> Vec<Finding> {
         let finding = |&(name, _): &(&[u8], u32)| {
             let (id, has) = (self.listed(ledger, name)?, ids[name]);
-            let holder = ids.iter().find(|(_, other)| **other == id);
+            let mut all = ids.iter().chain(self.beside);
+            let holder = all.find(|(_, other)| **other == id);
             let reason = match holder {
                 _ if self.old.contains(name) => Reason::Older,
                 _ if self.is_shared(has) => Reason::Shared,
@@ -187,10 +195,11 @@ struct Spare<'a> {
 
 impl<'a> Spare<'a> {
     fn new(ledger: &'a Ledger, sides: [&Side<'_>; 2]) -> Self {
-        let ids = sides.iter().flat_map(|side| &side.new);
+        let new = sides.iter().flat_map(|side| &side.new).map(|(_, id)| *id);
+        let beside = sides.iter().flat_map(|side| side.beside.values().copied());
         Self {
             ledger,
-            taken: ids.map(|(_, id)| *id).collect(),
+            taken: new.chain(beside).collect(),
             given: BTreeMap::new(),
         }
     }

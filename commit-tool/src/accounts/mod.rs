@@ -14,10 +14,7 @@ use std::collections::BTreeSet;
 
 use osderive_lints::{
     MAX_LISTED_ENTRIES,
-    model::{
-        ids::Ids,
-        ledger::{Entry, Ledger},
-    },
+    model::ledger::{Entry, Ledger},
 };
 
 use crate::{
@@ -45,9 +42,8 @@ fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {
 
 /// The accounts that were not there before, or had another id.
 fn made(before: &Snapshot, after: &Snapshot) -> Vec<Entry> {
-    let ids = |seen: &Snapshot| Ids::of([seen.file("passwd"), b"", seen.file("group"), b""]);
-    let old: BTreeSet<Entry> = ids(before).entries().collect();
-    let new = ids(after);
+    let old: BTreeSet<Entry> = before.ids().entries().collect();
+    let new = after.ids();
     let made = new.entries().filter(|entry| !old.contains(entry));
     made.take(MAX_LISTED_ENTRIES).collect()
 }

@@ -6,12 +6,13 @@ use std::{
     ffi::OsStr,
 };
 
+use osderive_lints::model::ids::Ids;
 use rustix::{
     fd::{AsFd, OwnedFd},
     io::Errno,
 };
 
-use super::declare::Limits;
+use super::declare::{Accounts, Limits};
 use crate::{
     error::{Error, Result},
     handle::{look, open_below, read_in_root, read_regular},
@@ -30,9 +31,12 @@ const SYSUSERS_PATHS: [&str; 4] = [
     SYSUSERS,
 ];
 
+/// Where nss-altfiles has accounts.
+const ALTFILES: [&str; 2] = ["usr/lib/passwd", "usr/lib/group"];
+
 /// Files that a base declares its accounts in besides sysusers.d: nss-altfiles' and Debian's.
-const BASE_PASSWD: [&str; 2] = ["usr/lib/passwd", "usr/share/base-passwd/passwd.master"];
-const BASE_GROUP: [&str; 2] = ["usr/lib/group", "usr/share/base-passwd/group.master"];
+const BASE_PASSWD: [&str; 2] = [ALTFILES[0], "usr/share/base-passwd/passwd.master"];
+const BASE_GROUP: [&str; 2] = [ALTFILES[1], "usr/share/base-passwd/group.master"];
 
 /// As much of an account file as build engines read.
 pub(super) const MAX_FILE_BYTES: u64 = 10 << 20;
@@ -50,6 +54,8 @@ pub(crate) struct Snapshot {
     pub(super) etc: Option<&'static str>,
     /// The content of those that exist.
     pub(super) files: BTreeMap<&'static str, Vec<u8>>,
+    /// /usr/lib/passwd and /usr/lib/group, which nss-altfiles reads; empty where there are none.
+    pub(super) altfiles: [Vec<u8>; 2],
     /// Those that are no regular file.
     pub(super) odd: BTreeSet<&'static str>,
     /// Backups and locks of account tools, and what a killed commit left.
@@ -59,7 +65,10 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Reads the account files.
     pub(crate) fn take(rootfs: &Rootfs) -> Result<Self> {
-        let mut seen = Self::default();
+        let mut seen = Self {
+            altfiles: ALTFILES.map(|path| content(rootfs, path)),
+            ..Self::default()
+        };
         let Some((path, etc)) = open_etc(rootfs)? else {
             return Ok(seen);
         };
@@ -82,6 +91,18 @@ impl Snapshot {
 
     pub(super) fn file(&self, name: &str) -> &[u8] {
         self.files.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The accounts.
+    pub(super) fn accounts(&self, limits: Limits) -> Accounts<'_> {
+        let [passwd, group] = &self.altfiles;
+        Accounts::new(self.file("passwd"), self.file("group"), limits).beside(passwd, group)
+    }
+
+    /// All ids.
+    pub(super) fn ids(&self) -> Ids {
+        let [passwd, group] = &self.altfiles;
+        Ids::of([self.file("passwd"), passwd, self.file("group"), group])
     }
 }
 
@@ -153,14 +174,17 @@ impl Declared {
 }
 
 fn joined(rootfs: &Rootfs, paths: &[&str]) -> Vec<u8> {
-    let mut content = Vec::new();
+    let mut joined = Vec::new();
     for path in paths {
-        content.extend(
-            read_in_root(rootfs.as_fd(), OsStr::new(path), MAX_FILE_BYTES).unwrap_or_default(),
-        );
-        content.push(b'\n');
+        joined.extend(content(rootfs, path));
+        joined.push(b'\n');
     }
-    content
+    joined
+}
+
+/// What is in a file; nothing where it cannot be read.
+fn content(rootfs: &Rootfs, path: &str) -> Vec<u8> {
+    read_in_root(rootfs.as_fd(), OsStr::new(path), MAX_FILE_BYTES).unwrap_or_default()
 }
 
 pub(super) fn failed(path: &str, source: Errno) -> Error {

@@ -48,7 +48,7 @@ pub(super) fn plan(before: Option<&Snapshot>, after: &Snapshot, declared: &Decla
             before,
             after,
             declared,
-            accounts: Accounts::new(after.file("passwd"), after.file("group"), limits),
+            accounts: after.accounts(limits),
         };
         view.plan_shadows(&mut plan);
         view.plan_declarations(&mut plan);
@@ -190,8 +190,7 @@ impl<'a> View<'a> {
         let Some(before) = self.before else {
             return lines.keys().copied().collect();
         };
-        let limits = self.accounts.limits;
-        let old = Accounts::new(before.file("passwd"), before.file("group"), limits).lines();
+        let old = before.accounts(self.accounts.limits).lines();
         lines
             .iter()
             .filter(|(key, line)| old.get(key) != Some(line))

@@ -572,3 +572,27 @@ fn looking_takes_milliseconds_at_most() {
     let took = Duration::try_from(used() - start).expect("a time");
     assert!(took.as_millis() < 500, "{took:?}");
 }
+
+#[test]
+fn accounts_of_nss_altfiles_are_known() {
+    let image = Image::new();
+    image.write("usr/lib/passwd", "chrony:x:998:990::/:/sbin/nologin\n");
+    image.write("usr/lib/group", "chrony:x:990:\nmail:x:8:\n");
+    let settled = image.step(|image| {
+        image.append("etc/passwd", "plain:x:997:8::/:/usr/sbin/nologin\n");
+        image.append("etc/group", "plain:x:997:chrony\n");
+    });
+    assert_eq!(rules(&settled), [""; 0]);
+    let lines = [
+        "g plain 997",
+        "u plain 997:mail - / /usr/sbin/nologin",
+        "m chrony plain",
+    ];
+    assert_eq!(image.own(), [lines]);
+
+    let settled = image.step(|image| {
+        image.append("etc/passwd", "same:x:998:8::/:/usr/sbin/nologin\n");
+        image.append("etc/group", "same:x:990:\n");
+    });
+    assert_eq!(rules(&settled), ["account-duplicate-id"]);
+}

@@ -38,7 +38,7 @@ const LINKS: [&str; 8] = [
 ];
 
 /// How a kernel's files are named in /boot around their version, and beside its modules.
-const PARTS: [(&str, &str, &str); 8] = [
+pub(super) const PARTS: [(&str, &str, &str); 10] = [
     ("vmlinuz-", "", VMLINUZ),
     ("vmlinux-", "", VMLINUZ),
     ("initrd.img-", "", INITRAMFS),
@@ -46,6 +46,9 @@ const PARTS: [(&str, &str, &str); 8] = [
     ("System.map-", "", "System.map"),
     ("config-", "", "config"),
     ("symvers-", ".gz", "symvers.gz"),
+    // Fedora's, by release.
+    ("symvers-", ".xz", "symvers.xz"),
+    ("symvers-", ".zst", "symvers.zst"),
     (".vmlinuz-", ".hmac", ".vmlinuz.hmac"),
 ];
 

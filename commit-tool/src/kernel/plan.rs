@@ -13,7 +13,7 @@ use osderive_lints::{
     rules::{kernel_boot_not_empty, kernel_count, kernel_initramfs_unread, kernel_modules_unused},
 };
 
-use super::observe::{BOOT, INITRAMFS, InBoot, Kernel, MODULES, Seen, VMLINUZ};
+use super::observe::{BOOT, INITRAMFS, InBoot, Kernel, MODULES, PARTS, Seen, VMLINUZ};
 use crate::{
     files::shown,
     place::unfinished,
@@ -299,13 +299,6 @@ fn needs_depmod(kernel: &Kernel) -> bool {
 
 /// Whether a file of this name is the kernel's own or made from it.
 fn is_of_kernel(name: &str) -> bool {
-    let names = [
-        VMLINUZ,
-        INITRAMFS,
-        "System.map",
-        "config",
-        "symvers.gz",
-        ".vmlinuz.hmac",
-    ];
-    names.contains(&name) || name.starts_with("modules.")
+    let mut parts = PARTS.iter();
+    parts.any(|(_, _, part)| *part == name) || name.starts_with("modules.")
 }

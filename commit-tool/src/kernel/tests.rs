@@ -86,6 +86,7 @@ impl Root {
     fn install(&self, version: &str, initramfs: &str) {
         self.write(&format!("boot/vmlinuz-{version}"), version);
         self.write(&format!("boot/System.map-{version}"), "map");
+        self.write(&format!("boot/symvers-{version}.xz"), "symvers");
         self.write(&format!("boot/config-{version}"), "config");
         self.write(&format!("boot/initrd.img-{version}"), initramfs);
         self.write(&format!("usr/lib/modules/{version}/kernel/x.ko"), "x");
@@ -130,7 +131,7 @@ fn a_replaced_kernel_is_the_only_one_and_boot_is_empty() {
         root.read("usr/lib/modules/new/initramfs.img"),
         initramfs(WITH)
     );
-    for name in ["System.map", "config"] {
+    for name in ["System.map", "config", "symvers.xz"] {
         assert!(root.has(&format!("usr/lib/modules/new/{name}")), "{name}");
     }
     assert_eq!(fs::read_dir(root.path("boot")).expect("lists").count(), 0);
@@ -299,7 +300,7 @@ fn killed_after_any_change_and_run_again_it_ends_in_the_same_place() {
         (tree(&root), count)
     };
     let (whole, count) = done(0);
-    assert_eq!(count, 6);
+    assert_eq!(count, 7);
     for interrupted_after in 1..=count {
         assert_eq!(
             done(interrupted_after).0,

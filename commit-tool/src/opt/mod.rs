@@ -4,6 +4,7 @@
 //! where /usr is read-only, moves the other way, to /var. Observe, plan, apply.
 
 mod apply;
+mod labels;
 mod observe;
 mod plan;
 

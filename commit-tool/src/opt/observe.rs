@@ -18,7 +18,7 @@ use osderive_lints::{
 };
 use rustix::fd::AsFd as _;
 
-use super::{AREAS, Area, plan::in_image};
+use super::{AREAS, Area, labels::Equivalences, plan::in_image};
 use crate::{
     base::{Base, of_image},
     error::{Error, Result},
@@ -41,7 +41,7 @@ const STATIC: [&str; 11] = [
 /// The name of a link to a directory in /var until it stands in the place of the directory.
 pub(super) const PART_LINK: &str = ".osderive-part";
 
-const MAX_FILE_BYTES: u64 = 10 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 10 << 20;
 
 /// Where systemd finds that a state overlay is enabled, by systemd's name for the path below.
 const OVERLAY_LINKS: [&str; 4] = [
@@ -348,6 +348,7 @@ pub(super) struct Seen {
     pub(super) targets: BTreeMap<PathBuf, bool>,
     /// What they linked to and held something; none without a step.
     pub(super) full_before: Option<BTreeSet<PathBuf>>,
+    pub(super) equivalences: Option<Equivalences>,
 }
 
 /// An area as it was seen.
@@ -408,6 +409,7 @@ pub(super) fn observe(
         accounts: Accounts::read(rootfs),
         targets,
         full_before: before.map(|(before, _)| before.full.clone()),
+        equivalences: Equivalences::read(rootfs),
     }))
 }
 

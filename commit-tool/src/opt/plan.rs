@@ -18,6 +18,7 @@ use osderive_lints::{
 
 use super::{
     AREAS, Area,
+    labels::Equivalences,
     observe::{Layout, Seen, SeenArea, may_hold_state, moved_to, relative},
 };
 use crate::{
@@ -403,7 +404,11 @@ impl Work<'_> {
         let wanted: Vec<&[u8]> = wanted.iter().map(Vec::as_slice).collect();
         let reason = "links to what a step put into /opt or /usr/local, for boot to make";
         let declared = folder.plan(&TMPFILES_D, &wanted, reason, |line| !stale.contains(line));
+        let equivalences = self.seen.equivalences.as_ref();
+        let equivalences = equivalences.filter(|_| !self.moves.is_empty());
+        let labels = equivalences.and_then(Equivalences::plan);
         let mut actions: Vec<Action> = self.pruned.into_iter().map(Action::Prune).collect();
+        actions.extend(labels.map(Action::Declare));
         actions.extend(declared.into_iter().map(Action::Declare));
         let moves = self.moves.into_iter();
         actions.extend(moves.map(|(from, to)| Action::Move { from, to }));

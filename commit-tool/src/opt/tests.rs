@@ -749,3 +749,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_policy_of_selinux_learns_where_software_is() {
+    let root = image();
+    let settings = Settings::default();
+    let add = |name: &'static str| move |root: &Path| write(root, format!("var/opt/{name}/x"), "x");
+    step(root.path(), &settings, add("before"));
+    assert!(!root.path().join("etc/selinux").exists());
+
+    let folder = "etc/selinux/targeted/contexts/files";
+    write(root.path(), "etc/selinux/config", "SELINUXTYPE=targeted\n");
+    write(root.path(), format!("{folder}/file_contexts"), "");
+    write(
+        root.path(),
+        format!("{folder}/file_contexts.subs"),
+        "/usr/lib/usrlocal /usr/local\n",
+    );
+    let file = root.path().join(folder).join("file_contexts.subs_dist");
+    fs::write(&file, "/run /var/run").expect("a file");
+    for name in ["one", "two"] {
+        step(root.path(), &settings, add(name));
+        let content = fs::read_to_string(&file).expect("reads");
+        assert_eq!(content, "/run /var/run\n/usr/lib/opt /opt\n");
+    }
+}

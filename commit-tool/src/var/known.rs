@@ -21,7 +21,7 @@ const LEFTOVERS: &[Leftover] = &[
     leftover("lib/apt/lists/**", LISTS),
     leftover("lib/apt/daily_lock", LOCK),
     leftover("lib/apt/periodic/*", HISTORY),
-    leftover("lib/dnf/**", HISTORY),
+    leftover("lib/dnf/*.pid", LOCK),
     leftover("lib/yum/history/**", HISTORY),
     leftover("lib/dpkg/lock*", LOCK),
     leftover("lib/dpkg/triggers/Lock", LOCK),
@@ -42,12 +42,37 @@ const fn leftover(pattern: &'static str, reason: &'static str) -> Leftover {
     Leftover { pattern, reason }
 }
 
-/// Why an entry, given by its path relative to the root, is not kept.
+const TRANSACTION: &str = "what scriptlets of one transaction tell each other";
+
+/// Of these, directories go as well.
+const SCRATCH: &[Leftover] = &[
+    // Without a history in it; dnf makes it again.
+    leftover("lib/dnf", HISTORY),
+    // What a plugin copies there of what was installed.
+    leftover("lib/dnf/plugins", HISTORY),
+    leftover("lib/dnf/plugins/**", HISTORY),
+    // When repositories last counted the machine.
+    leftover("lib/dnf/repos", HISTORY),
+    leftover("lib/dnf/repos/**", HISTORY),
+    leftover("lib/rpm-state", TRANSACTION),
+    leftover("lib/rpm-state/**", TRANSACTION),
+];
+
+/// Why an entry other than a directory, given by its path relative to the root, is not kept.
 pub(super) fn leftover_reason(path: &Path) -> Option<&'static str> {
+    known_reason(LEFTOVERS, path).or_else(|| scratch_reason(path))
+}
+
+/// Why an entry, were it a directory, is not kept.
+pub(super) fn scratch_reason(path: &Path) -> Option<&'static str> {
+    known_reason(SCRATCH, path)
+}
+
+fn known_reason(known: &[Leftover], path: &Path) -> Option<&'static str> {
     let below = path.strip_prefix("var").ok()?.to_str()?;
-    let known = LEFTOVERS.iter();
-    let mut known = known.filter(|leftover| matches(leftover.pattern, below));
-    known.next().map(|leftover| leftover.reason)
+    let mut known = known.iter();
+    let known = known.find(|leftover| matches(leftover.pattern, below));
+    known.map(|leftover| leftover.reason)
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
@@ -80,12 +105,20 @@ pub(super) struct Database {
     pub(super) path: &'static str,
     /// Where it goes, relative to the root.
     pub(super) home: &'static str,
+    /// Where it goes instead if an image has this directory.
+    pub(super) other_home: Option<&'static str>,
 }
 
 pub(super) const DATABASES: &[Database] = &[
     // debconf keeps its database in a cache, of all places, which every commit empties.
     database("var/cache/debconf", "usr/lib/sysimage/debconf"),
-    database("var/lib/alternatives", "usr/lib/sysimage/alternatives"),
+    Database {
+        // Of chkconfig 1.30 and newer, which looks there only where the old directory is missing.
+        other_home: Some("etc/alternatives-admindir"),
+        ..database("var/lib/alternatives", "usr/lib/sysimage/alternatives")
+    },
+    // dnf 4: what it installed, and why.
+    database("var/lib/dnf", "usr/lib/sysimage/dnf"),
     database("var/lib/dpkg", "usr/lib/sysimage/dpkg"),
     database("var/lib/pam", "usr/lib/sysimage/pam"),
     database("var/lib/rpm", "usr/lib/sysimage/rpm"),
@@ -106,14 +139,18 @@ pub(super) const DATABASES: &[Database] = &[
 ];
 
 const fn database(path: &'static str, home: &'static str) -> Database {
-    Database { path, home }
+    Database {
+        path,
+        home,
+        other_home: None,
+    }
 }
 
 impl Database {
-    /// Where the link in its place points to.
-    pub(super) fn link_target(&self) -> Vec<u8> {
+    /// Where the link in its place points to if it is at this home.
+    pub(super) fn link_target(&self, home: &str) -> Vec<u8> {
         let depth = Path::new(self.path).components().count() - 1;
-        ("../".repeat(depth) + self.home).into_bytes()
+        ("../".repeat(depth) + home).into_bytes()
     }
 }
 
@@ -171,28 +208,37 @@ mod tests {
         assert_eq!(reason("var/lib/apt/lists/auxfiles/x"), Some(LISTS));
         assert_eq!(reason("var/lib/dpkg/lock-frontend"), Some(LOCK));
         assert_eq!(reason("var/lib/dpkg/status-old"), Some(BACKUP));
+        assert!(reason("var/lib/rpm-state/a/b").is_some());
         for kept in [
             "var/lib/apt/lists",
             "var/lib/apt/extended_states",
             "var/lib/dpkg/status",
             "var/lib/dpkg/info/lock",
             "var/lib/app/lib/apt/lists/x",
+            "var/lib/dnf/history.sqlite",
+            "var/lib/rpm-states",
             "etc/lib/apt/lists/x",
         ] {
             assert_eq!(reason(kept), None, "{kept}");
         }
+        let directory = |path| scratch_reason(Path::new(path));
+        assert!(
+            directory("var/lib/rpm-state").is_some() && directory("var/lib/dnf/repos/x").is_some()
+        );
+        assert_eq!(directory("var/lib/apt/lists/auxfiles"), None);
     }
 
     #[test]
     fn databases_are_linked_to_where_they_went() {
         assert_eq!(
-            DATABASES[0].link_target(),
+            DATABASES[0].link_target(DATABASES[0].home),
             b"../../usr/lib/sysimage/debconf"
         );
         let helper = DATABASES
             .iter()
             .find(|known| known.path.ends_with("r-enabled"));
-        let target = helper.expect("one").link_target();
+        let helper = helper.expect("one");
+        let target = helper.link_target(helper.home);
         assert!(target.starts_with(b"../../../usr/lib/sysimage/deb-systemd-"));
     }
 }

@@ -115,8 +115,10 @@ pub(super) struct Observed {
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) database: &'static Database,
-    /// Whether something else is where it should go.
-    pub(super) is_blocked: bool,
+    /// Where it goes, relative to the root.
+    pub(super) home: &'static str,
+    /// What is there already where it should go.
+    pub(super) blocked: Option<PathBuf>,
 }
 
 /// Looks at what is new below /var; none when that is nothing.
@@ -466,9 +468,10 @@ impl Observed {
         for database in DATABASES {
             if let Some(found) = self.database(place, now, database)? {
                 let path = Path::new(database.path);
-                let stays =
-                    |below: &Path| !below.starts_with(path) || leftover_reason(below).is_some();
-                self.entries.retain(|below, _| stays(below));
+                self.entries.retain(|below, entry| {
+                    let is_left = entry.kind != Kind::Directory && leftover_reason(below).is_some();
+                    is_left || !below.starts_with(path)
+                });
                 self.databases.push(found);
             }
         }
@@ -482,25 +485,42 @@ impl Observed {
         database: &'static Database,
     ) -> Result<Option<Found>> {
         let path = Path::new(database.path);
-        let home = Path::new(database.home);
+        let other = database.other_home.filter(|other| {
+            let there = place.meta(Path::new(other));
+            there.is_ok_and(|there| there.is_some_and(|meta| meta.is_open_directory()))
+        });
         let is_changed = |(below, entry): (&PathBuf, &Entry)| {
             let is_kept = entry.made == Made::No && leftover_reason(below).is_none();
-            // A cache that has nothing but directories holds no database.
-            let is_scratch = entry.kind == Kind::Directory && path.starts_with(CACHE);
+            // Nothing but directories is no database; but it would hide one that is elsewhere.
+            let is_scratch = entry.kind == Kind::Directory && other.is_none();
             is_kept && !is_scratch && below.starts_with(path)
         };
         let is_directory = now.get(path).is_some_and(Meta::is_open_directory);
         if !is_directory || self.fixed.contains(path) || !self.entries.iter().any(is_changed) {
             return Ok(None);
         }
-        // A killed commit may have moved a part of it.
-        let is_ours = self.boot.own_line(path).is_some();
-        let is_blocked = !is_ours && place.meta(home).told("look at", home)?.is_some();
+        let home = other.unwrap_or(database.home);
+        let blocked = match other {
+            Some(home) => {
+                let home = Path::new(home);
+                let names = place.names(path).unwrap_or_default().into_iter();
+                let mut targets = names.map(|name| home.join(name));
+                targets.find(|target| !matches!(place.meta(target), Ok(None)))
+            }
+            // A killed commit may have moved a part of it.
+            None if self.boot.own_line(path).is_some() => None,
+            None => {
+                let home = Path::new(home);
+                let there = place.meta(home).told("look at", home)?;
+                there.map(|_| home.to_owned())
+            }
+        };
         // A cache whose database is elsewhere goes with the cache.
-        let goes = is_blocked && path.starts_with(CACHE);
+        let goes = blocked.is_some() && path.starts_with(CACHE);
         Ok((!goes).then_some(Found {
             database,
-            is_blocked,
+            home,
+            blocked,
         }))
     }
 

@@ -17,7 +17,7 @@ use osderive_lints::{
 
 use super::{
     boot::{factory_of, relative},
-    known::{CACHE, LOG, is_shared, leftover_reason},
+    known::{CACHE, LOG, is_shared, leftover_reason, scratch_reason},
     observe::{Entry, Kind, Made, Observed},
     obstacles::{LINE_BREAK, UNSAFE, is_way_safe, is_writable, obstacle},
 };
@@ -261,7 +261,12 @@ impl<'a> Planner<'a> {
         if is_unfinished_link(path, entry.meta.look.kind) {
             return self.at_the_end("a link that a killed commit had not finished");
         }
-        if !is_directory && let Some(reason) = leftover_reason(path) {
+        let leftover = if is_directory {
+            scratch_reason(path).filter(|_| entry.made == Made::No)
+        } else {
+            leftover_reason(path)
+        };
+        if let Some(reason) = leftover {
             return self.at_the_end(reason);
         }
         if entry.made == Made::No && self.settings.leaves_to_first_start(path, is_directory) {
@@ -506,8 +511,8 @@ impl<'a> Planner<'a> {
     fn move_databases(&mut self) {
         for found in &self.seen.databases {
             let path = Path::new(found.database.path);
-            if found.is_blocked {
-                let why = format!("/{} is there already", found.database.home);
+            if let Some(blocked) = &found.blocked {
+                let why = format!("{} is there already", shown(blocked));
                 self.stuck.push((shown(path), why));
                 continue;
             }
@@ -519,14 +524,14 @@ impl<'a> Planner<'a> {
                 user: None,
                 group: None,
                 age: None,
-                argument: Some(found.database.link_target()),
+                argument: Some(found.database.link_target(found.home)),
                 file: Vec::new(),
                 number: 0,
             };
             self.wanted.insert(path.to_owned(), line);
             self.moves.push(Action::Move {
                 from: path.to_owned(),
-                to: PathBuf::from(found.database.home),
+                to: PathBuf::from(found.home),
                 reason: "a package database describes /usr",
             });
         }

@@ -655,3 +655,50 @@ fn lines_of_others_leave_a_directory_of_a_lower_layer_as_it_is() {
     let way = fs::metadata(way).expect("a directory");
     assert_eq!((way.uid(), way.gid()), (0, 0));
 }
+
+#[test]
+fn what_a_transaction_of_rpm_leaves_goes_with_its_directories() {
+    let root = root_with(b"d /var/lib\n");
+    let command =
+        "mkdir -p var/lib/rpm-state/app var/lib/dnf/repos/x && touch var/lib/rpm-state/app/state";
+    step(root.path(), command);
+    assert_eq!(own_lines(root.path()), [""; 0]);
+    let path = |path: &str| root.path().join(path);
+    assert!(path("var/lib/rpm-state/app/state").exists());
+    assert!(!path("usr/share/factory/var/lib/rpm-state").exists());
+    assert!(!path("usr/lib/sysimage").exists());
+}
+
+#[test]
+fn the_history_of_dnf_is_a_database() {
+    let root = root_with(b"d /var/lib\n");
+    step(
+        root.path(),
+        "mkdir -p var/lib/dnf && echo 1 >var/lib/dnf/history.sqlite",
+    );
+    let lines = own_lines(root.path());
+    assert_eq!(lines, ["L /var/lib/dnf - - - - ../../usr/lib/sysimage/dnf"]);
+    assert!(
+        root.path()
+            .join("usr/lib/sysimage/dnf/history.sqlite")
+            .exists()
+    );
+}
+
+#[test]
+fn records_of_alternatives_come_beside_those_that_the_image_has_in_etc() {
+    let root = root_with(b"d /var/lib\n");
+    let path = |path: &str| root.path().join(path);
+    fs::create_dir(path("etc/alternatives-admindir")).expect("a directory");
+    fs::write(path("etc/alternatives-admindir/awk"), "auto").expect("a file");
+    let link = ["L /var/lib/alternatives - - - - ../../etc/alternatives-admindir"];
+    step(root.path(), "mkdir -p var/lib/alternatives");
+    assert_eq!(own_lines(root.path()), link);
+    step(
+        root.path(),
+        "mkdir -p var/lib/alternatives && echo auto >var/lib/alternatives/vi",
+    );
+    assert_eq!(own_lines(root.path()), link);
+    assert!(path("etc/alternatives-admindir/vi").exists());
+    assert!(path("etc/alternatives-admindir/awk").exists());
+}

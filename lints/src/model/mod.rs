@@ -13,6 +13,7 @@ pub mod prepare_root;
 pub mod presets;
 pub mod rpm_header;
 pub mod secrets;
+pub mod selinux;
 pub mod shadow;
 pub mod sqlite;
 pub mod state_directories;

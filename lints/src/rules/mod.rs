@@ -79,6 +79,7 @@ pub mod rule_broken;
 pub mod secret_in_env;
 pub mod secret_in_image;
 pub mod secret_package_credentials;
+pub mod selinux_moved_label;
 pub mod setid_unpinned;
 pub mod size_caches;
 pub mod size_deleted_later;
@@ -260,6 +261,7 @@ pub const RULES: &[Rule] = &[
     secret_in_env::RULE,
     secret_in_image::RULE,
     secret_package_credentials::RULE,
+    selinux_moved_label::RULE,
     setid_unpinned::RULE,
     size_caches::RULE,
     size_deleted_later::RULE,

@@ -38,7 +38,8 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
     let lines = image.tmpfiles().lines.iter();
     for line in lines.filter(|line| line.makes_something()) {
         let known = first.entry(&line.path).or_insert(line);
-        if known.file == line.file || !differ(known, line) {
+        let is_moved = leads_to_database(known) && line.makes_directory();
+        if known.file == line.file || is_moved || !differ(known, line) {
             continue;
         }
         let place = |line: &Line| format!("{}:{}", path_of(image, &line.file), line.number);
@@ -56,6 +57,16 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Whether a line makes a link to where a package manager's database is in the image: who asks for a directory in the
+/// link's place has one.
+fn leads_to_database(line: &Line) -> bool {
+    const HOMES: [&[u8]; 2] = [b"usr/lib/sysimage/", b"etc/alternatives-admindir"];
+    let target = line.argument.as_deref().unwrap_or_default();
+    let start = target.iter().position(|byte| !b"./".contains(byte));
+    let target = &target[start.unwrap_or_default()..];
+    line.kind == b'L' && HOMES.iter().any(|home| target.starts_with(home))
 }
 
 /// Modes and ages alone are no contradiction: distributions override them by a file that sorts
@@ -92,6 +103,18 @@ mod tests {
     fn both(one: &str, other: &str) -> Fixture {
         let tree = Fixture::new().file("usr/lib/tmpfiles.d/a.conf", one);
         tree.file("etc/tmpfiles.d/b.conf", other)
+    }
+
+    #[test]
+    fn a_directory_may_be_a_link_to_a_database() {
+        let database = "L /var/lib/dnf - - - - ../../usr/lib/sysimage/dnf\n";
+        let tree = both(database, "d /var/lib/dnf\n");
+        assert_eq!(tree.findings_of(&RULE), []);
+        let tree = both(
+            "L /var/lib/dnf - - - - ../../usr/lib/dnf\n",
+            "d /var/lib/dnf\n",
+        );
+        assert_eq!(tree.findings_of(&RULE).len(), 1);
     }
 
     #[test]

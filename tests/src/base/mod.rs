@@ -1,5 +1,8 @@
-//! Base images made of Debian packages: one that boots under ostree and a plain one that does not.
-//! Both are tar archives in the state directory, imported into whichever engine a test uses.
+//! Base images made of Debian packages: some that boot under ostree, one of them as Debian has it and the others as Fedora
+//! and its kin, and a plain one that does not. All are tar archives in the state directory, imported into whichever engine a test uses.
+
+mod fedora;
+mod rpms;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,6 +12,9 @@ use crate::error::Result;
 use crate::places::Places;
 use crate::process::capture;
 use crate::roots::{Recipe, Shape, Suite};
+
+pub use fedora::Shaped;
+pub use rpms::repository;
 
 const BOOTABLE_PACKAGES: &[&str] = &[
     "ca-certificates",
@@ -29,11 +35,15 @@ const BOOTABLE_PACKAGES: &[&str] = &[
     "zstd",
 ];
 
+const PREPARE: &str = include_str!("prepare.sh");
+
 /// The base images that tests and examples derive from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
     /// `debian-ostree-base`: Debian 13 with a kernel, laid out for ostree, labelled bootable.
     Ostree,
+    /// As Fedora's bootable images are, of the same packages with rpm and dnf.
+    Fedora(Shaped),
     /// `debian-plain`: Debian 13 with apt and nothing else; an ordinary container image.
     Plain,
 }
@@ -49,10 +59,20 @@ pub struct BaseImage {
 }
 
 impl Base {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Ostree,
+        Self::Fedora(Shaped::ALL[0]),
+        Self::Fedora(Shaped::ALL[1]),
+        Self::Fedora(Shaped::ALL[2]),
+        Self::Plain,
+    ];
+
     /// The image's name, to be followed by `:latest` or `:HASH`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ostree => "debian-ostree-base",
+            Self::Fedora(shaped) => shaped.name(),
             Self::Plain => "debian-plain",
         }
     }
@@ -62,7 +82,10 @@ impl Base {
     /// # Errors
     /// When this machine cannot build it; see [`Recipe::build`].
     pub fn build(self, places: &Places) -> Result<BaseImage> {
-        let root = self.recipe().build(places)?;
+        let root = match self {
+            Self::Fedora(shaped) => self.recipe().build_with(&shaped.files(places)?, places)?,
+            Self::Ostree | Self::Plain => self.recipe().build(places)?,
+        };
         Ok(BaseImage {
             base: self,
             archive: root.path,
@@ -71,21 +94,36 @@ impl Base {
     }
 
     fn recipe(self) -> Recipe {
-        let (packages, prepare, finish) = match self {
-            Self::Ostree => {
-                let kernel = format!("linux-image-cloud-{}", debian_architecture());
-                let packages = BOOTABLE_PACKAGES.iter().map(ToString::to_string);
+        let bootable = || {
+            let kernel = format!("linux-image-cloud-{}", debian_architecture());
+            let packages = BOOTABLE_PACKAGES.iter().map(ToString::to_string);
+            packages.chain([kernel])
+        };
+        let (suite, packages, prepare, finish) = match self {
+            Self::Ostree => (
+                Suite::Trixie,
+                bootable().collect(),
+                PREPARE,
+                include_str!("finish.sh"),
+            ),
+            Self::Fedora(shaped) => {
+                let more = shaped.packages().iter().map(ToString::to_string);
                 (
-                    packages.chain([kernel]).collect(),
-                    include_str!("prepare.sh"),
-                    include_str!("finish.sh"),
+                    shaped.suite(),
+                    bootable().chain(more).collect(),
+                    PREPARE,
+                    concat!(
+                        include_str!("selinux.sh"),
+                        include_str!("finish.sh"),
+                        include_str!("fedora.sh")
+                    ),
                 )
             }
-            Self::Plain => (vec!["ca-certificates".to_owned()], "", ""),
+            Self::Plain => (Suite::Trixie, vec!["ca-certificates".to_owned()], "", ""),
         };
         Recipe {
             name: self.name(),
-            suite: Suite::Trixie,
+            suite,
             packages,
             prepare,
             finish,
@@ -95,7 +133,7 @@ impl Base {
 
     fn changes(self) -> &'static [&'static str] {
         match self {
-            Self::Ostree => &[
+            Self::Ostree | Self::Fedora(_) => &[
                 "LABEL containers.bootc=1",
                 "LABEL ostree.bootable=true",
                 "CMD [\"/sbin/init\"]",

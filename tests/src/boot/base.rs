@@ -1,5 +1,5 @@
-//! The base image as an ostree native container: what the published importer takes, and what the base images of
-//! Fedora and its kin are. Made of the same root file system as `debian-ostree-base`.
+//! Base images as ostree native containers: what the published importer takes, and what the base images of
+//! Fedora and its kin are. Made of the same root file systems as the plain ones.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,22 +16,32 @@ use crate::roots::{remove, twelve_digits};
 
 const SCRIPT: &str = include_str!("encapsulate.sh");
 
-/// The encapsulated base's name in an engine.
+/// The encapsulated Debian base's name in an engine.
 pub const BASE: &str = "debian-ostree-base:encapsulated";
 
-/// Sees to it that the engine has the encapsulated base as [`BASE`], made now (a minute) unless it was before.
-pub(super) fn load(engine: &Engine, workshop: &Workshop, places: &Places) -> Result<()> {
-    let archive = build(workshop, places)?;
-    let mut docker = engine.docker();
-    docker.args(["load", "--quiet", "--input"]).arg(&archive);
-    capture(&format!("load {BASE}"), &mut docker).map(drop)
+/// The name of a base in an engine when it is encapsulated.
+pub fn encapsulated(base: Base) -> String {
+    format!("{}:encapsulated", base.name())
 }
 
-fn build(workshop: &Workshop, places: &Places) -> Result<PathBuf> {
-    let tree = Base::Ostree.build(places)?;
+/// Sees to it that the engine has the encapsulated base, made now (a minute) unless it was before.
+pub(super) fn load(
+    base: Base,
+    engine: &Engine,
+    workshop: &Workshop,
+    places: &Places,
+) -> Result<()> {
+    let archive = build(base, workshop, places)?;
+    let mut docker = engine.docker();
+    docker.args(["load", "--quiet", "--input"]).arg(&archive);
+    capture(&format!("load {}", encapsulated(base)), &mut docker).map(drop)
+}
+
+fn build(base: Base, workshop: &Workshop, places: &Places) -> Result<PathBuf> {
+    let tree = base.build(places)?;
     let inputs = format!("{} {} {SCRIPT}", tree.hash, workshop.hash());
     let digits = twelve_digits(&Sha256::digest(inputs));
-    let stem = format!("debian-ostree-base-encapsulated-{digits}");
+    let stem = format!("{}-encapsulated-{digits}", base.name());
     let folder = places.directory("images")?;
     let path = folder.join(format!("{stem}.tar"));
     let _lock = FileLock::wait(&folder.join(format!("{stem}.lock")))?;
@@ -48,7 +58,7 @@ fn build(workshop: &Workshop, places: &Places) -> Result<PathBuf> {
         .arg(&work)
         .arg(workshop.importer())
         .args([&tree.archive, &partial])
-        .arg(BASE);
+        .arg(encapsulated(base));
     let log = folder.join(format!("{stem}.log"));
     run_logged("encapsulate the base image", &mut command, &log)?;
     fs::rename(&partial, &path).map_err(io_error("put in place", &path))?;

@@ -12,13 +12,14 @@ const KINDS: [&str; 5] = [".service", ".socket", ".timer", ".path", ".target"];
 
 /// systemd's own units that start only where /usr or the machine is new (`ConditionNeedsUpdate=`,
 /// `ConditionFirstBoot=`), and so in the one boot of the reference.
-const ONCE: [&str; 8] = [
+const ONCE: [&str; 9] = [
     "first-boot-complete.target",
     "ldconfig.service",
     "systemd-firstboot.service",
     "systemd-homed-firstboot.service",
     "systemd-hwdb-update.service",
     "systemd-journal-catalog-update.service",
+    "systemd-machine-id-commit.service",
     "systemd-sysusers.service",
     "systemd-update-done.service",
 ];

@@ -20,6 +20,7 @@ use super::probe::LocalChange;
 use super::qemu::{Accelerator, Boot};
 use super::report::Report;
 use super::workshop::Workshop;
+use crate::base::Base;
 use crate::engine::Engine;
 use crate::error::{Error, Result, io_error};
 use crate::places::{FileLock, Places};
@@ -205,12 +206,12 @@ impl<'a> Harness<'a> {
         })
     }
 
-    /// Sees to it that the engine has the bootable base as [`BASE`](base::BASE).
+    /// Sees to it that the engine has a bootable base as [`encapsulated`](base::encapsulated) names it.
     ///
     /// # Errors
     /// When it cannot be made, or the engine refuses it.
-    pub fn load_base(&self, places: &Places) -> Result<()> {
-        base::load(self.engine, &self.common.workshop, places)
+    pub fn load_base(&self, base: Base, places: &Places) -> Result<()> {
+        base::load(base, self.engine, &self.common.workshop, places)
     }
 
     /// Where consoles are kept.

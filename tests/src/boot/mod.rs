@@ -24,7 +24,7 @@ pub mod rate;
 mod report;
 mod workshop;
 
-pub use base::BASE;
+pub use base::{BASE, encapsulated};
 pub use compare::{Loss, kept, losses};
 pub use forecast::{Expected, Forecast, Hits, Told};
 pub use harness::{Boots, Harness, Machine, Runner, Saved, Way};

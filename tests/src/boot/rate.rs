@@ -172,7 +172,7 @@ impl<'a> Rate<'a> {
         let harness = Harness::new(engine, places, name)?
             .for_boots_beside(jobs)
             .in_runner(runner);
-        harness.load_base(places)?;
+        harness.load_base(Base::Ostree, places)?;
         engine.load_frontend(Profile::Release, places)?;
         Ok(Self {
             engine,

@@ -7,10 +7,7 @@ use std::process::Command;
 use super::importer;
 use crate::error::Result;
 use crate::places::Places;
-use crate::process::ending_with_us;
 use crate::roots::{Recipe, Root, Shape, Suite};
-
-const ENTER: &str = include_str!("enter.sh");
 
 /// QEMU 7.2 of Debian 12 fails half of the boots, QEMU 10 of Debian 13 none.
 const SUITE: Suite = Suite::Trixie;
@@ -85,17 +82,9 @@ impl Workshop {
 
     /// As [`command`](Self::command), with further directories of the machine at their own paths.
     pub(super) fn command_with(&self, program: impl AsRef<Path>, shared: &[&Path]) -> Command {
-        let mut command = ending_with_us("unshare");
+        let shared = [&[self.state.as_path()], shared].concat();
+        let mut command = self.root.command(program, &self.state, &shared);
         command
-            .args(["--mount", "--pid", "--ipc"])
-            .args(["--fork", "--kill-child", "sh", "-c", ENTER, "enter"])
-            .args([&self.root.path, &self.state])
-            .arg((shared.len() + 1).to_string())
-            .arg(&self.state)
-            .args(shared)
-            .arg(program.as_ref())
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("TMPDIR", "/tmp")
             .env("HOME", "/root")
             .env("LC_ALL", "C.UTF-8")
             .env_remove("RUST_BACKTRACE");

@@ -5,18 +5,21 @@ mod mmdebstrap;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result, io_error};
 use crate::places::{FileLock, Places};
-use crate::process::run_logged;
+use crate::process::{ending_with_us, run_logged};
+
+const ENTER: &str = include_str!("enter.sh");
 
 /// Raised when the way of building changes in a manner that the other inputs do not show.
 const BUILDER_VERSION: u32 = 1;
 
 /// Every timestamp in a tree that is packed as a tar archive is clamped to this (2025-08-09, trixie's release).
-const SOURCE_DATE_EPOCH: &str = "1754697600";
+pub(crate) const SOURCE_DATE_EPOCH: &str = "1754697600";
 
 /// The Debian suites in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,15 @@ pub struct Recipe {
     pub shape: Shape,
 }
 
+/// A file that the scripts of a recipe find in the folder `$FILES`.
+#[derive(Debug)]
+pub struct Given {
+    /// Its name there.
+    pub name: &'static str,
+    /// What is in it.
+    pub content: Vec<u8>,
+}
+
 /// A root that has been built.
 #[derive(Debug, Clone)]
 pub struct Root {
@@ -76,14 +88,18 @@ pub struct Root {
 }
 
 impl Recipe {
-    /// The recipe's identity: twelve hexadecimal digits.
-    pub fn hash(&self) -> String {
-        let inputs = format!(
+    /// The identity of the recipe with these files: twelve hexadecimal digits.
+    fn hash(&self, files: &[Given]) -> String {
+        let mut hash = Sha256::new_with_prefix(format!(
             "{BUILDER_VERSION} {} {} {self:?}",
             mmdebstrap::SETUP,
             mmdebstrap::CLEANUP
-        );
-        twelve_digits(&Sha256::digest(inputs))
+        ));
+        for file in files {
+            hash.update(format!("{} {}\n", file.name, file.content.len()));
+            hash.update(&file.content);
+        }
+        twelve_digits(&hash.finalize())
     }
 
     /// The root, built now (half a minute to some minutes) unless it was built before.
@@ -92,7 +108,15 @@ impl Recipe {
     /// # Errors
     /// When this machine lacks a program or root rights, or mmdebstrap fails.
     pub fn build(&self, places: &Places) -> Result<Root> {
-        let hash = self.hash();
+        self.build_with(&[], places)
+    }
+
+    /// As [`build`](Self::build), with files for the scripts.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with(&self, files: &[Given], places: &Places) -> Result<Root> {
+        let hash = self.hash(files);
         let directory = places.directory(match self.shape {
             Shape::Directory => "roots",
             Shape::Tar => "images",
@@ -105,14 +129,20 @@ impl Recipe {
         if !path.exists() {
             let _lock = FileLock::wait(&beside(&stem, "lock"))?;
             if !path.exists() {
-                self.build_as(places, &stem, &partial)?;
+                self.build_as(places, &stem, &partial, files)?;
                 fs::rename(&partial, &path).map_err(io_error("put in place", &path))?;
             }
         }
         Ok(Root { path, hash })
     }
 
-    fn build_as(&self, places: &Places, stem: &Path, partial: &Path) -> Result<()> {
+    fn build_as(
+        &self,
+        places: &Places,
+        stem: &Path,
+        partial: &Path,
+        files: &[Given],
+    ) -> Result<()> {
         require_root()?;
         let tool = mmdebstrap::Tool::obtain(places)?;
         // A killed build leaves these; nobody else uses them while the lock is held.
@@ -120,13 +150,45 @@ impl Recipe {
         remove(partial)?;
         remove(&scratch)?;
         fs::create_dir(&scratch).map_err(io_error("make", &scratch))?;
+        let given = beside(stem, "files");
+        remove(&given)?;
+        fs::create_dir(&given).map_err(io_error("make", &given))?;
+        for file in files {
+            let path = given.join(file.name);
+            fs::write(&path, &file.content).map_err(io_error("write", &path))?;
+        }
         let mut command = tool.command(self, partial);
         command
             .env("TMPDIR", &scratch)
+            .env("FILES", &given)
             .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH);
         let action = format!("build {} from Debian {}", self.name, self.suite.name());
         run_logged(&action, &mut command, &beside(stem, "log"))?;
+        remove(&given)?;
         remove(&scratch)
+    }
+}
+
+impl Root {
+    /// A program of the root, a directory, that begins in a folder. It sees nothing else of the machine than what is
+    /// shared, at its own path; what it writes elsewhere goes with it.
+    pub(crate) fn command(
+        &self,
+        program: impl AsRef<Path>,
+        folder: &Path,
+        shared: &[&Path],
+    ) -> Command {
+        let mut command = ending_with_us("unshare");
+        command
+            .args(["--mount", "--pid", "--ipc"])
+            .args(["--fork", "--kill-child", "sh", "-c", ENTER, "enter"])
+            .args([&self.path, folder])
+            .arg(shared.len().to_string())
+            .args(shared)
+            .arg(program.as_ref())
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("TMPDIR", "/tmp");
+        command
     }
 }
 

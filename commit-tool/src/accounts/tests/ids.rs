@@ -111,6 +111,48 @@ fn an_id_of_the_ledger_is_kept_free_for_its_owner() {
     );
 }
 
+/// What nss-altfiles reads: another uid than gid, so that the sides are told apart.
+fn add_beside(image: &Image) {
+    image.write("usr/lib/passwd", "chrony:x:103:102::/:/sbin/nologin\n");
+    image.write("usr/lib/group", "chrony:x:102:\nmail:x:8:\n");
+}
+
+#[test]
+fn ids_of_nss_altfiles_are_spared_on_both_sides() {
+    let image = Image::new();
+    add_beside(&image);
+    image.step_with("u redis 105\ng redis 105\nu tor 104", |image| {
+        image.add("web", 105, 105);
+    });
+    assert!(image.has("web:x:101:101:"), "{}", image.read("etc/passwd"));
+}
+
+#[test]
+fn an_id_of_nss_altfiles_is_given_to_nobody_else() {
+    for (ledger, told) in [
+        (
+            "u web 103\ng web 107",
+            "user web has the uid 105, the id ledger says 103: 103 belongs to chrony",
+        ),
+        (
+            "u web 105\ng web 102",
+            "group web has the gid 107, the id ledger says 102: 102 belongs to chrony",
+        ),
+    ] {
+        let image = Image::new();
+        add_beside(&image);
+        let settled = image.step_with(ledger, |image| image.add("web", 105, 107));
+        assert_eq!(messages(&settled), [told]);
+        assert!(image.has("web:x:105:107:"));
+    }
+    // The other side's numbers are free.
+    let image = Image::new();
+    add_beside(&image);
+    let settled = image.step_with("u web 102\ng web 103", |image| image.add("web", 105, 107));
+    assert_eq!(messages(&settled), [""; 0]);
+    assert!(image.has("web:x:102:103:"));
+}
+
 #[test]
 fn what_cannot_be_followed_is_told_and_left() {
     let image = Image::new();

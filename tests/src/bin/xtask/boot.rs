@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use osderive_tests::Places;
-use osderive_tests::boot::{BASE, Boots, Harness, Report, Way, kept, losses};
+use osderive_tests::base::Base;
+use osderive_tests::boot::{BASE, Boots, Harness, Report, Way, encapsulated, kept, losses};
 
 use crate::EngineChoice;
 
@@ -40,8 +41,9 @@ pub(crate) fn run(arguments: &Arguments, places: &Places) -> Result<ExitCode> {
     let engine = arguments.engine.start(places)?;
     let runner = crate::runner(arguments.fast);
     let harness = Harness::new(&engine, places, &arguments.name)?.in_runner(runner);
-    if arguments.from == BASE {
-        harness.load_base(places)?;
+    let mut bases = Base::ALL.into_iter();
+    if let Some(base) = bases.find(|base| encapsulated(*base) == arguments.from) {
+        harness.load_base(base, places)?;
     }
     let reference = match &arguments.reference {
         Some(image) => Some(harness.boot_mutable(image)?),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use osderive_tests::base::Base;
+use osderive_tests::base::{Base, repository};
 use osderive_tests::boot::Runner;
 use osderive_tests::engine::{Engine, Kind, Selection};
 use osderive_tests::product::{Profile, install_host};
@@ -169,9 +169,10 @@ fn serve(engine: &Engine, profile: Profile, places: &Places) -> Result<()> {
 }
 
 fn build_bases(places: &Places) -> Result<()> {
-    for base in [Base::Ostree, Base::Plain] {
+    for base in Base::ALL {
         println!("{}", base.build(places)?.archive.display());
     }
+    println!("{}", repository(places)?.display());
     Ok(())
 }
 

@@ -1,0 +1,309 @@
+//! Images that are shaped like Fedora's: packages of `tests/fixtures/specs` do what real ones do, installed by dnf as
+//! users do it. Nothing of them is left for the user to mend, and what was installed is on a machine.
+
+use osderive_tests::base::{self, Base, Shaped};
+use osderive_tests::boot::{Harness, Runner, Way, encapsulated, kept, losses};
+use osderive_tests::scenario::{Scenario, findings};
+
+use crate::{SYNTAX, Setup};
+
+crate::tests![
+    no_two_accounts_get_one_id,
+    accounts_of_both_places_are_declared_once,
+    logs_behind_a_cache_mount_are_declared: RpmDatabase,
+    what_a_package_loses_to_rm_is_declared_or_told: RpmDatabase,
+    what_is_removed_by_dnf_is_gone,
+    what_a_removed_link_led_to_is_gone: RemovedLink,
+    emptying_var_after_an_installation_loses_nothing,
+    the_bases_alternatives_stay_known,
+    software_that_is_moved_keeps_its_labels,
+    dnf4_knows_in_a_derived_image_why_it_installed,
+    a_contradicted_preset_is_told_with_the_line_that_enables: LineOfEnabling,
+    a_kernels_symvers_go_beside_its_modules,
+    what_dnf_leaves_for_itself_is_not_in_the_image,
+];
+
+// Minutes of dnf and of boots.
+crate::tests![LARGE = every_package_boots_installed_and_updated];
+
+/// What the bed starts, by the names of units.
+const ENABLED: &str = "sysusersd.service useraddd.service staticd.service vendord.service socketd.socket \
+    timerd.timer presetd.service";
+
+/// All packages of the repository but those that another takes the place of, and the kernel.
+const PACKAGES: &str = "serve sysusers-daemon useradd-daemon static-ids opt-vendor local-tool alternative-one \
+    alternative-two preset-daemon socket-daemon timer-daemon lua-scripts ghosts schema-compiler glib-schemas kargs \
+    bound-image upgraded removed obsoleting state-of-scripts dependent tmpfiled";
+
+const MOUNT: &str = "--mount=type=bind,from=repo,target=/repo";
+const DNF: &str = "dnf -y --repofrompath=local,file:///repo";
+
+fn run(arguments: &str) -> String {
+    format!("RUN {MOUNT} {DNF} {arguments}\n")
+}
+
+/// A scenario that derives from one of the shaped bases.
+fn shaped<'a>(setup: &'a Setup, base: Shaped, name: &str, instructions: &str) -> Scenario<'a> {
+    with_syntax(setup, SYNTAX, base, name, instructions)
+}
+
+fn with_syntax<'a>(
+    setup: &'a Setup,
+    syntax: &str,
+    base: Shaped,
+    name: &str,
+    instructions: &str,
+) -> Scenario<'a> {
+    let base = Base::Fedora(base);
+    setup.engine.load_base(base, &setup.places).unwrap();
+    let containerfile = format!("{syntax}\nFROM {}\n{instructions}", base.name());
+    setup.scenario(name, &containerfile)
+}
+
+/// Builds with the repository at hand; answers with the log.
+fn build(setup: &Setup, scenario: &Scenario<'_>, options: &[&str]) -> String {
+    let repository = base::repository(&setup.places).unwrap();
+    let context = format!("repo={}", repository.display());
+    let options = [&["--build-context", &context], options].concat();
+    scenario.build(&options).unwrap().expect_success()
+}
+
+/// What is declared for boot and for accounts, one line each.
+fn declared(scenario: &Scenario<'_>) -> String {
+    scenario
+        .output_of(
+            "cat /usr/lib/tmpfiles.d/*osderive* /usr/lib/sysusers.d/*osderive* 2>/dev/null || :",
+        )
+        .unwrap()
+}
+
+const TWICE: &str = "for file in passwd group; do cat /etc/$file /usr/lib/$file | cut -d: -f3 | sort | uniq -d; done";
+
+fn no_two_accounts_get_one_id(setup: &Setup) {
+    let install = run("install sysusers-daemon useradd-daemon static-ids");
+    for (name, ledger) in [
+        ("fedora-ids-none", ""),
+        ("fedora-ids-user", "u other 999\n"),
+        ("fedora-ids-group", "g other 999\ng another 989\n"),
+        (
+            "fedora-ids-both",
+            "u other 999\ng other 999\nu another 997\ng third 988\n",
+        ),
+    ] {
+        let syntax = format!("{SYNTAX} --ids=osderive.ids");
+        let scenario = with_syntax(setup, &syntax, Shaped::Fedora, name, &install);
+        let scenario = scenario.file("osderive.ids", ledger).unwrap();
+        let log = build(setup, &scenario, &[]);
+        assert!(!log.contains("account-duplicate-id"), "{log}");
+        assert_eq!(scenario.output_of(TWICE).unwrap(), "", "{name}");
+        let advised: Vec<&str> = log.lines().filter(|line| line.contains(" 998")).collect();
+        assert_eq!(advised, [""; 0], "{name}: 998 is chrony's");
+    }
+}
+
+fn accounts_of_both_places_are_declared_once(setup: &Setup) {
+    // A user with a group that only /usr/lib/group has.
+    let steps = "RUN useradd -r plain && usermod -a -G mail plain\n";
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-accounts", steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let declared = declared(&scenario);
+    assert!(declared.contains("u plain "), "{declared}");
+    assert!(!declared.contains("chrony"), "{declared}");
+}
+
+fn logs_behind_a_cache_mount_are_declared(setup: &Setup) {
+    let caches = "--mount=type=cache,dst=/var/cache --mount=type=cache,dst=/var/log";
+    let steps = format!("RUN {MOUNT} {caches} {DNF} install sysusers-daemon\n");
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-caches", &steps);
+    build(setup, &scenario, &[]);
+    let declared = declared(&scenario);
+    let line = "d /var/log/sysusersd 0750 sysusersd sysusersd";
+    assert!(declared.contains(line), "{declared}");
+}
+
+fn what_a_package_loses_to_rm_is_declared_or_told(setup: &Setup) {
+    let steps = format!("RUN {MOUNT} {DNF} install sysusers-daemon opt-vendor && rm -rf /var/*\n");
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-rm", &steps);
+    let log = build(setup, &scenario, &[]);
+    let declared = declared(&scenario);
+    let line = "d /var/lib/sysusersd 0750 sysusersd sysusersd";
+    assert!(declared.contains(line), "{declared}");
+    let told = findings(&log);
+    assert!(
+        told.iter()
+            .any(|(_, message)| message.contains("/opt/vendor")),
+        "{told:?}"
+    );
+}
+
+fn what_is_removed_by_dnf_is_gone(setup: &Setup) {
+    let steps = [run("install removed"), run("remove removed")].concat();
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-removed", &steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let declared = declared(&scenario);
+    assert!(!declared.contains("removed"), "{declared}");
+    let left = "ls -d /usr/lib/opt/removed /usr/share/factory/var/lib/removed 2>/dev/null || :";
+    assert_eq!(scenario.output_of(left).unwrap(), "");
+
+    let again = steps + &run("install removed");
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-again", &again);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+}
+
+fn what_a_removed_link_led_to_is_gone(setup: &Setup) {
+    let steps = [run("install local-tool"), run("remove local-tool")].concat();
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-removed-local", &steps);
+    build(setup, &scenario, &[]);
+    let left = "ls -d /usr/lib/usrlocal/bin/local-tool 2>/dev/null || :";
+    assert_eq!(scenario.output_of(left).unwrap(), "");
+    let declared = declared(&scenario);
+    assert!(!declared.contains("/bin/local-tool"), "{declared}");
+}
+
+fn emptying_var_after_an_installation_loses_nothing(setup: &Setup) {
+    let steps = run("install sysusers-daemon opt-vendor upgraded") + "RUN rm -rf /var/*\n";
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-emptied", &steps);
+    build(setup, &scenario, &[]);
+    let declared = declared(&scenario);
+    for line in ["/var/lib/sysusersd", "/var/opt/vendor", "/var/lib/upgraded"] {
+        assert!(declared.contains(line), "{line}: {declared}");
+    }
+}
+
+fn the_bases_alternatives_stay_known(setup: &Setup) {
+    // As scripts do that know older releases.
+    let steps = "RUN mkdir -p /var/lib/alternatives\n".to_owned()
+        + &run("install alternative-one alternative-two");
+    for (name, steps) in [
+        ("fedora-alternatives", &*steps),
+        ("fedora-no-alternatives", steps.lines().next().unwrap()),
+    ] {
+        let scenario = shaped(setup, Shaped::Fedora, name, &format!("{steps}\n"));
+        let log = build(setup, &scenario, &[]);
+        assert_eq!(findings(&log), [], "{log}");
+        let known = "systemd-tmpfiles --create --prefix=/var && alternatives --list";
+        let known = scenario.output_of(known).unwrap();
+        assert!(known.lines().any(|name| name == "awk"), "{name}: {known}");
+    }
+}
+
+fn software_that_is_moved_keeps_its_labels(setup: &Setup) {
+    let steps = run("install upgraded local-tool");
+    let scenario = shaped(setup, Shaped::Dnf4, "fedora-labels", &steps);
+    build(setup, &scenario, &[]);
+    let labels = "systemd-tmpfiles --create --prefix=/var 2>/dev/null; \
+        for path in /opt/upgraded/version /usr/local/share/local-tool/data; do real=$(readlink -f $path); \
+        echo $real $(matchpathcon -n $path) $(matchpathcon -n $real); done";
+    let labels = scenario.output_of(labels).unwrap();
+    for line in labels.lines() {
+        let [path, by_name, by_place] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{labels}")
+        };
+        assert!(path.starts_with("/usr/lib/"), "{labels}");
+        assert_eq!(by_name, by_place, "{path}");
+    }
+    assert_eq!(labels.lines().count(), 2, "{labels}");
+}
+
+fn dnf4_knows_in_a_derived_image_why_it_installed(setup: &Setup) {
+    let steps = run("install dependent");
+    let image = shaped(setup, Shaped::Dnf4, "fedora-reasons", &steps);
+    let log = build(setup, &image, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let steps = run("remove dependent");
+    let containerfile = format!("{SYNTAX}\nFROM {}\n{steps}", image.tag());
+    let derived = setup.scenario("fedora-reasons-derived", &containerfile);
+    let log = build(setup, &derived, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let left = derived.output_of("rpm -qa").unwrap();
+    assert!(!left.contains("depend"), "{left}");
+}
+
+fn a_contradicted_preset_is_told_with_the_line_that_enables(setup: &Setup) {
+    let steps = run("install sysusers-daemon") + "RUN systemctl enable sysusersd\n";
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-preset", &steps);
+    let log = build(setup, &scenario, &[]);
+    let told = findings(&log);
+    let told: Vec<_> = told
+        .iter()
+        .filter(|(rule, _)| *rule == "unit-preset-contradicts")
+        .collect();
+    assert!(
+        matches!(told[..], [(_, message)] if message.contains("line 4")),
+        "{log}"
+    );
+}
+
+fn a_kernels_symvers_go_beside_its_modules(setup: &Setup) {
+    let remove = "RUN rm -rf /usr/lib/modules/*\n";
+    let steps = remove.to_owned() + &run("install kernel-next");
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-kernel", &steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let there = scenario
+        .output_of("ls /usr/lib/modules/*/symvers.xz; ls -A /boot")
+        .unwrap();
+    assert_eq!(there.lines().count(), 1, "{there}");
+}
+
+fn what_dnf_leaves_for_itself_is_not_in_the_image(setup: &Setup) {
+    let steps = run("install state-of-scripts") + &run("install dependent");
+    for base in [Shaped::Fedora, Shaped::RpmOstree] {
+        let name = format!("{}-litter", Base::Fedora(base).name());
+        let scenario = shaped(setup, base, &name, &steps);
+        let log = build(setup, &scenario, &[]);
+        assert_eq!(findings(&log), [], "{log}");
+        let declared = declared(&scenario);
+        assert_eq!(declared, "", "{declared}");
+        let factory = "find /usr/share/factory/var /var -mindepth 2 2>/dev/null || :";
+        assert_eq!(scenario.output_of(factory).unwrap(), "");
+    }
+}
+
+fn every_package_boots_installed_and_updated(setup: &Setup) {
+    let base = Base::Fedora(Shaped::Fedora);
+    let harness = Harness::new(&setup.engine, &setup.places, "fedora")
+        .unwrap()
+        .in_runner(Runner::Nspawn);
+    harness.load_base(base, &setup.places).unwrap();
+    let preset = "/usr/lib/systemd/system-preset/10-image.preset";
+    let enable =
+        format!("RUN printf 'enable %s\\n' {ENABLED} >{preset} && systemctl enable {ENABLED}\n");
+    let install = run("install upgraded-1.0 obsoleted") + &run(&format!("install {PACKAGES}"));
+    let from = format!("FROM {}\n", encapsulated(base));
+
+    let image = setup.scenario("fedora-all", &format!("{SYNTAX}\n{from}{install}{enable}"));
+    let log = build(setup, &image, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let make_var = "RUN systemd-tmpfiles --create --prefix=/var || true\n";
+    let containerfile = format!("{from}{make_var}{install}{enable}");
+    let plain = setup.scenario("fedora-all-plain", &containerfile);
+    build(setup, &plain, &[]);
+
+    let reference = harness.boot_mutable(plain.tag()).unwrap();
+    let failed: Vec<&str> = reference.failed().collect();
+    assert_eq!(failed, [""; 0], "{}", reference.failures.join("\n"));
+    let saved = harness
+        .save(image.tag(), &encapsulated(base), "image")
+        .unwrap();
+    for way in [Way::Fresh, Way::Upgraded] {
+        let mut machine = harness.machine(&saved, way).unwrap();
+        for boot in ["first", "second"] {
+            let report = machine.boot().unwrap();
+            let lost = losses(&reference, &report);
+            let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                lost,
+                [""; 0],
+                "{way}, {boot}: {}",
+                report.failures.join("\n")
+            );
+            let before = machine.before.as_ref();
+            let changed = before.map_or_else(Vec::new, |before| kept(before, &report));
+            assert_eq!(changed, [""; 0], "{way}, {boot}");
+        }
+    }
+}
