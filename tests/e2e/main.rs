@@ -276,8 +276,8 @@ const ALONE_ON_ONE: Part = Part {
     groups: &[("podman", podman::ALONE)],
 };
 
-/// Tests that take minutes and gigabytes and that the engine's kind makes no difference to; they run one by one when the
-/// others' images are gone, and take away theirs.
+/// Tests that take minutes and gigabytes and that the engine's kind makes no difference to. They run one by one and take away
+/// their images. `cargo xtask test` runs them beside the others.
 const LARGE: Part = Part {
     on: On::One(Kind::TrixieGraphdriver),
     groups: &[
@@ -301,9 +301,15 @@ fn main() -> Result<ExitCode> {
     if arguments.list {
         let parts: &[Part] = match door {
             Some(_) => &[OF_ANY_DOOR],
-            None => &[GROUPS, CHECKS, SYNTHESIS, ALONE, ALONE_ON_ONE, LARGE],
+            None => &[GROUPS, CHECKS, SYNTHESIS, ALONE, ALONE_ON_ONE],
         };
-        let all = engines.flat_map(|engine| trials(parts, &selection, &engine));
+        let large: &[Part] = if door.is_some() { &[] } else { &[LARGE] };
+        let all = engines.flat_map(|engine| {
+            let trials = trials(parts, &selection, &engine);
+            trials
+                .into_iter()
+                .chain(ignored(large, &selection, &engine))
+        });
         return Ok(libtest_mimic::run(&arguments, all.collect()).exit_code());
     }
     let one_by_one = Arguments {
@@ -312,19 +318,19 @@ fn main() -> Result<ExitCode> {
     };
     let mut failed = false;
     for engine in engines {
-        let mut run = |parts: &[Part], arguments: &Arguments| {
-            let trials = trials(parts, &selection, &engine);
+        let mut run = |trials: Vec<Trial>, arguments: &Arguments| {
             failed |= libtest_mimic::run(arguments, trials).has_failed();
         };
+        let of = |parts: &[Part]| trials(parts, &selection, &engine);
         if door.is_some() {
-            run(&[OF_ANY_DOOR], &arguments);
+            run(of(&[OF_ANY_DOOR]), &arguments);
             engine.tidy()?;
             continue;
         }
-        run(&[SYNTHESIS, GROUPS, CHECKS], &arguments);
-        run(&[ALONE, ALONE_ON_ONE], &one_by_one);
+        run(of(&[SYNTHESIS, GROUPS, CHECKS]), &arguments);
+        run(of(&[ALONE, ALONE_ON_ONE]), &one_by_one);
         engine.tidy()?;
-        run(&[LARGE], &one_by_one);
+        run(ignored(&[LARGE], &selection, &engine), &one_by_one);
         engine.tidy()?;
     }
     Ok(ExitCode::from(u8::from(failed)))
@@ -346,6 +352,12 @@ fn trials(parts: &[Part], selection: &Selection, engine: &Arc<OnDemand>) -> Vec<
         }
     }
     trials
+}
+
+/// The same as tests that are ignored unless they are asked for.
+fn ignored(parts: &[Part], selection: &Selection, engine: &Arc<OnDemand>) -> Vec<Trial> {
+    let trials = trials(parts, selection, engine).into_iter();
+    trials.map(|trial| trial.with_ignored_flag(true)).collect()
 }
 
 impl Part {

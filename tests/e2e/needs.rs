@@ -15,7 +15,7 @@ pub(crate) enum Need {
     EmptyIndex,
     /// An engine whose cache is not the user's.
     OwnCache,
-    /// What packages own, read from rpm's database, which the product does not do yet.
+    /// That what packages own is declared from rpm's database, which the product does not do yet.
     RpmDatabase,
     /// The step that enabled or disabled a unit, which findings do not tell yet.
     LineOfEnabling,
@@ -69,8 +69,11 @@ impl Need {
                 "needs Docker 27 with the containerd image store",
             ),
             Self::OwnCache => (engine.is_ours, "needs a private engine"),
-            Self::RpmDatabase => (false, "rpm's database is not read yet"),
-            Self::RemovedLink => (false, "software stays when its link is removed yet"),
+            Self::RpmDatabase => (
+                false,
+                "what packages own is not declared from rpm's database yet",
+            ),
+            Self::RemovedLink => (false, "software does not go with its link yet"),
             Self::LineOfEnabling => (
                 false,
                 "findings do not tell what enabled or disabled a unit yet",

@@ -48,7 +48,7 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
     }
     let mut test = with_arguments();
     let start = Instant::now();
-    let beside = is_all.then(|| Beside::start(places)).transpose()?;
+    let beside = is_all.then(|| Beside::start(engines, places)).transpose()?;
     test.arg("--")
         .args((!is_all).then_some("--include-ignored"))
         .args(filters)
@@ -85,18 +85,18 @@ fn through(door: &str, filters: &[String], places: &Places) -> Command {
     test
 }
 
-/// The ignored tests: boots, one of them in QEMU, a second build of the product, and fuzzing; minutes of which one
-/// processor has the most.
+/// The ignored tests: boots, one of them in QEMU, end-to-end tests of minutes, a second build of the product, and fuzzing.
+/// Most of the time they keep one processor busy.
 struct Beside {
     tests: Child,
     log: PathBuf,
 }
 
 impl Beside {
-    fn start(places: &Places) -> Result<Self> {
+    fn start(engines: &Selection, places: &Places) -> Result<Self> {
         let log = places.state().join("beside.log");
         println!(
-            "» boots, a second build and fuzzing beside the other tests; their log: {}",
+            "» boots, large images, a second build and fuzzing beside the other tests; their log: {}",
             log.display()
         );
         let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
@@ -109,7 +109,8 @@ impl Beside {
                 "--no-fail-fast",
             ])
             .args(["--test", "boot", "--test", "product", "--test", "fuzz"])
-            .args(["--", "--ignored"])
+            .args(["--test", "e2e", "--", "--ignored"])
+            .env(Selection::VARIABLE, engines.to_string())
             .stdout(file.try_clone().context("writing a log")?)
             .stderr(file)
             .spawn();
@@ -119,7 +120,7 @@ impl Beside {
 
     /// Waits for their end and shows what they said; whether all passed.
     fn finish(mut self) -> Result<bool> {
-        println!("» boots, a second build and fuzzing beside the other tests");
+        println!("» boots, large images, a second build and fuzzing beside the other tests");
         let status = self.tests.wait().context("waiting for cargo test")?;
         let log = fs::read_to_string(&self.log);
         print!(
