@@ -117,6 +117,9 @@ pub(crate) struct StepArgs {
         hide = true
     )]
     pub(crate) groups: Vec<u32>,
+    /// For a rewritten RUN: the working directory, which that user gets where it is missing
+    #[arg(long, value_name = "DIR", requires = "user", hide = true)]
+    pub(crate) workdir: Option<PathBuf>,
     /// Gives the accounts that the command makes these ids: lines `u NAME UID` and `g NAME GID`
     #[arg(long, value_name = "LINES", value_parser = ledger)]
     pub(crate) ids: Option<Ledger>,
@@ -422,7 +425,7 @@ mod tests {
         #[test]
         fn what_a_frontend_asks_of_a_step_is_what_the_tool_reads(
             ordinary in any_ordinary(), prepare: bool, verbose: bool,
-            user in prop::option::of(("[a-z0-9:]{1,8}", any::<bool>(), prop::collection::vec(any::<u32>(), 0..3))),
+            user in prop::option::of(("[a-z0-9:]{1,8}", any::<bool>(), prop::collection::vec(any::<u32>(), 0..3), prop::option::of("/[a-z ]{0,9}"))),
             ids in prop::option::of(prop::sample::select(vec!["", "u a 1", "u a 1\ng b 2"])),
             paths in any_settings(),
         ) {
@@ -432,7 +435,7 @@ mod tests {
                 ordinary,
                 prepare,
                 verbose,
-                user: user.map(|(name, keep_home, groups)| StepUser { name, keep_home, groups }),
+                user: user.map(|(name, keep_home, groups, directory)| StepUser { name, keep_home, groups, directory }),
                 ids: ids.map(|lines| Ledger::parse(lines.as_bytes()).expect("a ledger")),
                 report: whole.then(|| "/out".to_owned()),
                 paths,
@@ -450,6 +453,7 @@ mod tests {
                     name: name.to_string_lossy().into_owned(),
                     keep_home: args.keep_home,
                     groups: args.groups.clone(),
+                    directory: path(args.workdir.as_ref()),
                 }),
                 ids: args.ids.clone(),
                 report: path(args.report.as_ref()),

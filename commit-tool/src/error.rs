@@ -155,7 +155,7 @@ fn why(source: Errno) -> String {
     source.to_string()
 }
 
-fn escaped(path: &std::ffi::OsStr) -> String {
+pub(crate) fn escaped(path: &std::ffi::OsStr) -> String {
     escape_path(path.as_encoded_bytes())
 }
 

@@ -8,9 +8,13 @@ use std::{
     fs, io,
     os::{
         fd::AsFd as _,
-        unix::{ffi::OsStrExt as _, fs::MetadataExt as _, process::CommandExt as _},
+        unix::{
+            ffi::OsStrExt as _,
+            fs::{DirBuilderExt as _, MetadataExt as _, chown},
+            process::CommandExt as _,
+        },
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     thread,
 };
@@ -28,7 +32,7 @@ use rustix::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, escaped},
     handle::errno,
     user::Identity,
 };
@@ -43,22 +47,35 @@ pub(crate) enum RunAs {
         identity: Identity,
         /// What HOME becomes; none leaves it as it is.
         home: Option<OsString>,
+        /// The working directory, made where it is missing; none leaves it as it is.
+        directory: Option<PathBuf>,
     },
 }
 
 /// Starts a command with this process's stdio, directory and environment.
 pub(crate) fn launch(command: &[OsString], run_as: &RunAs) -> Result<Pid> {
     match run_as {
-        RunAs::Caller => start(command, None),
-        RunAs::User { identity, home } => {
+        RunAs::Caller => start(command, None, None),
+        RunAs::User {
+            identity,
+            home,
+            directory,
+        } => {
             give_stdio_to(identity.uid);
+            if let Some(directory) = directory {
+                make_for(identity, directory).map_err(|source| Error::Place {
+                    action: "make the working directory",
+                    path: escaped(directory.as_os_str()),
+                    source: errno(&source),
+                })?;
+            }
             let start_as_user = || {
                 become_user(identity).map_err(|source| Error::Privileges {
                     uid: identity.uid,
                     gid: identity.gid,
                     source,
                 })?;
-                start(command, home.as_deref())
+                start(command, home.as_deref(), directory.as_deref())
             };
             thread::scope(|scope| scope.spawn(start_as_user).join())
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -66,12 +83,26 @@ pub(crate) fn launch(command: &[OsString], run_as: &RunAs) -> Result<Pid> {
     }
 }
 
-fn start(command: &[OsString], home: Option<&OsStr>) -> Result<Pid> {
+/// Makes what is missing of a directory, as a user's, with the mode that engines give a working directory.
+fn make_for(user: &Identity, directory: &Path) -> io::Result<()> {
+    let is_missing = |path: &&Path| !path.exists();
+    let missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
+    for path in missing.into_iter().rev() {
+        fs::DirBuilder::new().mode(0o755).create(path)?;
+        chown(path, Some(user.uid), Some(user.gid))?;
+    }
+    Ok(())
+}
+
+fn start(command: &[OsString], home: Option<&OsStr>, directory: Option<&Path>) -> Result<Pid> {
     let name = &command[0];
     let mut process = Command::new(look_up(name)?);
     process.arg0(name).args(&command[1..]);
     if let Some(home) = home {
         process.env("HOME", home);
+    }
+    if let Some(directory) = directory {
+        process.current_dir(directory);
     }
     let child = process.spawn().map_err(|error| match errno(&error) {
         Errno::AGAIN | Errno::NOMEM => Error::Start(error),

@@ -80,5 +80,9 @@ fn run_as(args: &StepArgs, rootfs: &Rootfs) -> Result<RunAs> {
         .filter(|group| !identity.groups.contains(group));
     identity.groups.extend(more.copied().collect::<Vec<_>>());
     let home = (!args.keep_home).then(|| identity.home.clone());
-    Ok(RunAs::User { identity, home })
+    Ok(RunAs::User {
+        identity,
+        home,
+        directory: args.workdir.clone(),
+    })
 }

@@ -48,6 +48,9 @@ pub struct Container {
     /// The signal by which it is stopped.
     #[serde(deserialize_with = "or_default")]
     pub stop_signal: String,
+    /// Its working directory; empty for the root.
+    #[serde(deserialize_with = "or_default")]
+    pub working_dir: String,
     /// Whom it runs as; empty for root.
     #[serde(deserialize_with = "or_default")]
     pub user: String,

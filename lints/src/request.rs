@@ -38,6 +38,8 @@ pub struct StepUser {
     pub keep_home: bool,
     /// Its supplementary groups, where somebody has looked them up already.
     pub groups: Vec<u32>,
+    /// The working directory, where the engine would make it for another user. It becomes this user's where it is missing.
+    pub directory: Option<String>,
 }
 
 /// What becomes of a root file system that does not look like a bootable image's.
@@ -99,6 +101,7 @@ impl StepRequest {
             args.flag("--keep-home", user.keep_home);
             let groups: Vec<String> = user.groups.iter().map(u32::to_string).collect();
             args.value("--groups", (!groups.is_empty()).then(|| groups.join(",")));
+            args.value("--workdir", user.directory.clone());
         }
         args.value("--ids", self.ids.as_ref().map(ToString::to_string));
         args.paths(&self.paths);

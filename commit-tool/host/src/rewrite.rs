@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use osderive_lints::oci_runtime::REPORT_FOLDER;
 use osderive_lints::policy::{Instruction, expanded};
@@ -73,6 +74,8 @@ struct State<'a> {
     /// Names of the environment, which stay in the stages above.
     environment: Vec<String>,
     user: String,
+    /// The working directory; none where a variable in it is not known.
+    directory: Option<String>,
     shell: Vec<String>,
     reach: ShellReach,
     /// Those above all stages.
@@ -99,6 +102,7 @@ impl Rewrite {
             variables: BTreeMap::new(),
             environment: Vec::new(),
             user: base.user.clone(),
+            directory: Some(base.working_dir.clone()),
             shell: DEFAULT_SHELL.map(str::to_owned).to_vec(),
             reach,
             global: &lineage.arguments,
@@ -155,6 +159,7 @@ impl Rewrite {
         let mounts = mounts(&self.tool_context);
         as_root(
             self.user.as_deref(),
+            None,
             &format!("RUN {mounts} {base} {}\n", json(&words)),
         )
     }
@@ -219,6 +224,13 @@ impl State<'_> {
                     .value(rest)
                     .ok_or("the value of a variable in USER is not known: write the user")?;
             }
+            "WORKDIR" => {
+                let to = self.value(rest);
+                // A path of its own takes the place of what it is joined to.
+                let joined = self.directory.take().zip(to);
+                let joined = joined.map(|(from, to)| Path::new("/").join(from).join(to));
+                self.directory = joined.map(|path| path.to_string_lossy().into_owned());
+            }
             "SHELL" if self.reach != ShellReach::Nowhere => {
                 self.shell = serde_json::from_str(rest).map_err(|_| "SHELL is no list of words")?;
             }
@@ -273,6 +285,7 @@ impl State<'_> {
                 name: name.to_owned(),
                 keep_home: self.environment.iter().any(|name| name == "HOME"),
                 groups: Vec::new(),
+                directory: self.own_directory().map(str::to_owned),
             }),
             ..step
         };
@@ -283,7 +296,17 @@ impl State<'_> {
             flags.push(' ');
             flags.push_str(&run.flags);
         }
-        as_root(user, &format!("RUN {flags} {}\n", json(&words)))
+        as_root(
+            user,
+            self.own_directory(),
+            &format!("RUN {flags} {}\n", json(&words)),
+        )
+    }
+
+    /// A working directory that is not the root's: the engine makes it before a RUN, for the user of that RUN.
+    fn own_directory(&self) -> Option<&str> {
+        let directory = self.directory.as_deref();
+        directory.filter(|directory| !matches!(*directory, "" | "/"))
     }
 }
 
@@ -294,16 +317,23 @@ fn mounts(tool_context: &str) -> String {
     )
 }
 
-/// An instruction that root runs, between those that change the user.
-fn as_root(user: Option<&str>, text: &str) -> Rewritten {
-    match user {
-        None => Rewritten {
+/// An instruction that root runs, between those that change the user and the working directory.
+fn as_root(user: Option<&str>, directory: Option<&str>, text: &str) -> Rewritten {
+    let Some(user) = user else {
+        return Rewritten {
             text: text.to_owned(),
             around: 0,
-        },
-        Some(user) => Rewritten {
-            text: format!("USER 0\n{text}USER {user}\n"),
+        };
+    };
+    let of_root = format!("USER 0\n{text}USER {user}\n");
+    match directory {
+        None => Rewritten {
+            text: of_root,
             around: 1,
+        },
+        Some(directory) => Rewritten {
+            text: format!("WORKDIR /\n{of_root}WORKDIR {directory}\n"),
+            around: 2,
         },
     }
 }
@@ -369,6 +399,29 @@ mod tests {
             format!("{BEGIN}{flags}[\"/run/.osderive/ostree-container\",\"step\",\"--report\",\"/run/.osderive-out/{number}/out\",\"--\",{command}]\n")
         });
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_user_gets_its_working_directory() {
+        let text = "FROM a\nARG D=src\nWORKDIR /home/app\nRUN x\nUSER app\nWORKDIR $D\nRUN y\nENV Q=\"a b\"\nWORKDIR $Q\nRUN z\n";
+        let runs = runs(text);
+        assert!(
+            !runs[0].contains("workdir") && !runs[0].contains("WORKDIR"),
+            "{runs:?}"
+        );
+        assert!(
+            runs[1].starts_with("WORKDIR /\nUSER 0\nRUN ")
+                && runs[1].ends_with("\"y\"]\nUSER app\nWORKDIR /home/app/src\n"),
+            "{runs:?}"
+        );
+        assert!(
+            runs[1].contains("\"--user\",\"app\",\"--workdir\",\"/home/app/src\""),
+            "{runs:?}"
+        );
+        assert!(
+            runs[2].starts_with("USER 0\nRUN ") && !runs[2].contains("workdir"),
+            "{runs:?}"
+        );
     }
 
     #[test]

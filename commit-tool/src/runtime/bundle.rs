@@ -121,6 +121,7 @@ fn other_user(user: &Value, keep_home: bool) -> Option<Option<StepUser>> {
     Some(Some(StepUser {
         name: format!("{uid}:{gid}"),
         keep_home,
+        directory: None,
         groups: groups
             .map(|group| u32::try_from(group.as_u64()?).ok())
             .collect::<Option<_>>()?,

@@ -87,6 +87,7 @@ fn step(run: &Run, decision: Decision) -> StepRequest {
         name: run.user.clone(),
         keep_home: has_home(),
         groups: Vec::new(),
+        directory: None,
     });
     StepRequest {
         ordinary: decision.ordinary(),
