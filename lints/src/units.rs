@@ -193,17 +193,15 @@ impl Units {
         }
     }
 
-    /// Whether something in /etc enables a unit: a link in a `.wants` or `.requires` directory, or
-    /// an alias.
-    pub fn is_enabled_in_etc(&self, name: &UnitName) -> bool {
-        let by_link = (self.links.iter()).any(|link| {
-            link.path.starts_with("etc/")
-                && self.resolve(&link.to).is_some_and(|(to, _)| to == *name)
-        });
-        by_link
-            || (self.aliases.get(name).into_iter().flatten())
-                .filter_map(|alias| self.found.get(alias))
-                .any(|(path, _)| path.starts_with("etc/"))
+    /// What in /etc enables a unit, relative to the root: links in `.wants` and `.requires` directories, and aliases.
+    pub fn enabled_in_etc(&self, name: &UnitName) -> Vec<&str> {
+        let is_of_unit = |to: &UnitName| self.resolve(to).is_some_and(|(to, _)| to == *name);
+        let links = self.links.iter().filter(|link| is_of_unit(&link.to));
+        let links = links.map(|link| link.path.as_str());
+        let aliases = self.aliases.get(name).into_iter().flatten();
+        let aliases = aliases.filter_map(|alias| Some(self.found.get(alias)?.0.as_str()));
+        let all = links.chain(aliases);
+        all.filter(|path| path.starts_with("etc/")).collect()
     }
 
     fn read_directory(&mut self, image: &Image<'_>, directory: &'static str) {

@@ -18,7 +18,7 @@ crate::tests![
     the_bases_alternatives_stay_known,
     software_that_is_moved_keeps_its_labels,
     dnf4_knows_in_a_derived_image_why_it_installed,
-    a_contradicted_preset_is_told_with_the_line_that_enables: LineOfEnabling,
+    a_contradicted_preset_is_told_with_the_line_that_enables,
     a_kernels_symvers_go_beside_its_modules,
     what_dnf_leaves_for_itself_is_not_in_the_image,
 ];

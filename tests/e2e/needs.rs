@@ -17,8 +17,6 @@ pub(crate) enum Need {
     OwnCache,
     /// That what packages own is declared from rpm's database, which the product does not do yet.
     RpmDatabase,
-    /// The step that enabled or disabled a unit, which findings do not tell yet.
-    LineOfEnabling,
     /// That software goes with the link that was left in its place, which it does not do yet.
     RemovedLink,
 }
@@ -74,10 +72,6 @@ impl Need {
                 "what packages own is not declared from rpm's database yet",
             ),
             Self::RemovedLink => (false, "software does not go with its link yet"),
-            Self::LineOfEnabling => (
-                false,
-                "findings do not tell what enabled or disabled a unit yet",
-            ),
         };
         (!is_met).then_some(reason)
     }

@@ -57,19 +57,18 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             continue;
         };
         let name = unit.name.as_str();
-        let path = unit.files.first().map(|file| format!("/{file}"));
-        let paths = path.into_iter().collect();
         let preset = String::from_utf8_lossy(&line.pattern).into_owned();
-        let is_enabled = units.is_enabled_in_etc(&unit.name);
-        if line.action == Action::Disable && is_enabled && disables_too {
+        let enabling = units.enabled_in_etc(&unit.name);
+        if line.action == Action::Disable && !enabling.is_empty() && disables_too {
             findings.push(RULE.finding(
                 format!("{name} is enabled, and disabled at the first boot by `disable {preset}`"),
                 format!(
                     "write `enable {name}` into /usr/lib/systemd/system-preset/10-image.preset"
                 ),
-                paths,
+                enabling.iter().map(|path| format!("/{path}")).collect(),
             ));
-        } else if line.action == Action::Enable && !is_enabled && !preset.contains('*') {
+        } else if line.action == Action::Enable && enabling.is_empty() && !preset.contains('*') {
+            let path = unit.files.first().map(|file| format!("/{file}"));
             let finding = RULE.finding(
                 format!(
                     "{name} is not enabled, and enabled at the first boot by `enable {preset}`"
@@ -78,7 +77,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
                     "if it must not run: `systemctl mask {name}`, or write `disable {name}` into \
                      /usr/lib/systemd/system-preset/10-image.preset"
                 ),
-                paths,
+                path.into_iter().collect(),
             );
             // Boot may be meant to do it.
             let severity = Severity::Info;
@@ -164,6 +163,13 @@ mod tests {
             [
                 "off.service is not enabled, and enabled at the first boot by `enable off.service`",
                 "on.service is enabled, and disabled at the first boot by `disable *`",
+            ]
+        );
+        assert_eq!(
+            fixture.paths_of(&RULE),
+            [
+                "/usr/lib/systemd/system/off.service",
+                "/etc/systemd/system/multi-user.target.wants/on.service",
             ]
         );
         let uninitialized = fixture.file("etc/machine-id", "uninitialized\n");
