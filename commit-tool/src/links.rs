@@ -78,7 +78,7 @@ impl Replaced {
     }
 
     fn undo(&self, place: &Place<'_>) -> Result<()> {
-        for name in place.names(&self.path).unwrap_or_default() {
+        for name in place.list_names(&self.path).told("list", &self.path)? {
             relocate(place, &self.path.join(&name), &self.end.join(&name))?;
         }
         let removed = place.remove(&self.path, EntryKind::Directory);

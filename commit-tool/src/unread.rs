@@ -25,6 +25,11 @@ thread_local! {
     static FIRST: RefCell<Option<(String, Errno)>> = const { RefCell::new(None) };
 }
 
+/// Whether an error tells of the machine and not of an entry.
+pub(crate) fn is_of_the_machine(errno: Errno) -> bool {
+    OF_THE_MACHINE.contains(&errno)
+}
+
 /// Keeps why `name` in a directory could not be read, if that lies with the machine.
 pub(crate) fn heed<T>(
     directory: BorrowedFd<'_>,
@@ -32,7 +37,7 @@ pub(crate) fn heed<T>(
     outcome: Result<T, Errno>,
 ) -> Result<T, Errno> {
     if let Err(errno) = outcome
-        && OF_THE_MACHINE.contains(&errno)
+        && is_of_the_machine(errno)
     {
         FIRST.with_borrow_mut(|first| {
             first.get_or_insert_with(|| (path_of(directory, name), errno));

@@ -148,7 +148,7 @@ pub(super) fn unfold(place: &Place<'_>, link: &Path, target: &Path) -> Result<()
 
 fn merge(place: &Place<'_>, from: &Path, to: &Path) -> Result<()> {
     place.set_as(to, from).told("change", to)?;
-    for name in place.names(from).unwrap_or_default() {
+    for name in place.list_names(from).told("list", from)? {
         relocate(place, &from.join(&name), &to.join(&name))?;
     }
     place

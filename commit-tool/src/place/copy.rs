@@ -28,6 +28,7 @@ use super::{
 use crate::{
     attributes::{filled, is_list_of_xfs},
     handle::{Moment, errno, look, open_file, set_mode},
+    unread::is_of_the_machine,
 };
 
 impl Place<'_> {
@@ -52,7 +53,11 @@ impl Place<'_> {
             let Some(there) = self.meta(&original)? else {
                 let above = original.parent().unwrap_or(Path::new(""));
                 // What was being made when the commit was killed.
-                let mut names = self.names(above).unwrap_or_default().into_iter();
+                let names = match self.list_names(above) {
+                    Err(errno) if is_of_the_machine(errno) => return Err(errno),
+                    names => names.unwrap_or_default(),
+                };
+                let mut names = names.into_iter();
                 if names.any(|name| Some(&*unfinished(&name)) == path.file_name()) {
                     continue;
                 }

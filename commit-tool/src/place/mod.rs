@@ -230,8 +230,13 @@ impl<'a> Place<'a> {
     }
 
     /// The names in a directory; none when it cannot be listed.
-    pub(crate) fn names(&self, path: &Path) -> Option<Vec<std::ffi::OsString>> {
-        sorted_names(self.open(path).ok()?.as_fd()).ok()
+    pub(crate) fn names(&self, path: &Path) -> Option<Vec<OsString>> {
+        self.list_names(path).ok()
+    }
+
+    /// The names in a directory, for who changes something upon them.
+    pub(crate) fn list_names(&self, path: &Path) -> Result<Vec<OsString>, Errno> {
+        sorted_names(self.open(path)?.as_fd())
     }
 
     /// The directories in a directory that nothing is mounted on; none when it cannot be listed.

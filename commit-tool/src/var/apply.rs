@@ -199,7 +199,7 @@ fn merge(
     to: &Path,
     moved: &mut Moved,
 ) -> Result<(), Errno> {
-    for name in place.names(from).ok_or(Errno::NOTDIR)? {
+    for name in place.list_names(from)? {
         move_into(place, &from.join(&name), &to.join(&name), moved)?;
     }
     place.set_as(to, from)?;
