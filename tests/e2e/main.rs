@@ -178,6 +178,8 @@ enum On {
     Two,
     /// This one.
     One(Kind),
+    /// None.
+    None,
 }
 
 /// Groups of tests that run on the same kinds of engine.
@@ -227,6 +229,12 @@ const SYNTHESIS: Part = Part {
         ("rootless", rootless::TESTS),
         ("var", var::TESTS),
     ],
+};
+
+/// Tests that only `cargo xtask test --all-engines` has the time for.
+const SELDOM: Part = Part {
+    on: On::None,
+    groups: &[("fedora", fedora::OF_OTHER_SHAPES)],
 };
 
 /// What podman and buildah do as well, by the host command. `OSDERIVE_DOOR` asks for it.
@@ -301,7 +309,7 @@ fn main() -> Result<ExitCode> {
     if arguments.list {
         let parts: &[Part] = match door {
             Some(_) => &[OF_ANY_DOOR],
-            None => &[GROUPS, CHECKS, SYNTHESIS, ALONE, ALONE_ON_ONE],
+            None => &[GROUPS, CHECKS, SYNTHESIS, SELDOM, ALONE, ALONE_ON_ONE],
         };
         let large: &[Part] = if door.is_some() { &[] } else { &[LARGE] };
         let all = engines.flat_map(|engine| {
@@ -327,7 +335,7 @@ fn main() -> Result<ExitCode> {
             engine.tidy()?;
             continue;
         }
-        run(of(&[SYNTHESIS, GROUPS, CHECKS]), &arguments);
+        run(of(&[SYNTHESIS, SELDOM, GROUPS, CHECKS]), &arguments);
         run(of(&[ALONE, ALONE_ON_ONE]), &one_by_one);
         engine.tidy()?;
         run(ignored(&[LARGE], &selection, &engine), &one_by_one);
@@ -371,6 +379,7 @@ impl Part {
     ) -> bool {
         let Some(kind) = kind else { return true };
         match (selection, self.on) {
+            (Selection::Opposite, On::None) => false,
             (Selection::Opposite, On::One(one)) => one == kind,
             (Selection::Opposite, On::Two) => {
                 let pairs = (number..number + 2).map(|number| selection.kinds(number));
