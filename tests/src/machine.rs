@@ -11,6 +11,7 @@ use std::process::{Command, ExitStatus};
 use osderive_lints::escape_path;
 use osderive_lints::model::{group::groups, passwd::users};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -271,7 +272,14 @@ pub fn differences(
 fn look(root: &Path, path: &Path, flags: OFlags) -> io::Result<String> {
     let root = File::open(root)?;
     let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
-    let entry = rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    // Where a link leads up, the kernel gives up when anything is renamed or mounted meanwhile (openat2(2)).
+    let entry = loop {
+        let inside = ResolveFlags::IN_ROOT;
+        match rustix::fs::openat2(&root, path, flags, Mode::empty(), inside) {
+            Err(Errno::AGAIN) => {}
+            opened => break opened?,
+        }
+    };
     let stat = rustix::fs::fstat(&entry)?;
     let (mode, owner) = (stat.st_mode & 0o7777, (stat.st_uid, stat.st_gid));
     let described = |kind: &str| format!("{kind} {mode:o} {}:{}", owner.0, owner.1);
