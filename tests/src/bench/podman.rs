@@ -84,7 +84,12 @@ pub fn podman(engine: &Engine, places: &Places) -> Result<Podman> {
 
 /// Calls of a runtime in the order in which buildah makes them for a RUN; it asks for the state more than once where the
 /// RUN takes longer.
-const CALLS: [&[&str]; 4] = [&["create", "--bundle"], &["start"], &["state"], &["delete"]];
+const CALLS: [&[&str]; 4] = [
+    &["create", "--bundle=."],
+    &["start"],
+    &["state"],
+    &["delete"],
+];
 
 /// The runtime behind ours.
 const CRUN: &str = "crun";
@@ -126,7 +131,10 @@ fn shim(engine: &Engine, places: &Places) -> Result<f64> {
             // The container keeps them.
             command.stdout(Stdio::null()).stderr(Stdio::null());
             let start = Instant::now();
-            capture(&format!("call a runtime to {}", words[0]), &mut command)?;
+            capture(
+                &format!("call a runtime: {}", words.join(" ")),
+                &mut command,
+            )?;
             all += start.elapsed();
         }
         Ok(milliseconds(all))
