@@ -5,7 +5,7 @@ use std::fs;
 
 use osderive_tests::product::{self, Profile};
 
-use crate::podman::{build_plain, has, load_bases};
+use crate::host::{build_plain, has, load_bases};
 use crate::{Setup, top_has};
 
 crate::tests![

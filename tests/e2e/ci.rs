@@ -9,7 +9,7 @@ use osderive_tests::scenario::Scenario;
 use serde_json::Value;
 
 use crate::Setup;
-use crate::podman::{Built, command, load_bases, osderive, remove_image, run};
+use crate::host::{Built, command, load_bases, osderive, remove_image, run};
 
 crate::tests![
     the_github_action_builds_and_reports: OwnCache,

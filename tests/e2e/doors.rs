@@ -13,8 +13,8 @@ use osderive_tests::product::{self, Profile};
 use osderive_tests::scenario::unpack;
 
 use crate::Setup;
+use crate::host::build_by_host_command;
 use crate::packages::{VENDOR, build_with_vendor};
-use crate::podman::build_by_host_command;
 
 // Six times the same packages, and the trees of all on disk.
 crate::tests![LARGE = the_same_commit_by_any_door_leaves_the_same_tree];

@@ -13,6 +13,7 @@ mod dockerfile;
 mod doors;
 mod fedora;
 mod fidelity;
+mod host;
 mod identity;
 mod ids;
 mod image;
@@ -22,6 +23,7 @@ mod needs;
 mod opt;
 mod options;
 mod packages;
+mod platforms;
 mod podman;
 mod previous;
 mod rootless;
@@ -66,7 +68,7 @@ impl Setup {
         match door {
             Door::Docker => setup.warm_bases()?,
             Door::Host { .. } => {
-                podman::load_bases(&setup);
+                host::load_bases(&setup);
                 setup
                     .engine
                     .load_frontend_for_podman(Profile::Test, places)?;
@@ -224,6 +226,7 @@ const SYNTHESIS: Part = Part {
         ("kernel", kernel::TESTS),
         ("opt", opt::TESTS),
         ("packages", packages::TESTS),
+        ("platforms", platforms::TESTS),
         ("podman", podman::TESTS),
         ("previous", previous::TESTS),
         ("rootless", rootless::TESTS),
@@ -424,7 +427,7 @@ impl OnDemand {
             return Door::Docker;
         };
         Door::Host {
-            osderive: podman::osderive(&self.places),
+            osderive: host::osderive(&self.places),
             engine,
             isolation,
         }

@@ -1,19 +1,18 @@
 //! The same commit by podman and buildah, with one word before their command.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{self, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::path::Path;
+use std::process;
 
-use osderive_tests::Places;
-use osderive_tests::base::Base;
 use osderive_tests::listing::{differences, list};
-use osderive_tests::product::{self, Profile};
-use osderive_tests::saved_image::SavedImage;
 use osderive_tests::scenario::{Scenario, unpack};
 
 use crate::Setup;
 use crate::doors::OF_ENGINE;
+use crate::host::{
+    ENGINES, NETWORK, build, build_plain, command, has, has_image, osderive, remove_image, renewed,
+    run, saved, scenario,
+};
 
 crate::tests![
     runs_of_the_image_are_committed_and_builder_stages_stay: OwnCache,
@@ -25,183 +24,12 @@ crate::tests![
     a_run_that_fails_fails_the_build_as_it_does_without_us: OwnCache,
     a_containerfile_may_be_given_in_every_way: OwnCache,
     an_image_that_does_not_boot_is_what_it_is_without_us: OwnCache,
-    each_of_several_platforms_is_committed_and_told_of_once: OwnCache,
-    of_several_platforms_one_may_not_boot: OwnCache,
     where_no_runtime_is_called_the_runs_call_the_tool: OwnCache,
     what_cannot_be_committed_is_refused_before_it_is_built: OwnCache,
 ];
 
 // The engines of all tests have the runtime while it is installed.
 crate::tests![ALONE = once_installed_the_engines_commit_by_themselves: OwnCache];
-
-const ENGINES: [&str; 2] = ["podman", "buildah"];
-
-/// What the network of a container would need, a build here does not have.
-pub(crate) const NETWORK: &str = "--network=host";
-
-pub(crate) struct Built {
-    code: Option<i32>,
-    /// What was printed, the engine's words first.
-    log: String,
-}
-
-impl Built {
-    #[track_caller]
-    pub(crate) fn expect(self, code: i32) -> String {
-        assert_eq!(self.code, Some(code), "{}", self.log);
-        self.log
-    }
-}
-
-/// A command among the engine's processes, in a scenario's folder. Reports of earlier builds are the scenario's own.
-pub(crate) fn command(setup: &Setup, scenario: &Scenario<'_>, program: &str) -> Command {
-    let mut command = setup.engine.command(program);
-    command
-        .current_dir(scenario.folder())
-        .env(
-            "XDG_CACHE_HOME",
-            format!("{}.cache", scenario.folder().display()),
-        )
-        .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
-        // That of Docker's client names a file that is not there, which is an error to buildah.
-        .env_remove("DOCKER_CONFIG")
-        .stdin(Stdio::null());
-    command
-}
-
-/// What buildah says where it could not start a command at all under chroot isolation: it runs a copy of itself in memory,
-/// and the kernel refuses to seal that while something else of it looks at one of the pages (containers/storage
-/// `pkg/unshare/unshare.c`; fcntl(2), `F_ADD_SEALS`, `EBUSY`). Seen once in some hundred steps.
-const NOT_STARTED: &str = "sealing memfd copy: Device or resource busy";
-
-pub(crate) fn run(mut command: Command) -> Built {
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut attempts = 0;
-    loop {
-        let output = command.output().unwrap();
-        let log = said(&output.stdout) + &said(&output.stderr);
-        attempts += 1;
-        if attempts == 5 || output.status.success() || !log.contains(NOT_STARTED) {
-            let code = output.status.code();
-            return Built { code, log };
-        }
-    }
-}
-
-/// Sees to it that podman and buildah have the base images; tests that begin at the same time wait for the first.
-pub(crate) fn load_bases(setup: &Setup) {
-    static LOADING: Mutex<()> = Mutex::new(());
-    let _alone = LOADING.lock();
-    for base in [Base::Ostree, Base::Plain] {
-        let places = &setup.places;
-        setup.engine.load_base_for_podman(base, places).unwrap();
-    }
-}
-
-/// Has an engine build a scenario as osderive's host command does, with more options.
-pub(crate) fn build_by_host_command(
-    setup: &Setup,
-    scenario: &Scenario<'_>,
-    engine: &str,
-    options: &[&str],
-) {
-    load_bases(setup);
-    build(setup, scenario, engine, options).expect(0);
-}
-
-fn scenario<'a>(setup: &'a Setup, name: &str, containerfile: &str) -> Scenario<'a> {
-    load_bases(setup);
-    setup.scenario(&format!("podman-{name}"), containerfile)
-}
-
-/// The host command, built once.
-pub(crate) fn osderive(places: &Places) -> &'static Path {
-    static HOST: OnceLock<PathBuf> = OnceLock::new();
-    HOST.get_or_init(|| product::host(Profile::Test, places).unwrap())
-}
-
-/// A build with osderive, under the scenario's name.
-fn build(setup: &Setup, scenario: &Scenario<'_>, engine: &str, options: &[&str]) -> Built {
-    let mut command = command(
-        setup,
-        scenario,
-        &osderive(&setup.places).display().to_string(),
-    );
-    command
-        .args([
-            engine,
-            "build",
-            NETWORK,
-            "--layers",
-            "--tag",
-            scenario.tag(),
-        ])
-        .args(options)
-        .arg(".");
-    run(command)
-}
-
-/// The same without osderive.
-pub(crate) fn build_plain(
-    setup: &Setup,
-    scenario: &Scenario<'_>,
-    engine: &str,
-    options: &[&str],
-) -> Built {
-    let mut command = command(setup, scenario, engine);
-    command
-        .args(["build", NETWORK, "--layers", "--tag", scenario.tag()])
-        .args(options)
-        .arg(".");
-    run(command)
-}
-
-fn saved(setup: &Setup, scenario: &Scenario<'_>, keep: usize) -> SavedImage {
-    let archive = scenario.folder().with_extension("tar");
-    let mut save = command(setup, scenario, "podman");
-    save.args(["save", "--quiet", "--format=oci-archive", "--output"])
-        .arg(&archive)
-        .arg(scenario.tag());
-    run(save).expect(0);
-    let image = SavedImage::read(fs::File::open(&archive).unwrap(), keep).unwrap();
-    fs::remove_file(archive).unwrap();
-    image
-}
-
-/// The scenario with its text, in which a label makes all steps new to the cache: after builds without a cache, an engine
-/// has several images of the same beginning to go on from, and takes any.
-fn renewed<'a>(scenario: Scenario<'a>, text: &str, of: &str) -> Scenario<'a> {
-    let label = format!("\nLABEL of={of}-{}\n", process::id());
-    let text = text.replacen('\n', &label, 1);
-    scenario.file("Containerfile", &text).unwrap()
-}
-
-/// Whether an image has something at a path. To save it would take seconds.
-pub(crate) fn has(setup: &Setup, scenario: &Scenario<'_>, path: &str) -> bool {
-    let mut test = command(setup, scenario, "podman");
-    test.args([
-        "run",
-        "--rm",
-        "--network=none",
-        "--entrypoint=/usr/bin/test",
-    ])
-    .args([scenario.tag(), "-e", path]);
-    let tested = run(test);
-    assert!(matches!(tested.code, Some(0 | 1)), "{}", tested.log);
-    tested.code == Some(0)
-}
-
-fn has_image(setup: &Setup, scenario: &Scenario<'_>) -> bool {
-    let mut exists = command(setup, scenario, "podman");
-    exists.args(["image", "exists", scenario.tag()]);
-    run(exists).code == Some(0)
-}
-
-pub(crate) fn remove_image(setup: &Setup, scenario: &Scenario<'_>) {
-    let mut remove = command(setup, scenario, "podman");
-    remove.args(["rmi", "--force", "--ignore", scenario.tag()]);
-    run(remove).expect(0);
-}
 
 const STAGES: &str = "\
 FROM debian-ostree-base AS lower
@@ -718,120 +546,6 @@ fn an_image_that_does_not_boot_is_what_it_is_without_us(setup: &Setup) {
             let with = saved(setup, &scenario, layers);
             assert_eq!(with.config, without.config, "{engine}");
             assert_eq!(with.layer_digests, without.layer_digests, "{engine}");
-        }
-    }
-}
-
-/// What a scenario builds for.
-const PLATFORMS: &str = "--platform=linux/amd64,linux/arm64";
-
-/// A manifest list with an image for each of the platforms. They are of the machine's own programs, whatever they say, so
-/// that all of them run here.
-fn list_of_bases(setup: &Setup, scenario: &Scenario<'_>, name: &str, bases: [&str; 2]) {
-    load_bases(setup);
-    let call = |program: &str, words: &[&str]| {
-        let mut command = command(setup, scenario, program);
-        command.args(words);
-        run(command)
-    };
-    if call("podman", &["manifest", "exists", name]).code == Some(0) {
-        return;
-    }
-    call("podman", &["manifest", "create", name]).expect(0);
-    for (base, architecture) in bases.into_iter().zip(["amd64", "arm64"]) {
-        let container = format!("{name}-{architecture}");
-        call("buildah", &["from", "--name", &container, base]).expect(0);
-        let config = ["config", "--os=linux", "--arch", architecture, &container];
-        call("buildah", &config).expect(0);
-        let image = format!("localhost/{container}:latest");
-        call("buildah", &["commit", "--rm", &container, &image]).expect(0);
-        let stored = format!("containers-storage:{image}");
-        call("podman", &["manifest", "add", name, &stored]).expect(0);
-    }
-}
-
-/// The platforms in a manifest list; none if there is none.
-fn platforms_of(setup: &Setup, scenario: &Scenario<'_>, list: &str) -> Option<Vec<String>> {
-    let mut inspect = command(setup, scenario, "podman");
-    inspect.args(["manifest", "inspect", list]);
-    let output = inspect.output().unwrap();
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-    let images = json["manifests"].as_array()?.iter();
-    let mut platforms: Vec<_> = images.map(|image| image["platform"].to_string()).collect();
-    platforms.sort();
-    Some(platforms)
-}
-
-/// What a command prints in the image that a list has for a platform.
-fn said_in(setup: &Setup, scenario: &Scenario<'_>, list: &str, arch: &str, text: &str) -> String {
-    let mut podman = command(setup, scenario, "podman");
-    podman
-        .args(["run", "--rm", "--quiet", "--network=none", "--pull=never"])
-        .args([&format!("--platform=linux/{arch}"), "--entrypoint=/bin/sh"])
-        .args([list, "-c", text]);
-    let output = podman.output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn each_of_several_platforms_is_committed_and_told_of_once(setup: &Setup) {
-    let text = "\
-FROM osderive-test-platforms
-ARG TARGETARCH
-RUN echo x >/tmp/left; echo $TARGETARCH >/etc/arch; chmod 700 /usr/lib/kernel/install.d
-";
-    let mut scenario = scenario(setup, "platforms", text);
-    let base = "debian-ostree-base";
-    list_of_bases(setup, &scenario, "osderive-test-platforms", [base, base]);
-    for (engine, isolation) in [("podman", "oci"), ("buildah", "oci"), ("buildah", "chroot")] {
-        let list = |what: &str| format!("{what}-{engine}-{isolation}-{}", process::id());
-        let (plain, failed, built) = (list("plain"), list("failed"), list("built"));
-        let isolation = format!("--isolation={isolation}");
-        let named = |list: &str| format!("--manifest={list}");
-        scenario = renewed(scenario, text, &isolation);
-        let options = [PLATFORMS, &isolation, &named(&plain)];
-        build_plain(setup, &scenario, engine, &options).expect(0);
-
-        let fail = "--build-arg=OSDERIVE_FAIL_ON=warning";
-        let options = [PLATFORMS, &isolation, fail, &named(&failed)];
-        build(setup, &scenario, engine, &options).expect(1);
-        assert_eq!(platforms_of(setup, &scenario, &failed), None);
-
-        let options = [PLATFORMS, &isolation, &named(&built)];
-        let log = build(setup, &scenario, engine, &options).expect(0);
-        // Once, and from the cache.
-        let finding = "warning[directory-metadata]";
-        assert_eq!(log.matches(finding).count(), 1, "{log}");
-        assert!(!log.contains("osderive: committed"), "{log}");
-        let platforms = platforms_of(setup, &scenario, &built).unwrap();
-        assert_eq!(platforms.len(), 2, "{platforms:?}");
-        assert_eq!(
-            Some(platforms),
-            platforms_of(setup, &scenario, &plain),
-            "{engine}"
-        );
-        for arch in ["amd64", "arm64"] {
-            let look = "cat /etc/arch; ls /tmp";
-            let said = |list| said_in(setup, &scenario, list, arch, look);
-            assert_eq!(said(&built), format!("{arch}\n"), "{engine}");
-            assert_eq!(said(&plain), format!("{arch}\nleft\n"), "{engine}");
-        }
-    }
-}
-
-fn of_several_platforms_one_may_not_boot(setup: &Setup) {
-    let text = "FROM osderive-test-mixed\nRUN echo x >/tmp/left\n";
-    let scenario = scenario(setup, "mixed", text);
-    let bases = ["debian-ostree-base", "debian-plain"];
-    list_of_bases(setup, &scenario, "osderive-test-mixed", bases);
-    for engine in ENGINES {
-        let list = format!("mixed-{}-{engine}", process::id());
-        let options = [PLATFORMS, &format!("--manifest={list}")];
-        build(setup, &scenario, engine, &options).expect(0);
-        let platforms = platforms_of(setup, &scenario, &list).unwrap();
-        assert_eq!(platforms.len(), 2, "{platforms:?}");
-        for (arch, expected) in [("amd64", ""), ("arm64", "left\n")] {
-            let said = said_in(setup, &scenario, &list, arch, "ls /tmp");
-            assert_eq!(said, expected, "{engine} {arch}");
         }
     }
 }

@@ -12,7 +12,7 @@ use osderive_tests::scenario::{Scenario, unpack};
 
 use crate::Setup;
 use crate::doors::OF_ENGINE;
-use crate::podman::{NETWORK, build_by_host_command, command, load_bases, osderive, run};
+use crate::host::{NETWORK, build_by_host_command, command, load_bases, osderive, run};
 
 crate::tests![
     a_user_without_root_builds_the_same_tree: OwnCache,
