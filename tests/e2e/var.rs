@@ -1,13 +1,15 @@
 //! /var is what boot makes of it: there for a step's command, and not in the layer unless the
 //! command put something there.
 
-use osderive_tests::{saved_image::Layer, scenario::Scenario};
+use osderive_tests::saved_image::Layer;
+use osderive_tests::scenario::{Door, Scenario};
 use tar::EntryType;
 
 use crate::Setup;
 
 crate::tests![
     a_run_goes_on_from_what_earlier_ones_left_wherever_it_is,
+    the_working_directory_that_an_image_ends_in_stays_its_users,
     apt_works_on_a_base_whose_var_is_empty,
     a_step_that_changes_nothing_leaves_an_empty_var_empty,
     a_package_with_a_directory_where_var_has_a_link_into_run_installs,
@@ -252,16 +254,38 @@ USER root
 RUN test $(wc -l < /var/lib/app/db/d) = 2 && test $(stat -c %a:%U /var/lib/app) = 750:app
 ";
 
+/// Whose a working directory is that the engine has made after `USER app`.
+fn owner_of_working_directory(setup: &Setup) -> &'static str {
+    match setup.door {
+        Door::Docker => "root",
+        Door::Host { .. } => "app",
+    }
+}
+
+/// podman and buildah make it before each RUN, that of the commit at the end as well.
+fn the_working_directory_that_an_image_ends_in_stays_its_users(setup: &Setup) {
+    let steps = "RUN useradd -m -s /bin/sh app\nUSER app\nWORKDIR /home/app/src\nRUN pwd >~/where";
+    let scenario = setup.derive("ends-in", steps);
+    scenario.build(&[]).unwrap().expect_success();
+    let kept = "stat -c %U /usr/share/factory/var/home/app/src; \
+        grep -h '[dz] /var/home/app/src ' /usr/lib/tmpfiles.d/00-osderive-* | cut -d' ' -f1,4";
+    let kept = scenario.output_of(kept).unwrap();
+    assert!(kept.lines().all(|line| line.ends_with("app")), "{kept}");
+}
+
 fn a_run_goes_on_from_what_earlier_ones_left_wherever_it_is(setup: &Setup) {
     let scenario = setup.derive("going-on", GOING_ON).file("file", "x\n");
     let scenario = scenario.unwrap();
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(!log.contains("var-not-declared"), "{log}");
     // On the machine, too.
-    let seen = "systemd-tmpfiles --create --boot --prefix=/var; cd /home/app && stat -c '%n %U %a' . first file src/here .config/x/y /var/lib/app/db/* /opt/app/data/file";
+    let seen = "systemd-tmpfiles --create --boot --prefix=/var; cd /home/app && stat -c '%n %U %a' . first file src src/here .config/x/y /var/lib/app/db/* /opt/app/data/file";
+    let owner = owner_of_working_directory(setup);
     assert_eq!(
         scenario.output_of(seen).unwrap(),
-        ". app 700\nfirst app 644\nfile app 644\nsrc/here app 644\n.config/x/y app 644\n\
+        format!(
+            ". app 700\nfirst app 644\nfile app 644\nsrc {owner} 755\nsrc/here app 644\n.config/x/y app 644\n\
          /var/lib/app/db/d app 644\n/var/lib/app/db/file root 644\n/opt/app/data/file root 644"
+        )
     );
 }

@@ -3,12 +3,13 @@
 //! the RUNs are rewritten instead. Nothing else is changed, and builder stages are the very same text.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use osderive_lints::policy::{Containerfile, Instruction, Stage, chain};
 use osderive_lints::{BASE_MOUNT, BUILD_ARGUMENT, EndRequest, TOOL};
 
 use crate::lineage::Lineage;
-use crate::rewrite::Rewrite;
+use crate::rewrite::{Rewrite, as_root};
 
 /// The name of a stage of ours that is the base image alone, to be mounted at the end.
 const BASE_STAGE: &str = "osderive-base";
@@ -34,6 +35,9 @@ pub(crate) struct Build {
     pub(crate) lineage: Lineage,
     /// The last USER among them, if it is the same wherever it stands.
     user: Option<String>,
+    /// The working directory that they end in, if they tell and it is the same wherever it stands. The engine would make it
+    /// for the commit as root's.
+    directory: Option<String>,
 }
 
 impl Build {
@@ -76,7 +80,19 @@ impl Build {
             all.filter(move |instruction| instruction.keyword() == keyword)
         };
         let user = of_keyword("USER").next_back().map(|user| user.text.clone());
+        let directory = of_keyword("WORKDIR").fold(None, |from: Option<PathBuf>, to| {
+            let to = to.text.split_once(' ').map_or("", |(_, to)| to.trim());
+            let is_plain = !to.contains(['$', '"', '\'', '\\']);
+            let whole = if to.starts_with('/') {
+                Some(to.into())
+            } else {
+                from.map(|from| from.join(to))
+            };
+            whole.filter(|_| is_plain)
+        });
+        let directory = directory.filter(|directory| directory != Path::new("/"));
         Some(Self {
+            directory: directory.map(|directory| directory.to_string_lossy().into_owned()),
             runs: of_keyword("RUN").cloned().collect(),
             // A variable may have another value by now.
             user: user.filter(|user| !user.contains('$')),
@@ -125,9 +141,12 @@ impl Build {
                 history.extend(ours().chain([instruction.clone()]).chain(ours()));
             }
         }
-        let has_user = rewrite.map_or(self.user.is_some(), |rewrite| rewrite.user.is_some());
-        let users = if has_user { 2 } else { 0 };
-        history.resize(history.len() + 1 + users, None);
+        let (user, directory) = match rewrite {
+            None => (&self.user, &self.directory),
+            Some(rewrite) => (&rewrite.user, &rewrite.directory),
+        };
+        let around = usize::from(user.is_some()) + usize::from(directory.is_some());
+        history.resize(history.len() + 1 + 2 * around, None);
         history
     }
 
@@ -215,10 +234,9 @@ impl Build {
         let run =
             format!("RUN --mount=type=bind,from={BASE_STAGE},target={BASE_MOUNT} {command}\n");
         // The user of an image need not be in it: `FROM scratch`, `USER nobody`.
-        match &self.user {
-            Some(user) => format!("USER 0\n{run}{user}\n"),
-            None => run,
-        }
+        let user = self.user.as_deref().and_then(|user| user.split_once(' '));
+        let user = user.map(|(_, user)| user.trim());
+        as_root(user, self.directory.as_deref(), &run).text
     }
 
     /// Whether the FROM of one of the image's stages ends at a line.
@@ -348,6 +366,26 @@ CMD a
             lower.contains(&format!("RUN x\nUSER 0\n{END}USER one\nFROM a AS b")),
             "{lower}"
         );
+    }
+
+    #[test]
+    fn the_commit_is_made_in_the_root_and_the_working_directory_comes_back() {
+        let given = "FROM os AS a\nWORKDIR /srv\nFROM a\nWORKDIR app\nUSER u\n";
+        let expected = format!("WORKDIR /\nUSER 0\n{END}USER u\nWORKDIR /srv/app\n");
+        assert!(
+            text(given, None).ends_with(&expected),
+            "{}",
+            text(given, None)
+        );
+        let history = build(given, None).history(None);
+        assert_eq!(
+            history.iter().rev().take_while(|one| one.is_none()).count(),
+            5
+        );
+        for unknown in ["WORKDIR app\n", "WORKDIR /\n", "WORKDIR /srv\nWORKDIR $A\n"] {
+            let text = text(&format!("FROM os\n{unknown}"), None);
+            assert!(text.ends_with(&format!("{unknown}{END}")), "{text}");
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub(crate) struct Rewrite {
     pub(crate) tool_context: String,
     /// Whether the image's user is another than root.
     pub(crate) user: Option<String>,
+    /// Its working directory, if that is known and another than the root.
+    pub(crate) directory: Option<String>,
 }
 
 /// What is known where a RUN stands.
@@ -142,6 +144,7 @@ impl Rewrite {
             runs,
             beside,
             tool_context,
+            directory: state.own_directory().map(str::to_owned),
             user: Some(state.user).filter(|user| !is_root(user)),
         })
     }
@@ -159,7 +162,7 @@ impl Rewrite {
         let mounts = mounts(&self.tool_context);
         as_root(
             self.user.as_deref(),
-            None,
+            self.directory.as_deref(),
             &format!("RUN {mounts} {base} {}\n", json(&words)),
         )
     }
@@ -298,7 +301,7 @@ impl State<'_> {
         }
         as_root(
             user,
-            self.own_directory(),
+            self.own_directory().filter(|_| user.is_some()),
             &format!("RUN {flags} {}\n", json(&words)),
         )
     }
@@ -318,23 +321,17 @@ fn mounts(tool_context: &str) -> String {
 }
 
 /// An instruction that root runs, between those that change the user and the working directory.
-fn as_root(user: Option<&str>, directory: Option<&str>, text: &str) -> Rewritten {
-    let Some(user) = user else {
-        return Rewritten {
-            text: text.to_owned(),
-            around: 0,
-        };
-    };
-    let of_root = format!("USER 0\n{text}USER {user}\n");
-    match directory {
-        None => Rewritten {
-            text: of_root,
-            around: 1,
-        },
-        Some(directory) => Rewritten {
-            text: format!("WORKDIR /\n{of_root}WORKDIR {directory}\n"),
-            around: 2,
-        },
+pub(crate) fn as_root(user: Option<&str>, directory: Option<&str>, text: &str) -> Rewritten {
+    let mut text = text.to_owned();
+    if let Some(user) = user {
+        text = format!("USER 0\n{text}USER {user}\n");
+    }
+    if let Some(directory) = directory {
+        text = format!("WORKDIR /\n{text}WORKDIR {directory}\n");
+    }
+    Rewritten {
+        text,
+        around: usize::from(user.is_some()) + usize::from(directory.is_some()),
     }
 }
 
