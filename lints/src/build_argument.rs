@@ -23,6 +23,9 @@ pub struct BuildArgument {
     pub ordinary: Ordinary,
     /// The step is of a stage beside the image that goes on from a committed one: /var is made, nothing is committed.
     pub prepare: bool,
+    /// How many stages begin as a copy of what is below them, from the one of the step on. Each counts its RUNs by itself, as
+    /// an engine may have those above in its cache where it has not those below.
+    pub copied: u32,
     /// Name each change and its reason.
     pub verbose: bool,
     /// The ids of accounts that steps make.
@@ -60,6 +63,10 @@ impl BuildArgument {
             let paths = &mut argument.paths;
             match name {
                 "prepare" => argument.prepare = true,
+                "copied" => {
+                    let times = value.parse();
+                    argument.copied = times.map_err(|_| BuildArgumentError::Value("number"))?;
+                }
                 "verbose" => argument.verbose = true,
                 "any-root" => argument.ordinary = Ordinary::Commit,
                 "first-start" => paths.first_start.push(path()?),
@@ -90,6 +97,9 @@ impl BuildArgument {
         };
         if self.prepare {
             add("prepare", None);
+        }
+        if self.copied > 0 {
+            add("copied", Some(&self.copied.to_string()));
         }
         if self.verbose {
             add("verbose", None);
@@ -166,6 +176,7 @@ mod tests {
             error("1&new"),
             BuildArgumentError::Unknown("new".to_owned())
         );
+        assert_eq!(error("1&copied=x"), BuildArgumentError::Value("number"));
         assert_eq!(error("1&ids=u%20"), BuildArgumentError::Value("id ledger"));
         assert_eq!(error("1&writable=%2"), BuildArgumentError::Value("path"));
         assert_eq!(error("1&writable=%zz"), BuildArgumentError::Value("path"));
@@ -174,7 +185,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_value_is_one_word_and_read_as_it_was_written(
-            tool in "[0-9a-f]{0,12}", prepare: bool, verbose: bool, any_root: bool,
+            tool in "[0-9a-f]{0,12}", prepare: bool, copied in 0_u32..3, verbose: bool, any_root: bool,
             first_start in prop::collection::vec("\\PC{0,9}", 0..3),
             writable in prop::collection::vec("/opt/[a-zé %&=\n]{0,9}", 0..3),
             ids in prop::option::of(prop::sample::select(vec!["", "u a 1", "u a 1\ng b 2"])),
@@ -182,6 +193,7 @@ mod tests {
             let argument = BuildArgument {
                 tool,
                 prepare,
+                copied,
                 ordinary: if any_root { Ordinary::Commit } else { Ordinary::Leave },
                 verbose,
                 ids: ids.map(|lines| Ledger::parse(lines.as_bytes()).expect("a ledger")),

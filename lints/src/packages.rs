@@ -18,7 +18,7 @@ use crate::rules::input_unreadable;
 use crate::tree::Kind;
 use installed::Script;
 
-pub use database::PackageDb;
+pub use database::{Moment, PackageDb};
 pub use installed::{Account, Attributes, Installed, Manager, Owned, Unread};
 
 /// Entries of /var of one package at most.

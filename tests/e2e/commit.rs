@@ -14,7 +14,7 @@ crate::tests![
     what_a_run_removed_does_not_come_back_and_emptying_all_undoes_nothing,
     what_lower_layers_keep_is_told_once_by_line: BuildKit,
     a_link_of_the_base_that_copy_link_hides_comes_back,
-    a_stage_that_is_copied_whole_onto_nothing_is_committed: BuildKit,
+    a_stage_that_is_copied_whole_onto_nothing_is_committed,
     a_step_that_leaves_nothing_makes_the_layer_that_it_makes_without_us: BuildKit,
     content_of_lower_layers_is_cleaned_when_a_step_touches_it,
     odd_names_are_removed_like_others,

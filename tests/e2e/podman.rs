@@ -26,6 +26,7 @@ crate::tests![
     an_image_that_does_not_boot_is_what_it_is_without_us: OwnCache,
     where_no_runtime_is_called_the_runs_call_the_tool: OwnCache,
     what_cannot_be_committed_is_refused_before_it_is_built: OwnCache,
+    the_runs_of_a_stage_that_is_copied_whole_have_their_lines: OwnCache,
 ];
 
 // The engines of all tests have the runtime while it is installed.
@@ -546,6 +547,45 @@ fn an_image_that_does_not_boot_is_what_it_is_without_us(setup: &Setup) {
             let with = saved(setup, &scenario, layers);
             assert_eq!(with.config, without.config, "{engine}");
             assert_eq!(with.layer_digests, without.layer_digests, "{engine}");
+        }
+    }
+}
+
+/// What fails the build, and what its layers do not have any more.
+const COPIED: &str = "\
+FROM debian-ostree-base AS whole
+ENV A=b
+USER daemon
+RUN id -un
+USER root
+RUN mkfifo /usr/wanted && dd if=/dev/zero of=/var/cache/large bs=1M count=30
+FROM scratch
+COPY --from=whole / /
+RUN test -z \"$A\" && ! test -e /var/cache/large
+LABEL containers.bootc=1
+";
+
+fn the_runs_of_a_stage_that_is_copied_whole_have_their_lines(setup: &Setup) {
+    // The same tree by other commands.
+    let other = COPIED
+        .replace("id -un", "id -u")
+        .replace("mkfifo", "command mkfifo");
+    let mut scenario = scenario(setup, "copied", COPIED);
+    for engine in ENGINES {
+        let isolations: &[&[&str]] = match engine {
+            "buildah" => &[&[], &["--isolation=chroot"]],
+            _ => &[&[]],
+        };
+        for options in isolations {
+            for text in [COPIED, COPIED, &other] {
+                scenario = renewed(scenario, text, engine);
+                let log = build(setup, &scenario, engine, options).expect(1);
+                assert!(
+                    log.contains("import-special-file") && log.contains("Containerfile:7"),
+                    "{engine} {options:?}: {log}"
+                );
+                assert!(!log.contains("size-deleted-later"), "{log}");
+            }
         }
     }
 }

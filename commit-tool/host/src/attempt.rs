@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use osderive_lints::model::ledger::Ledger;
 use osderive_lints::policy::{Bootable, BuildOptions};
-use osderive_lints::{BASE_MOUNT, BuildArgument, EndRequest, Ordinary, REPORT_MOUNT};
+use osderive_lints::{BASE_MOUNT, BuildArgument, EndRequest, Ordinary, REPORT_MOUNT, StepReport};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -44,10 +44,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) arguments: &'a Arguments,
     source: &'a Source,
     pub(crate) build: &'a Build,
-    /// The value of the build argument.
-    asked: String,
-    /// Its value for a RUN beside the image that needs /var as at boot.
-    prepare: String,
+    /// The build argument.
+    asked: BuildArgument,
     commit: EndRequest,
     pub(crate) door: Door,
     /// Ours, which goes with the value.
@@ -96,12 +94,7 @@ impl<'a> Attempt<'a> {
             Door::by_runtime(arguments, &tool, folder.path())?
         };
         Ok(Self {
-            asked: asked.to_value(),
-            prepare: BuildArgument {
-                prepare: true,
-                ..asked
-            }
-            .to_value(),
+            asked,
             commit,
             door,
             store: Store::open(),
@@ -124,7 +117,7 @@ impl<'a> Attempt<'a> {
     pub(crate) fn build(&self, again: Option<&str>) -> Result<u8, Error> {
         let containerfile = self.folder.path().join("Containerfile");
         let rewrite = self.door.rewrite();
-        let text = self.build.text(rewrite, &self.commit, &self.prepare, again);
+        let text = self.build.text(rewrite, &self.commit, &self.asked, again);
         fs::write(&containerfile, text).map_err(in_file(&containerfile))?;
         let reports = self.reports();
         self.door.make_reports(&reports)?;
@@ -134,7 +127,7 @@ impl<'a> Attempt<'a> {
             word.push(value);
             more.push(word);
         };
-        for (name, value) in self.door.options(&self.asked, &reports) {
+        for (name, value) in self.door.options(&self.asked.to_value(), &reports) {
             add(name, &value);
         }
         add("file", containerfile.as_os_str());
@@ -198,57 +191,75 @@ impl<'a> Attempt<'a> {
     /// cache have reported in an earlier build; where nobody knows what the commit at the end has found, it is made
     /// again.
     pub(crate) fn done(&self, image: String) -> Result<Option<Done>, Error> {
-        let ran = self.ran()?;
-        if !ran.is_empty() {
-            return self.gathered(image, &ran).map(Some);
-        }
-        if let Some(reported) = self.store.get(&["image", &image]) {
+        let mut ran = self.ran()?;
+        if ran.is_empty()
+            && let Some(reported) = self.store.get(&["image", &image])
+        {
             return Ok(Some(Done { image, reported }));
         }
-        let again = std::process::id().to_string();
-        if self.build(Some(&again))? != 0 {
-            return Ok(None);
+        let mut end = ran.pop_if(|last| last.is_end());
+        let mut steps = self.steps(&image, &ran)?;
+        if end.is_none() {
+            // The image is the same but for its history. It stays, as a name may be given to it as it was built.
+            let again = std::process::id().to_string();
+            if self.build(Some(&again))? != 0 {
+                return Ok(None);
+            }
+            ran = self.ran()?;
+            end = ran.pop_if(|last| last.is_end());
+            let again = self.steps(&image, &ran)?.into_iter();
+            steps = again.zip(steps).map(|(new, old)| new.or(old)).collect();
         }
-        // The image is the same but for its history. It stays, as a name may be given to it as it was built.
-        self.gathered(image, &self.ran()?).map(Some)
-    }
-
-    /// The reports of RUNs that ran, which are the last ones of the image, and what is kept of those before.
-    fn gathered(&self, image: String, ran: &[Ran]) -> Result<Done, Error> {
-        let runs = self.build.runs();
-        let Some((end, steps)) = ran.split_last().filter(|(end, _)| end.is_end()) else {
+        let Some(end) = end else {
             return Err(Error::NotCommitted(image));
         };
-        let Some(cached) = runs.len().checked_sub(steps.len()) else {
-            return Err(Error::NotCommitted(image));
-        };
-        let ran = |number: usize| match self.door {
-            // The runtime counts those that ran, which are the last ones.
-            Door::Runtime { .. } => steps.get(number.checked_sub(cached)?),
-            Door::Rewritten { .. } => steps
-                .iter()
-                .find(|step| step.is_in(&report_directory(number))),
-        };
-        let mut reports = Vec::new();
-        for number in 0..runs.len() {
-            let key = self.key(number);
-            let key: Vec<&str> = key.iter().map(String::as_str).collect();
-            let Some(step) = ran(number) else {
-                reports.push(self.store.get(&key));
-                continue;
-            };
-            let report = step.step()?;
-            self.store.keep(&key, &report);
-            reports.push(Some(report));
-        }
         let reported = Reported {
-            steps: reports,
+            steps,
             end: end.end()?,
             config: inspect::config(self.arguments, &image).unwrap_or_default(),
         };
         self.store.keep(&["image", &image], &reported);
         self.store.tidy();
-        Ok(Done { image, reported })
+        Ok(Some(Done { image, reported }))
+    }
+
+    /// The reports of the RUNs of an image: of those that ran, and what is kept of the others.
+    fn steps(&self, image: &str, ran: &[Ran]) -> Result<Vec<Option<StepReport>>, Error> {
+        let Some(ran) = self.by_number(ran) else {
+            return Err(Error::NotCommitted(image.to_owned()));
+        };
+        let mut reports = Vec::new();
+        for (number, ran) in ran.into_iter().enumerate() {
+            let key = self.key(number);
+            let key: Vec<&str> = key.iter().map(String::as_str).collect();
+            let Some(ran) = ran else {
+                reports.push(self.store.get(&key));
+                continue;
+            };
+            let report = ran.step()?;
+            self.store.keep(&key, &report);
+            reports.push(Some(report));
+        }
+        Ok(reports)
+    }
+
+    /// For each RUN of the image what it has left if it ran; none if more ran than there are.
+    fn by_number<'r>(&self, ran: &'r [Ran]) -> Option<Vec<Option<&'r Ran>>> {
+        if self.door.rewrite().is_some() {
+            let numbers = (0..self.build.runs().len()).map(report_directory);
+            let of_number = |name: String| ran.iter().find(|one| one.is_in(&name));
+            return Some(numbers.map(of_number).collect());
+        }
+        let parts = self.build.lineage.runs();
+        let mut all = Vec::new();
+        for (copied, part) in (0..parts.len()).rev().zip(&parts) {
+            // The runtime counts those that ran, which are the last ones.
+            let ran = ran.iter().filter(|one| one.copied == copied);
+            let ran: Vec<_> = ran.map(Some).collect();
+            let cached = part.len().checked_sub(ran.len())?;
+            all.extend(std::iter::repeat_n(None, cached).chain(ran));
+        }
+        Some(all)
     }
 
     /// What tells a RUN's report from others: what is asked, and the RUNs up to it.
@@ -256,7 +267,7 @@ impl<'a> Attempt<'a> {
         let runs = &self.build.runs()[..=number];
         let context = self.source.context.display().to_string();
         let platform = self.arguments.platform().unwrap_or_default().to_owned();
-        let before = ["step".to_owned(), platform, self.asked.clone(), context];
+        let before = ["step".to_owned(), platform, self.asked.to_value(), context];
         let texts = runs.iter().map(|run| run.text.clone());
         before.into_iter().chain(texts).collect()
     }

@@ -5,10 +5,10 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use osderive_lints::policy::{Containerfile, Instruction, Stage, chain};
-use osderive_lints::{BASE_MOUNT, BUILD_ARGUMENT, EndRequest, TOOL};
+use osderive_lints::policy::{Containerfile, Instruction, Stage, chain_of_files};
+use osderive_lints::{BASE_MOUNT, BUILD_ARGUMENT, BuildArgument, EndRequest, TOOL};
 
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, Step};
 use crate::rewrite::{Rewrite, as_root};
 
 /// The name of a stage of ours that is the base image alone, to be mounted at the end.
@@ -18,8 +18,9 @@ const BASE_STAGE: &str = "osderive-base";
 #[derive(Debug)]
 pub(crate) struct Build {
     pub(crate) file: Containerfile,
-    /// The numbers of the stages that the image is made by, the lowest first.
-    chain: Vec<usize>,
+    /// The numbers of the stages that the image is made by, the lowest first, and how many of those above it are a copy of
+    /// what is below them.
+    chain: Vec<(usize, u32)>,
     /// The lines that each stage begins and ends at, from 1.
     stages: Vec<(u32, u32)>,
     /// The FROM of the lowest stage in one line, without a name; none of `scratch`.
@@ -61,7 +62,7 @@ impl Build {
             (first.lines, first.text.clone())
         });
         let stages = file.stages(given);
-        let chain = chain(&stages, target);
+        let chain = chain_of_files(&stages, target);
         let last = *chain.last()?;
         let lowest = &stages[*chain.first()?];
         let from = &lowest.instructions[0];
@@ -69,6 +70,14 @@ impl Build {
             .words()
             .take_while(|word| !word.eq_ignore_ascii_case("as"))
             .collect();
+        let mut copied = 0;
+        let with_copies = chain.iter().rev().map(|&number| {
+            let above = copied;
+            copied += u32::from(stages[number].copy_of.is_some());
+            (number, above)
+        });
+        let mut with_copies: Vec<_> = with_copies.collect();
+        with_copies.reverse();
         let base = (!lowest.is_from_scratch()).then(|| format!("FROM {}", words.join(" ")));
         let lines = |stage: &Stage<'_>| {
             let end = stage.instructions.last().map_or(0, |last| last.lines.1);
@@ -76,7 +85,7 @@ impl Build {
         };
         let lineage = Lineage::of(&stages, &chain, file.arguments(given));
         let of_keyword = |keyword: &'static str| {
-            let all = lineage.instructions.iter().flatten();
+            let all = lineage.since_copy().iter().filter_map(Step::instruction);
             all.filter(move |instruction| instruction.keyword() == keyword)
         };
         let user = of_keyword("USER").next_back().map(|user| user.text.clone());
@@ -93,7 +102,7 @@ impl Build {
         let directory = directory.filter(|directory| directory != Path::new("/"));
         Some(Self {
             directory: directory.map(|directory| directory.to_string_lossy().into_owned()),
-            runs: of_keyword("RUN").cloned().collect(),
+            runs: lineage.runs().concat().into_iter().cloned().collect(),
             // A variable may have another value by now.
             user: user.filter(|user| !user.contains('$')),
             stages: stages.iter().map(lines).collect(),
@@ -101,7 +110,7 @@ impl Build {
             base_image: lowest.base.clone(),
             replaced,
             base,
-            chain,
+            chain: with_copies,
             lineage,
             file,
         })
@@ -112,33 +121,43 @@ impl Build {
         &self.runs
     }
 
-    /// The instructions that the image is made by, with their FROMs.
-    pub(crate) fn stages_of_image(&self) -> Vec<&Instruction> {
+    /// How many of them are of stages that the image is a copy of. It has no layers of these.
+    pub(crate) fn copied_runs(&self) -> usize {
+        let own = self.lineage.since_copy().iter().filter_map(Step::run);
+        self.runs.len() - own.count()
+    }
+
+    /// The instructions that the image's configuration comes from, with their FROMs.
+    pub(crate) fn configuring(&self) -> Vec<&Instruction> {
+        let own = self.chain.iter().filter(|(_, copied)| *copied == 0);
+        let own: Vec<_> = own.map(|(stage, _)| self.stages[*stage]).collect();
         let all = self.file.instructions.iter();
-        all.filter(|instruction| self.has(instruction.lines))
-            .collect()
+        all.filter(|one| is_within(&own, one.lines)).collect()
     }
 
     /// Whether lines are of a stage that the image is made by.
     pub(crate) fn has(&self, lines: (u32, u32)) -> bool {
-        let mut stages = self.chain.iter().map(|stage| self.stages[*stage]);
-        stages.any(|(begin, end)| begin <= lines.0 && lines.1 <= end)
+        let all: Vec<_> = self
+            .chain
+            .iter()
+            .map(|(stage, _)| self.stages[*stage])
+            .collect();
+        is_within(&all, lines)
     }
 
     /// For each entry that [`Build::text`] adds to the image's history, the instruction; none of ours.
     pub(crate) fn history(&self, rewrite: Option<&Rewrite>) -> Vec<Option<Instruction>> {
         let mut history = Vec::new();
-        let mut runs = rewrite.into_iter().flat_map(|rewrite| &rewrite.runs);
-        for instruction in &self.lineage.instructions {
-            let is_run = instruction
-                .as_ref()
-                .is_some_and(|one| one.keyword() == "RUN");
-            let around = if is_run { runs.next() } else { None };
+        let runs = rewrite.into_iter().flat_map(|rewrite| &rewrite.runs);
+        let mut runs = runs.skip(self.copied_runs());
+        for step in self.lineage.since_copy() {
+            let around = step.run().and_then(|_| runs.next());
             let around = around.map_or(0, |run| run.around);
+            let instruction = step.instruction();
             // In place of a FROM there is an ARG of ours.
             if instruction.is_some() || rewrite.is_none() {
                 let ours = || std::iter::repeat_n(None, around);
-                history.extend(ours().chain([instruction.clone()]).chain(ours()));
+                history.extend(ours().chain([instruction.cloned()]).chain(ours()));
             }
         }
         let (user, directory) = match rewrite {
@@ -160,22 +179,32 @@ impl Build {
         self.base.is_none()
     }
 
+    /// Whether its lowest stage of its own is a copy of another.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.lineage.since_copy().first() == Some(&Step::Copy)
+    }
+
     /// The name that the engine knows the image's stage by in [`Build::text`], where it is not the last.
     pub(crate) fn target(&self) -> Option<String> {
         // Ours comes before it.
         self.target.map(|number| (number + 1).to_string())
     }
 
-    /// The text, with what commits the image at the end. With `again` that is not what a cache has. `prepare` is the value
-    /// of the build argument for the runtime where a RUN beside the image needs /var as at boot.
+    /// The text, with what commits the image at the end. With `again` that is not what a cache has. `asked` is the build
+    /// argument: some stages have it with another value than the others.
     pub(crate) fn text(
         &self,
         rewrite: Option<&Rewrite>,
         commit: &EndRequest,
-        prepare: &str,
+        asked: &BuildArgument,
         again: Option<&str>,
     ) -> String {
-        let last = self.chain.last().copied().unwrap_or_default();
+        let prepare = BuildArgument {
+            prepare: true,
+            ..asked.clone()
+        };
+        let prepare = prepare.to_value();
+        let (last, _) = self.chain.last().copied().unwrap_or_default();
         let mut text = String::new();
         let lines = self.file.text.split_inclusive('\n');
         for (number, line) in (1_u32..).zip(lines) {
@@ -196,8 +225,21 @@ impl Build {
             if beside.is_some_and(|one| one.run.lines.1 == number) {
                 let _ = writeln!(text, "ENV {BUILD_ARGUMENT}=\"\"");
             }
-            if rewrite.is_none() && self.is_end_of_from(number) {
-                let _ = writeln!(text, "ARG {BUILD_ARGUMENT}");
+            match self.copies_above_from(number) {
+                _ if rewrite.is_some() => {}
+                None => {}
+                Some(0) => {
+                    let _ = writeln!(text, "ARG {BUILD_ARGUMENT}");
+                }
+                // The configuration of such a stage is not the image's.
+                Some(copied) => {
+                    let asked = BuildArgument {
+                        copied,
+                        ..asked.clone()
+                    };
+                    let asked = asked.to_value();
+                    let _ = writeln!(text, "ENV {BUILD_ARGUMENT}=\"{asked}\"");
+                }
             }
             if number == self.stages[last].1 {
                 if let Some(again) = again {
@@ -239,15 +281,23 @@ impl Build {
         as_root(user, self.directory.as_deref(), &run).text
     }
 
-    /// Whether the FROM of one of the image's stages ends at a line.
-    fn is_end_of_from(&self, line: u32) -> bool {
-        let begins = self.chain.iter().map(|stage| self.stages[*stage].0);
-        let mut froms = begins.filter_map(|begin| {
+    /// If the FROM of one of the image's stages ends at a line: how many stages above it are a copy.
+    fn copies_above_from(&self, line: u32) -> Option<u32> {
+        let ends_there = |stage: usize| {
+            let begin = self.stages[stage].0;
             let mut all = self.file.instructions.iter();
-            all.find(|instruction| instruction.lines.0 == begin)
-        });
-        froms.any(|from| from.lines.1 == line)
+            all.any(|one| one.lines == (begin, line))
+        };
+        let mut stages = self.chain.iter();
+        let found = stages.find(|(stage, _)| ends_there(*stage));
+        found.map(|(_, copied)| *copied)
     }
+}
+
+/// Whether lines are within one of several ranges.
+fn is_within(ranges: &[(u32, u32)], lines: (u32, u32)) -> bool {
+    let mut ranges = ranges.iter();
+    ranges.any(|(begin, end)| *begin <= lines.0 && lines.1 <= *end)
 }
 
 /// What stands behind the image in a syntax line that names osderive: `# syntax=osderive --fail-on=warning`. Parser
@@ -284,7 +334,11 @@ mod tests {
     }
 
     fn text(text: &str, target: Option<&str>) -> String {
-        build(text, target).text(None, &commit(), "a1&prepare", None)
+        build(text, target).text(None, &commit(), &asked(), None)
+    }
+
+    fn asked() -> BuildArgument {
+        BuildArgument::parse("a1").expect("a value")
     }
 
     fn commit() -> EndRequest {
@@ -389,12 +443,35 @@ CMD a
     }
 
     #[test]
+    fn the_runs_of_a_stage_that_is_copied_whole_are_the_images() {
+        let given =
+            "FROM os AS a\nUSER one\nRUN x\nFROM scratch\nCOPY --from=a / /\nRUN y\nLABEL a=b\n";
+        let expected = format!(
+            "FROM os AS a\nENV OSDERIVE=\"a1&copied=1\"\nUSER one\nRUN x\nFROM os AS osderive-base\n\
+             FROM scratch\nARG OSDERIVE\nCOPY --from=a / /\nRUN y\nLABEL a=b\n{END}"
+        );
+        assert_eq!(text(given, None), expected);
+        let build = build(given, None);
+        assert_eq!(build.runs().len(), 2);
+        assert_eq!(build.copied_runs(), 1);
+        assert_eq!(build.base_image(), Some("os"));
+        let keywords = build.history(None).into_iter();
+        let keywords: Vec<_> = keywords
+            .map(|one| one.map_or_else(String::new, |one| one.keyword()))
+            .collect();
+        assert_eq!(keywords, ["", "COPY", "RUN", "LABEL", ""]);
+        let configuring: Vec<_> = build.configuring().iter().map(|one| one.lines.0).collect();
+        assert_eq!(configuring, [4, 5, 6, 7]);
+        assert!(build.has((3, 3)) && build.has((7, 7)));
+    }
+
+    #[test]
     fn the_first_from_may_be_of_another_image() {
         let given = "FROM --platform=p \\\n  os AS a\nRUN x\nFROM tools\nFROM a\n";
         let file = Containerfile::parse("Containerfile", given.as_bytes()).expect("a file");
         let build = Build::of(file, None, &|_| None, Some("other:1")).expect("a stage");
         assert_eq!(build.base_image(), Some("other:1"));
-        let text = build.text(None, &commit(), "a1&prepare", None);
+        let text = build.text(None, &commit(), &asked(), None);
         let expected = "FROM --platform=p other:1 AS a\nARG OSDERIVE\nRUN x\nFROM tools\nFROM --platform=p other:1 AS osderive-base\nFROM a\nARG OSDERIVE\n";
         assert_eq!(text, format!("{expected}{END}"));
     }
@@ -419,7 +496,7 @@ CMD a
             "{end}"
         );
         assert_eq!(
-            build.text(Some(&rewrite), &commit(), "", None),
+            build.text(Some(&rewrite), &commit(), &asked(), None),
             format!(
                 "FROM os AS a\nUSER one\n{}COPY . /\nFROM tools\nRUN make\nFROM os AS osderive-base\nFROM a\n{}{end}",
                 runs[0].text, runs[1].text
@@ -457,7 +534,7 @@ CMD a
     fn an_image_of_nothing_has_a_base_of_nothing() {
         let build = build("FROM scratch\nCOPY . /\n", None);
         assert!(build.is_from_scratch());
-        let text = build.text(None, &commit(), "", Some("7"));
+        let text = build.text(None, &commit(), &asked(), Some("7"));
         assert!(
             text.starts_with("FROM scratch AS osderive-base\nFROM scratch\nARG OSDERIVE\n"),
             "{text}"

@@ -160,10 +160,12 @@ pub(crate) fn lost_metadata<'a>(
     stack: &dyn Fn() -> Option<&'a Stack>,
 ) -> Vec<(Option<usize>, Finding)> {
     let of_runs = build.runs().iter().zip(steps).enumerate();
-    let suspects = of_runs.filter_map(|(place, (run, report))| {
-        let directories = report.as_ref()?.directories.as_slice();
-        (!directories.is_empty()).then_some((place, (run, directories)))
-    });
+    let suspects = of_runs
+        .skip(build.copied_runs())
+        .filter_map(|(place, (run, report))| {
+            let directories = report.as_ref()?.directories.as_slice();
+            (!directories.is_empty()).then_some((place, (run, directories)))
+        });
     let (places, suspects): (Vec<_>, Vec<_>) = suspects.unzip();
     if suspects.is_empty() {
         return Vec::new();

@@ -26,6 +26,8 @@ const MAX_KEPT: usize = 2_000;
 pub(crate) struct Ran {
     /// The command that the engine started, in words.
     pub(crate) args: Vec<String>,
+    /// How many copies of its stage the image is made by ([`osderive_lints::BuildArgument`]).
+    pub(crate) copied: usize,
     directory: PathBuf,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct Ran {
 #[derive(Deserialize)]
 struct Run {
     args: Vec<String>,
+    #[serde(default)]
+    copied: usize,
 }
 
 /// What the commit at the end of a build has left.
@@ -67,6 +71,7 @@ pub(crate) fn ran(reports: &Path) -> Result<Vec<Ran>, Error> {
         let run: Run = json(&directory.join(RUN_FILE))?;
         Ok(Ran {
             args: run.args,
+            copied: run.copied,
             directory,
         })
     });

@@ -9,7 +9,7 @@ use osderive_lints::oci_runtime::REPORT_FOLDER;
 use osderive_lints::policy::{Instruction, expanded};
 use osderive_lints::{Container, EndRequest, StepRequest, StepUser};
 
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, Step};
 use crate::run::{Run, split};
 
 /// Where the tool is. The engine's own /dev would hide it there (buildah `chroot/run_linux.go`).
@@ -116,8 +116,8 @@ impl Rewrite {
         }
         let at_base = state.clone();
         let mut runs = Vec::new();
-        for instruction in &lineage.instructions {
-            if let Some(run) = state.read(instruction.as_ref())? {
+        for step_of_image in &lineage.steps {
+            if let Some(run) = state.read(step_of_image)? {
                 let report = format!("{REPORTS}/{}/{REPORT_FOLDER}", report_directory(runs.len()));
                 let step = StepRequest {
                     report: Some(report),
@@ -129,10 +129,10 @@ impl Rewrite {
         let mut beside = Vec::new();
         for one in &lineage.beside {
             let mut state = at_base.clone();
-            for instruction in &one.before {
-                state.read(instruction.as_ref())?;
+            for step in &one.before {
+                state.read(step)?;
             }
-            if let Some(run) = state.read(Some(&one.run))? {
+            if let Some(run) = state.read(&Step::Instruction(one.run.clone()))? {
                 let step = StepRequest {
                     prepare: true,
                     ..step.clone()
@@ -185,11 +185,27 @@ impl State<'_> {
         }
     }
 
-    /// Goes on by one instruction, none for a FROM; answers with it where it is a RUN.
-    fn read(&mut self, instruction: Option<&Instruction>) -> Result<Option<Run>, Unwritable> {
-        let Some(instruction) = instruction else {
-            self.begin_stage();
-            return Ok(None);
+    /// Begins a stage that has nothing of the one below but its files.
+    fn begin_copy(&mut self) {
+        self.variables.clear();
+        self.environment.clear();
+        self.user.clear();
+        self.directory = Some(String::new());
+        self.shell = DEFAULT_SHELL.map(str::to_owned).to_vec();
+    }
+
+    /// Goes on by one step; answers with it where it is a RUN.
+    fn read(&mut self, step: &Step) -> Result<Option<Run>, Unwritable> {
+        let instruction = match step {
+            Step::From => {
+                self.begin_stage();
+                return Ok(None);
+            }
+            Step::Copy => {
+                self.begin_copy();
+                return Ok(None);
+            }
+            Step::Instruction(instruction) => instruction,
         };
         let read = if instruction.keyword() == "RUN" {
             Run::read(instruction, &self.shell).map(Some)
@@ -361,10 +377,13 @@ mod tests {
     ) -> Result<Rewrite, Unwritable> {
         let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
         let given = |name: &str| (name == "GIVEN").then(|| "svc".to_owned());
-        let instructions = file.instructions.iter();
+        let all = file.instructions.iter();
         let lineage = Lineage {
-            instructions: instructions
-                .map(|one| Some(one.clone()).filter(|one| one.keyword() != "FROM"))
+            steps: all
+                .map(|one| match one.keyword().as_str() {
+                    "FROM" => Step::From,
+                    _ => Step::Instruction(one.clone()),
+                })
                 .collect(),
             beside: Vec::new(),
             arguments: file.arguments(&given),
@@ -441,6 +460,31 @@ mod tests {
         assert!(
             one.text.starts_with("USER 0\nRUN ") && one.text.ends_with(expected),
             "{one:?}"
+        );
+    }
+
+    #[test]
+    fn a_copy_of_a_stage_has_nothing_of_its_configuration() {
+        let text = "FROM os AS a\nENV A=b HOME=/h\nUSER u\nWORKDIR /srv\nRUN x\nFROM scratch\nCOPY --from=a / /\nUSER ${A:-c}\nRUN y\n";
+        let file = Containerfile::parse("Containerfile", text.as_bytes()).expect("a file");
+        let lineage = Lineage::of(&file.stages(&|_| None), &[0, 1], BTreeMap::new());
+        let step = StepRequest::default();
+        let base = Container::default();
+        let rewrite = Rewrite::of(&lineage, &base, &step, "a1", ShellReach::Image, &|_| None);
+        let rewrite = rewrite.expect("a rewritten file");
+        let [below, above] = rewrite.runs.as_slice() else {
+            panic!("{rewrite:?}");
+        };
+        assert!(below.text.ends_with("USER u\nWORKDIR /srv\n"), "{below:?}");
+        assert!(above.text.starts_with("USER 0\nRUN "), "{above:?}");
+        assert!(
+            above.text.contains("\"--user\",\"c\",\"--report\""),
+            "{above:?}"
+        );
+        assert!(above.text.ends_with("\nUSER c\n"), "{above:?}");
+        assert_eq!(
+            (rewrite.user.as_deref(), rewrite.directory),
+            (Some("c"), None)
         );
     }
 

@@ -26,9 +26,11 @@ pub(crate) fn found(
     let check = check.map(|found| baseline::mark(found, of_base.unwrap_or_default()));
     let mut findings = Vec::new();
     let mut left = Vec::new();
-    for (run, report) in build.runs().iter().zip(&reported.steps) {
+    for (place, (run, report)) in build.runs().iter().zip(&reported.steps).enumerate() {
         let Some(report) = report else { continue };
-        left.push((i32::try_from(run.lines.0).ok(), report.left_bytes));
+        if place >= build.copied_runs() {
+            left.push((i32::try_from(run.lines.0).ok(), report.left_bytes));
+        }
         findings.extend(of_step(run, report, check.as_deref()));
     }
     let known: Vec<Finding> = findings.clone();
@@ -47,9 +49,10 @@ pub(crate) fn found(
         ..finding
     }));
     findings.extend(size_deleted_later::of_build(&left));
-    let has_base = !build.is_from_scratch();
+    // What is copied brings nothing of its configuration.
+    let has_base = !build.is_from_scratch() && !build.is_copy();
     findings.extend(unbuilt::of_config(
-        &build.stages_of_image(),
+        &build.configuring(),
         &reported.config,
         has_base,
     ));

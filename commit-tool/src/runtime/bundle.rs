@@ -34,7 +34,7 @@ pub(super) fn prepare(bundle: &Path) -> Result<Option<PathBuf>, Failure> {
     let tool = fs::canonicalize("/proc/self/exe").map_err(in_file(Path::new("/proc/self/exe")))?;
     let report = env::var_os(REPORTS)
         .filter(|directory| is_committed && !directory.is_empty())
-        .map(|directory| report_directory(Path::new(&directory), &config))
+        .map(|directory| report_directory(Path::new(&directory), &config, argument.copied))
         .transpose()?;
     let wrapped = wrap(&mut config, argument, &tool, report.as_deref());
     wrapped.ok_or_else(|| Failure::Config {
@@ -147,7 +147,7 @@ fn become_root(process: &mut Map<String, Value>) {
 
 /// Makes a directory for a step's report that the container's root may write to. Their numbers rise in the order of
 /// the steps.
-fn report_directory(all: &Path, config: &Value) -> Result<PathBuf, Failure> {
+fn report_directory(all: &Path, config: &Value, copied: u32) -> Result<PathBuf, Failure> {
     let directory = (0_u32..)
         .map(|number| all.join(format!("{number:04}")))
         .find_map(|path| match fs::create_dir(&path) {
@@ -157,7 +157,7 @@ fn report_directory(all: &Path, config: &Value) -> Result<PathBuf, Failure> {
         });
     let directory = directory.unwrap_or_else(|| Ok(all.to_owned()))?;
     let run = directory.join(RUN_FILE);
-    let json = json!({ "args": config["process"]["args"] });
+    let json = json!({ "args": config["process"]["args"], "copied": copied });
     fs::write(&run, json.to_string()).map_err(in_file(&run))?;
     let inside = directory.join(REPORT_FOLDER);
     fs::create_dir(&inside).map_err(in_file(&inside))?;

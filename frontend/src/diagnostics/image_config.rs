@@ -13,7 +13,7 @@ pub(crate) fn findings(decisions: &Decisions, config: &[u8], lineage: &Lineage) 
         return Vec::new();
     };
     // What is copied whole brings none of its configuration.
-    let has_base = lineage.base != Base::Scratch && !lineage.is_flattened;
+    let has_base = lineage.base != Base::Scratch && !lineage.is_flattened();
     let findings = unbuilt::of_config(&decisions.lineage(), &config, has_base);
     let findings = findings.into_iter();
     let findings = findings.filter_map(|finding| decisions.weigh(finding));

@@ -62,7 +62,7 @@ pub(crate) fn decide(
     }
     Ok(match &lineage.base {
         // Its labels did not come with it.
-        _ if lineage.is_flattened => Decision::Detect,
+        _ if lineage.is_flattened() => Decision::Detect,
         Base::Image { .. } => Decision::LeaveAlone,
         Base::Other { identifier } if identifier.starts_with(OCI_LAYOUT) => Decision::LeaveAlone,
         _ => Decision::Detect,
@@ -82,7 +82,7 @@ mod tests {
             steps: Vec::new(),
             base,
             stopped: None,
-            is_flattened: false,
+            copied: 0,
         }
     }
 
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn where_a_stage_was_copied_whole_its_labels_are_not_known() {
         let flattened = Lineage {
-            is_flattened: true,
+            copied: 1,
             ..image()
         };
         let decision = |config| decide(Bootable::Auto, Some(config), &flattened).unwrap();

@@ -49,6 +49,7 @@ impl Solved {
         {
             self.found.extend(subject.configured.iter().cloned());
         }
+        let of_layers = image.lineage().of_layers();
         let mut moved = Vec::new();
         let mut check = None;
         if let Some(end) = end {
@@ -72,10 +73,9 @@ impl Solved {
                     None
                 }
             };
-            let left = reported
-                .steps
-                .iter()
-                .map(|step| (step.line(), step.left_bytes));
+            let own = reported.steps.iter();
+            let own = own.filter(|step| of_layers.contains(&step.digest));
+            let left = own.map(|step| (step.line(), step.left_bytes));
             let left = size_deleted_later::of_build(&left.collect::<Vec<_>>());
             // It is worth knowing and no reason to fail.
             if let Some(finding) = left.and_then(|left| plan.weigh_alone(left)) {
@@ -88,8 +88,10 @@ impl Solved {
             self.of_base = None;
         }
         let mut own = reported.found;
-        if trace == Trace::Paths && !reported.suspects.is_empty() {
-            own.extend(lost_metadata(gateway, image, &reported.suspects).await);
+        let mut suspects = reported.suspects;
+        suspects.retain(|suspect| of_layers.contains(&suspect.step.digest));
+        if trace == Trace::Paths && !suspects.is_empty() {
+            own.extend(lost_metadata(gateway, image, &suspects).await);
         }
         self.steps.extend(reported.steps);
         let weighed = |found| plan.weigh(found);

@@ -22,7 +22,7 @@ fn check(file: &[u8], log: &[u8]) {
     let Ok(mut database) = Database::open(Cursor::new(file), log) else {
         return;
     };
-    let _ = database.rows(b"Packages", 1 << 20, &mut |row| {
+    let _ = database.rows(b"Packages", None, 1 << 20, &mut |row| {
         if let Value::Bytes(blob) = row.value(1)?
             && let Ok(header) = Header::parse(blob)
         {

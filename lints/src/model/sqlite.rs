@@ -114,19 +114,49 @@ impl<R: Read + Seek> Database<R> {
         })
     }
 
-    /// Visits the rows of a table by their keys. Of one with more than `limit` bytes only the key is known.
+    /// Visits the rows of a table by their keys, those behind a key alone if one is given. Of a row with more than `limit`
+    /// bytes only the key is known.
     ///
     /// # Errors
     /// When there is no such table, or it is damaged; what was visited is good. And what `visit` returns.
     pub fn rows(
         &mut self,
         table: &[u8],
+        after: Option<i64>,
         limit: usize,
         visit: &mut dyn FnMut(Row<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
+        let root = self.root(table)?;
+        self.scan(root, after, limit, visit)
+    }
+
+    /// The highest key of a table; none of an empty one. It takes a page of each level.
+    ///
+    /// # Errors
+    /// When there is no such table, or it is damaged.
+    pub fn last_key(&mut self, table: &[u8]) -> io::Result<Option<i64>> {
+        let mut number = self.root(table)?;
+        let mut page = vec![0; self.page_size];
+        loop {
+            self.page(number, &mut page)?;
+            let page = Page::new(number, &page[..self.usable]).ok_or_else(|| broken(number))?;
+            match page.kind {
+                INTERIOR => number = page.last,
+                LEAF => {
+                    let last = page.cells().last();
+                    let key = last.map(|cell| Some(Cell::new(cell?, self.usable)?.key));
+                    return key.map(|key| key.ok_or_else(|| broken(number))).transpose();
+                }
+                _ => return Err(broken(number)),
+            }
+        }
+    }
+
+    /// The first page of a table.
+    fn root(&mut self, table: &[u8]) -> io::Result<u32> {
         self.seen = vec![0; self.pages as usize / 8 + 1];
         let mut root = None;
-        self.scan(SCHEMA, MAX_SCHEMA_ROW, &mut |row| {
+        self.scan(SCHEMA, None, MAX_SCHEMA_ROW, &mut |row| {
             let is_table = row.value(0)? == Value::Bytes(b"table");
             if is_table && row.value(1)? == Value::Bytes(table) {
                 root = match row.value(3)? {
@@ -136,17 +166,17 @@ impl<R: Read + Seek> Database<R> {
             }
             Ok(())
         })?;
-        let root = root.ok_or_else(|| {
+        root.ok_or_else(|| {
             let table = String::from_utf8_lossy(table);
             io::Error::other(format!("it has no table {table}"))
-        })?;
-        self.scan(root, limit, visit)
+        })
     }
 
     /// Visits the rows of the tree of a page.
     fn scan(
         &mut self,
         root: u32,
+        after: Option<i64>,
         limit: usize,
         visit: &mut dyn FnMut(Row<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -163,7 +193,8 @@ impl<R: Read + Seek> Database<R> {
             let page = Page::new(number, &page[..self.usable]).ok_or_else(|| broken(number))?;
             match page.kind {
                 INTERIOR if levels.len() < MAX_DEPTH => {
-                    levels.push(page.children().ok_or_else(|| broken(number))?);
+                    let children = page.children(after);
+                    levels.push(children.ok_or_else(|| broken(number))?);
                 }
                 LEAF => {
                     // Rows do not share bytes: this ends what would visit one a thousand times.
@@ -174,6 +205,9 @@ impl<R: Read + Seek> Database<R> {
                         left = left
                             .checked_sub(cell.local.len())
                             .ok_or_else(|| broken(number))?;
+                        if after.is_some_and(|after| cell.key <= after) {
+                            continue;
+                        }
                         let is_wanted = self.record(&cell, limit, &mut record)?;
                         visit(Row {
                             key: cell.key,
@@ -275,12 +309,16 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// The pages below, the first one last.
-    fn children(&self) -> Option<Vec<u32>> {
-        let cells = self.cells();
-        let mut children: Vec<u32> = cells
-            .map(|cell| Some(u32::from_be_bytes(array(cell?)?)))
-            .collect::<Option<_>>()?;
+    /// The pages below, the first one last. Of those whose rows all stand up to a key nothing is wanted.
+    fn children(&self, after: Option<i64>) -> Option<Vec<u32>> {
+        let mut children = Vec::new();
+        for cell in self.cells() {
+            let cell = cell?;
+            let (last, _) = number(cell.get(4..)?)?;
+            if after.is_none_or(|after| last.cast_signed() > after) {
+                children.push(u32::from_be_bytes(array(cell)?));
+            }
+        }
         children.push(self.last);
         children.reverse();
         Some(children)

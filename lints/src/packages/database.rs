@@ -11,16 +11,31 @@ pub struct PackageDb<'a> {
     tree: &'a dyn Tree,
 }
 
+/// A moment in the life of a root's package databases.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment(Option<i64>);
+
 impl<'a> PackageDb<'a> {
     /// The databases in a tree. Nothing is read yet.
     pub fn of(tree: &'a dyn Tree) -> Self {
         Self { tree }
     }
 
+    /// What [`PackageDb::since`] counts from. Little is read for it.
+    pub fn now(&self) -> Moment {
+        Moment(rpm::last(self.tree).unwrap_or(Some(i64::MAX)))
+    }
+
+    /// Visits each package that was installed since then and still is, an upgraded one too; returns what could not be read.
+    /// Where the database could not be read then, nothing is known to be new. dpkg's database does not tell.
+    pub fn since(&self, then: Moment, visit: &mut dyn FnMut(&Installed<'_>)) -> Vec<Unread> {
+        rpm::each(self.tree, then.0, visit)
+    }
+
     /// Visits each installed package once, rpm's before dpkg's; returns what could not be read, beside which the others
     /// were visited.
     pub fn each(&self, visit: &mut dyn FnMut(&Installed<'_>)) -> Vec<Unread> {
-        let mut unread = rpm::each(self.tree, visit);
+        let mut unread = rpm::each(self.tree, None, visit);
         unread.extend(dpkg::each(self.tree, visit));
         unread
     }

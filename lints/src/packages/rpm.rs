@@ -69,9 +69,50 @@ impl Record for Stored<'_> {
     }
 }
 
-/// Visits each package of the first database that has one. Others are left from elsewhere: any `rpm` makes an empty one
-/// where there is none.
-pub(super) fn each(tree: &dyn Tree, visit: &mut dyn FnMut(&Installed<'_>)) -> Vec<Unread> {
+/// Visits each package of the database; behind a key only those that were installed since it was the last.
+pub(super) fn each(
+    tree: &dyn Tree,
+    after: Option<i64>,
+    visit: &mut dyn FnMut(&Installed<'_>),
+) -> Vec<Unread> {
+    of_first(tree, &mut |packages| {
+        // One that cannot be read is told after the others.
+        let mut unreadable = None;
+        packages.rows(TABLE, after, MAX_HEADER_BYTES, &mut |row| {
+            if let Err(error) = package(row, visit) {
+                unreadable.get_or_insert_with(|| {
+                    io::Error::other(format!("header {} is no use: {error}", row.key))
+                });
+            }
+            Ok(())
+        })?;
+        unreadable.map_or(Ok(()), Err)
+    })
+}
+
+/// The key of the package that was installed last; none without a package. rpm counts them up and gives no number twice
+/// (`AUTOINCREMENT` in its `lib/backend/sqlite.cc`, `init_table`).
+pub(super) fn last(tree: &dyn Tree) -> Result<Option<i64>, Vec<Unread>> {
+    let mut last = None;
+    let unread = of_first(tree, &mut |packages| {
+        last = packages.last_key(TABLE)?;
+        Ok(())
+    });
+    if unread.is_empty() {
+        Ok(last)
+    } else {
+        Err(unread)
+    }
+}
+
+type Packages<'a> = Database<Box<dyn Seekable + 'a>>;
+
+/// Has the first database read that has a package. Others are left from elsewhere: any `rpm` makes an empty one where
+/// there is none.
+fn of_first<'a>(
+    tree: &'a dyn Tree,
+    read: &mut dyn FnMut(&mut Packages<'a>) -> io::Result<()>,
+) -> Vec<Unread> {
     let mut unread = Vec::new();
     let mut seen = Vec::new();
     for place in PLACES {
@@ -84,11 +125,18 @@ pub(super) fn each(tree: &dyn Tree, visit: &mut dyn FnMut(&Installed<'_>)) -> Ve
         }
         seen.push(meta.inode);
         let mut has_packages = false;
-        let read = read(tree, &path, &mut |installed| {
-            has_packages = true;
-            visit(installed);
+        let outcome = open(tree, &path).and_then(|packages| {
+            let Some(mut packages) = packages else {
+                return Ok(());
+            };
+            has_packages = packages.last_key(TABLE)?.is_some();
+            if has_packages {
+                read(&mut packages)
+            } else {
+                Ok(())
+            }
         });
-        if let Err(error) = read {
+        if let Err(error) = outcome {
             tree.budget().note(format!("/{path}").as_bytes(), &error);
             unread.push(Unread::Broken { path, error });
         }
@@ -114,24 +162,13 @@ fn other(tree: &dyn Tree) -> Option<Unread> {
     Some(Unread::Format { path, format })
 }
 
-/// Visits each package of a database. One that cannot be read is told after the others.
-fn read(tree: &dyn Tree, path: &str, visit: &mut dyn FnMut(&Installed<'_>)) -> io::Result<()> {
+fn open<'a>(tree: &'a dyn Tree, path: &str) -> io::Result<Option<Packages<'a>>> {
     refuse_journal(tree, path)?;
     let Some(file) = counted(tree, path)? else {
-        return Ok(());
+        return Ok(None);
     };
     let log = counted(tree, &format!("{path}-wal"))?;
-    let mut unreadable = None;
-    Database::open(file, log)?.rows(TABLE, MAX_HEADER_BYTES, &mut |row| {
-        let done = package(row, visit);
-        if let Err(error) = done {
-            unreadable.get_or_insert_with(|| {
-                io::Error::other(format!("header {} is no use: {error}", row.key))
-            });
-        }
-        Ok(())
-    })?;
-    unreadable.map_or(Ok(()), Err)
+    Database::open(file, log).map(Some)
 }
 
 fn package(row: Row<'_>, visit: &mut dyn FnMut(&Installed<'_>)) -> io::Result<()> {

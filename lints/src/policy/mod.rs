@@ -18,7 +18,7 @@ pub use containerfile::{Containerfile, Document, Instruction};
 pub use file::{Config, MAX_CONFIG_BYTES};
 pub use options::{Bootable, BuildOptionError, BuildOptions, FailOn};
 pub use pattern::Pattern;
-pub use stages::{Stage, chain, expanded};
+pub use stages::{Stage, chain, chain_of_files, expanded};
 
 use crate::rules::{Rule, policy_rejected, unused_suppression};
 use crate::{Finding, Origin, escape_lines, escape_text};

@@ -1,6 +1,7 @@
 //! The stages of a Containerfile: which of its instructions an image is made by.
 
 use std::collections::BTreeMap;
+use std::path::{Component, Path};
 
 use super::{Containerfile, Instruction};
 
@@ -13,6 +14,9 @@ pub struct Stage<'a> {
     pub base: String,
     /// The stage above it that it is built on, by its number; none of an image from elsewhere.
     pub built_on: Option<usize>,
+    /// The stage above it that it is a copy of: `FROM scratch`, `COPY --from=STAGE / /`. It has the files of that stage, and
+    /// nothing of its configuration and history.
+    pub copy_of: Option<usize>,
     /// With its FROM.
     pub instructions: &'a [Instruction],
 }
@@ -51,12 +55,18 @@ impl Containerfile {
                 .is_some_and(|word| word.eq_ignore_ascii_case("as"));
             let name = words.next().filter(|_| is_named).unwrap_or_default();
             let base = expanded(base, &value).unwrap_or_default();
-            stages.push(Stage {
+            let mut stage = Stage {
                 name: name.to_ascii_lowercase(),
                 built_on: find(&stages, &base.to_ascii_lowercase()),
+                copy_of: None,
                 base,
                 instructions: &all[begin..end],
-            });
+            };
+            if stage.is_from_scratch() {
+                stage.copy_of = copied_whole(stage.instructions)
+                    .and_then(|name| named(&stages, &name.to_ascii_lowercase()));
+            }
+            stages.push(stage);
         }
         stages
     }
@@ -81,22 +91,69 @@ fn is_from(instruction: &Instruction) -> bool {
     instruction.keyword() == "FROM"
 }
 
-/// The numbers of the stages that an image is made by: of the one that a target names, or of the last one, and of
-/// those that it is built on, the lowest first. None if there is no such stage.
+/// What a stage copies whole before it does anything else to its files. As it is: no owner, no mode, nothing left out.
+fn copied_whole(instructions: &[Instruction]) -> Option<&str> {
+    let of_files = ["ADD", "COPY", "RUN", "WORKDIR"];
+    let first = instructions
+        .iter()
+        .find(|one| of_files.contains(&one.keyword().as_str()))?;
+    let (flags, paths): (Vec<&str>, Vec<&str>) = first
+        .words()
+        .filter(|word| !word.is_empty())
+        .partition(|word| word.starts_with("--"));
+    let mut from = None;
+    for flag in flags {
+        match flag.split_once('=') {
+            Some(("--from", name)) => from = Some(name),
+            Some(("--link", _)) => {}
+            None if flag == "--link" => {}
+            _ => return None,
+        }
+    }
+    let is_root = |path: &str| {
+        let mut parts = Path::new(path).components();
+        parts.all(|part| matches!(part, Component::RootDir | Component::CurDir))
+    };
+    match paths.as_slice() {
+        [source, target] if is_root(source) && is_root(target) => {
+            from.filter(|_| first.keyword() == "COPY")
+        }
+        _ => None,
+    }
+}
+
+/// The numbers of the stages that an image is built on: the one that a target names, or the last one, and what is below it,
+/// the lowest first. None if there is no such stage.
 pub fn chain(stages: &[Stage<'_>], target: Option<&str>) -> Vec<usize> {
+    down(stages, target, |stage| stage.built_on)
+}
+
+/// The numbers of the stages that the files of an image come from: those of [`chain`], and those that one of them is a copy
+/// of.
+pub fn chain_of_files(stages: &[Stage<'_>], target: Option<&str>) -> Vec<usize> {
+    down(stages, target, |stage| stage.built_on.or(stage.copy_of))
+}
+
+fn down(
+    stages: &[Stage<'_>],
+    target: Option<&str>,
+    below: impl Fn(&Stage<'_>) -> Option<usize>,
+) -> Vec<usize> {
     let target = target.filter(|name| !name.is_empty());
     let end = match target.map(str::to_ascii_lowercase) {
         None => stages.len().checked_sub(1),
-        Some(name) => find(stages, &name).or_else(|| name.parse().ok()),
+        Some(name) => named(stages, &name),
     };
-    let mut chain = Vec::new();
-    let mut at = end.filter(|end| *end < stages.len());
-    while let Some(place) = at {
-        chain.push(place);
-        at = stages[place].built_on;
-    }
+    let chain = std::iter::successors(end, |place| below(&stages[*place]));
+    let mut chain: Vec<usize> = chain.collect();
     chain.reverse();
     chain
+}
+
+/// The stage that a name or a number in an instruction means.
+fn named(stages: &[Stage<'_>], name: &str) -> Option<usize> {
+    let place = find(stages, name).or_else(|| name.parse().ok());
+    place.filter(|place| *place < stages.len())
 }
 
 fn find(stages: &[Stage<'_>], name: &str) -> Option<usize> {
@@ -226,6 +283,38 @@ RUN one
         assert_eq!(built_on(Some("two")), [1, 2]);
         assert_eq!(built_on(Some("")), [1, 2]);
         assert_eq!(built_on(Some("elsewhere")), [2]);
+    }
+
+    #[test]
+    fn a_stage_may_be_a_copy_of_another() {
+        let of = |copy: &str| {
+            let file = file(&format!("FROM os AS one\nRUN a\n{copy}"));
+            let stages = file.stages(&|_| None);
+            assert_eq!(chain(&stages, None), [1]);
+            chain_of_files(&stages, None)
+        };
+        for copy in [
+            "FROM scratch\nLABEL a=b\nENV A=b\nCOPY --from=One / /\nRUN b\n",
+            "FROM scratch\nCOPY --link --from=0 . .\n",
+            "FROM scratch\nCOPY --from=one  /.  /./\n",
+        ] {
+            assert_eq!(of(copy), [0, 1], "{copy}");
+        }
+        for other in [
+            "FROM scratch\nCOPY --from=one /usr /\n",
+            "FROM scratch\nCOPY --from=one / /usr\n",
+            "FROM scratch\nCOPY --from=one / /usr /\n",
+            "FROM scratch\nCOPY --from=one --chown=a / /\n",
+            "FROM scratch\nCOPY --from=one --exclude=usr / /\n",
+            "FROM scratch\nCOPY --from=elsewhere / /\n",
+            "FROM scratch\nCOPY --from=1 / /\n",
+            "FROM scratch\nCOPY / /\n",
+            "FROM scratch\nCOPY x /x\nCOPY --from=one / /\n",
+            "FROM scratch\nWORKDIR /x\nCOPY --from=one / /\n",
+            "FROM other\nCOPY --from=one / /\n",
+        ] {
+            assert_eq!(of(other), [1], "{other}");
+        }
     }
 
     #[test]

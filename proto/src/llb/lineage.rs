@@ -25,9 +25,22 @@ pub struct Lineage {
     pub base: Base,
     /// Where and why the walk ended early; the runs before that point are not known.
     pub stopped: Option<Stopped>,
-    /// Whether a state was copied whole onto an empty root on the way, as `COPY --from=STAGE / /` does. What an image
-    /// has besides files, such as labels, does not come with it.
-    pub is_flattened: bool,
+    /// How many of the states lie below one that is a copy of all of them onto an empty root, as `COPY --from=STAGE / /`
+    /// makes it. The image has no layers of these, and nothing of what they have besides files, such as labels.
+    pub copied: usize,
+}
+
+impl Lineage {
+    /// Whether a state was copied whole on the way.
+    pub fn is_flattened(&self) -> bool {
+        self.copied > 0
+    }
+
+    /// The ops whose states are layers of the image.
+    pub fn of_layers(&self) -> HashSet<Digest> {
+        let own = self.steps.iter().skip(self.copied);
+        own.map(|step| step.digest).collect()
+    }
 }
 
 /// What a root began as.
@@ -104,7 +117,7 @@ impl Definition {
                 steps: Vec::new(),
                 base: Base::Scratch,
                 stopped: None,
-                is_flattened: false,
+                copied: 0,
             },
         }
     }
@@ -112,7 +125,7 @@ impl Definition {
     /// The lineage of one state. It takes time in proportion to its own length.
     pub fn lineage_of(&self, edge: &Edge) -> Lineage {
         let mut steps = Vec::new();
-        let mut is_flattened = false;
+        let mut copied_below = None;
         let mut at = *edge;
         let (base, stopped) = loop {
             match self.origin(at) {
@@ -121,7 +134,7 @@ impl Definition {
                     match origin {
                         Origin::Input(link) => at = self.edge(link),
                         Origin::Copy(link) => {
-                            is_flattened = true;
+                            copied_below = copied_below.or(Some(steps.len()));
                             at = self.edge(link);
                         }
                         Origin::Base(base) => break (base, None),
@@ -131,13 +144,14 @@ impl Definition {
             }
         };
         steps.reverse();
+        let copied = copied_below.map_or(0, |above| steps.len() - above);
         let runs = steps.iter().map(|step| step.digest);
         Lineage {
             runs: runs.filter(|digest| self.is_run(*digest)).collect(),
             steps,
             base,
             stopped,
-            is_flattened,
+            copied,
         }
     }
 

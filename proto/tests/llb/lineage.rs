@@ -1,5 +1,7 @@
 //! Which RUNs made the final root, told as Containerfiles would have it.
 
+use std::collections::HashSet;
+
 use osderive_proto::llb::{Base, Definition, Digest, Edge, Lineage, MountKind, StopReason};
 
 use crate::builder::{Exec, Graph, Message, Mount, root};
@@ -130,11 +132,12 @@ fn a_state_that_is_copied_whole_onto_nothing_goes_on() {
     let last = graph.run(whole, "two");
     let flat = lineage(&mut graph, last);
     assert_eq!(flat.runs, runs(&[first, last]));
-    assert!(flat.is_flattened);
+    assert!(flat.is_flattened());
     assert_eq!(flat.base, debian());
+    assert_eq!(flat.of_layers(), HashSet::from_iter(runs(&[whole, last])));
     let part = graph.copy_of_all(first, "/usr");
     let part = lineage(&mut graph, part);
-    assert_eq!((part.base, part.is_flattened), (Base::Scratch, false));
+    assert_eq!((part.base, part.copied), (Base::Scratch, 0));
 }
 
 #[test]

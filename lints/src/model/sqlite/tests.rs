@@ -11,7 +11,7 @@ fn rows_of(database: &[u8], log: Option<&[u8]>, limit: usize) -> (Rows, io::Resu
     let mut rows = Vec::new();
     let opened = Database::open(Cursor::new(database), log.map(Cursor::new));
     let read = opened.and_then(|mut database| {
-        database.rows(b"Packages", limit, &mut |row| {
+        database.rows(b"Packages", None, limit, &mut |row| {
             let blob = row.value(1).ok().map(|value| match value {
                 Value::Bytes(bytes) => bytes.to_vec(),
                 other => panic!("{other:?}"),
@@ -47,6 +47,30 @@ fn rows_of_any_size_come_in_the_order_of_their_keys() {
             .map(|(key, blob)| (key.cast_signed(), Some(blob)));
         let found_refs = found.iter().map(|(key, blob)| (*key, blob.as_ref()));
         assert!(found_refs.eq(expected), "pages of {size} bytes");
+    }
+}
+
+#[test]
+fn rows_behind_a_key_are_found_by_few_pages() {
+    for count in [0, 1, 5, 3000] {
+        let rows: Vec<_> = (1..=count).map(|key| (key * 3, vec![7; 100])).collect();
+        let bytes = written(512, &rows);
+        let mut database = Database::open(Cursor::new(&bytes), None).expect("a database");
+        let last = database.last_key(b"Packages").expect("a key");
+        assert_eq!(last, rows.last().map(|(key, _)| key.cast_signed()));
+        let read: u32 = database.seen.iter().map(|byte| byte.count_ones()).sum();
+        assert!(read < 10, "{read} pages");
+        for after in [-1, 0, 1, 3, 4500, 8997, 9000, i64::MAX] {
+            let mut found = Vec::new();
+            let read = database.rows(b"Packages", Some(after), 1 << 20, &mut |row| {
+                found.push(row.key);
+                Ok(())
+            });
+            read.expect("a database");
+            let all = rows.iter().map(|(key, _)| key.cast_signed());
+            let expected: Vec<_> = all.filter(|key| *key > after).collect();
+            assert_eq!(found, expected, "{count} rows behind {after}");
+        }
     }
 }
 
@@ -164,7 +188,7 @@ proptest! {
         }
         let mut visited = 0;
         if let Ok(mut database) = Database::open(Cursor::new(&*database), None) {
-            let _ = database.rows(b"Packages", 1 << 20, &mut |row| {
+            let _ = database.rows(b"Packages", None, 1 << 20, &mut |row| {
                 let _ = row.value(1);
                 visited += 1;
                 Ok(())
