@@ -3,7 +3,7 @@
 
 use osderive_lints::{
     ChangedFile, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, StepReport,
-    model::ledger::Ledger,
+    model::ledger::Ledger, packages::Moment,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     lock::Lock,
     metadata::{self, Metadata},
     opt::{self, Opt},
+    packages,
     place::Place,
     rootfs::Rootfs,
     scratch::{self, Scratch},
@@ -54,6 +55,8 @@ pub(crate) struct Before {
     pub(crate) accounts: accounts::Snapshot,
     pub(crate) metadata: metadata::Snapshot,
     pub(crate) opt: opt::Before,
+    /// What the package databases had; none where nobody asks.
+    pub(crate) packages: Option<Moment>,
 }
 
 /// What [`Before`] is about.
@@ -80,6 +83,7 @@ impl Before {
             metadata: metadata::Snapshot::take(&Place::of(rootfs))?,
             accounts: accounts::Snapshot::take(rootfs)?,
             opt: opt::Before::take(rootfs)?,
+            packages: packages::now(rootfs),
         };
         require_all_read()?;
         Ok(before)
@@ -96,6 +100,7 @@ impl Before {
             metadata: metadata::Snapshot::take(&base.place())?,
             accounts: accounts::Snapshot::take(base.rootfs())?,
             opt: opt::Before::of_base(&base, &place)?,
+            packages: None,
             origin: Origin::Base(base),
         })
     }

@@ -26,6 +26,7 @@ mod lock;
 mod metadata;
 mod mounts;
 mod opt;
+mod packages;
 mod place;
 mod report;
 mod rootfs;

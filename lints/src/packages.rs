@@ -415,6 +415,15 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
     packages
 }
 
+/// Whether a path is of a directory that packages of a manager name only as a parent.
+pub fn is_of_nobody(manager: Manager, path: &[u8]) -> bool {
+    let customs = match manager {
+        Manager::Dpkg => DPKG,
+        Manager::Rpm => RPM,
+    };
+    SHARED.contains(&path) || customs.shared.contains(&path)
+}
+
 fn is_shared(path: &[u8]) -> bool {
     SHARED.contains(&path) || NO_STATE.iter().any(|top| path.starts_with(top))
 }

@@ -10,10 +10,10 @@ use crate::{SYNTAX, Setup};
 crate::tests![
     no_two_accounts_get_one_id,
     accounts_of_both_places_are_declared_once,
-    logs_behind_a_cache_mount_are_declared: RpmDatabase,
-    what_a_package_loses_to_rm_is_declared_or_told: RpmDatabase,
+    logs_behind_a_cache_mount_are_declared,
+    what_a_package_loses_to_rm_is_declared_or_told,
     what_is_removed_by_dnf_is_gone,
-    what_a_removed_link_led_to_is_gone: RemovedLink,
+    what_a_removed_link_led_to_is_gone,
     emptying_var_after_an_installation_loses_nothing,
     the_bases_alternatives_stay_known,
     a_contradicted_preset_is_told_with_the_line_that_enables,

@@ -15,10 +15,6 @@ pub(crate) enum Need {
     EmptyIndex,
     /// An engine whose cache is not the user's.
     OwnCache,
-    /// That what packages own is declared from rpm's database, which the product does not do yet.
-    RpmDatabase,
-    /// That software goes with the link that was left in its place, which it does not do yet.
-    RemovedLink,
 }
 
 /// What is known of an engine.
@@ -67,11 +63,6 @@ impl Need {
                 "needs Docker 27 with the containerd image store",
             ),
             Self::OwnCache => (engine.is_ours, "needs a private engine"),
-            Self::RpmDatabase => (
-                false,
-                "what packages own is not declared from rpm's database yet",
-            ),
-            Self::RemovedLink => (false, "software does not go with its link yet"),
         };
         (!is_met).then_some(reason)
     }

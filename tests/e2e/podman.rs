@@ -551,17 +551,17 @@ fn an_image_that_does_not_boot_is_what_it_is_without_us(setup: &Setup) {
     }
 }
 
-/// What fails the build, and what its layers do not have any more.
+/// What fails the build stands in a stage that is copied.
 const COPIED: &str = "\
 FROM debian-ostree-base AS whole
 ENV A=b
 USER daemon
 RUN id -un
 USER root
-RUN mkfifo /usr/wanted && dd if=/dev/zero of=/var/cache/large bs=1M count=30
+RUN mkfifo /usr/wanted
 FROM scratch
 COPY --from=whole / /
-RUN test -z \"$A\" && ! test -e /var/cache/large
+RUN test -z \"$A\" && id -un | grep root
 LABEL containers.bootc=1
 ";
 
@@ -584,7 +584,6 @@ fn the_runs_of_a_stage_that_is_copied_whole_have_their_lines(setup: &Setup) {
                     log.contains("import-special-file") && log.contains("Containerfile:7"),
                     "{engine} {options:?}: {log}"
                 );
-                assert!(!log.contains("size-deleted-later"), "{log}");
             }
         }
     }

@@ -26,11 +26,9 @@ pub(crate) fn found(
     let check = check.map(|found| baseline::mark(found, of_base.unwrap_or_default()));
     let mut findings = Vec::new();
     let mut left = Vec::new();
-    for (place, (run, report)) in build.runs().iter().zip(&reported.steps).enumerate() {
+    for (run, report) in build.runs().iter().zip(&reported.steps) {
         let Some(report) = report else { continue };
-        if place >= build.copied_runs() {
-            left.push((i32::try_from(run.lines.0).ok(), report.left_bytes));
-        }
+        left.push((i32::try_from(run.lines.0).ok(), report.left_bytes));
         findings.extend(of_step(run, report, check.as_deref()));
     }
     let known: Vec<Finding> = findings.clone();

@@ -8,11 +8,12 @@ mod labels;
 mod observe;
 mod plan;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use osderive_lints::MAX_LISTED_ENTRIES;
 
 use crate::{
+    commit,
     domain::{self, Domain, Work},
     error::Result,
     files::shown,
@@ -80,7 +81,8 @@ impl Domain for Opt {
             let lower = before.prelude().map(Prelude::lower);
             (&before.opt, lower)
         });
-        let seen = observe::observe(work.place, work.rootfs, before, work.settings)?;
+        let began = work.before.and_then(commit::Before::began);
+        let seen = observe::observe(work.place, work.rootfs, before, began, work.settings)?;
         let plan = seen.map(|seen| plan::plan(&seen, work.settings, work.phase));
         Ok(Box::new(plan.unwrap_or_default()))
     }
@@ -101,6 +103,14 @@ impl domain::Plan for Plan {
         apply::apply(work.place, &self.actions, &mut settled, tell)?;
         Ok(settled)
     }
+}
+
+/// Where the commit moves what a path of /opt or /usr/local names, relative to the root.
+pub(crate) fn image_path(path: &Path) -> Option<PathBuf> {
+    AREAS.iter().find_map(|area| {
+        let below = path.strip_prefix(area.public).ok()?;
+        Some(Path::new(area.image).join(below))
+    })
 }
 
 /// Makes what stands in the place of a link of ours part of what the link leads to, and the link again: COPY puts

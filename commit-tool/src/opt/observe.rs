@@ -21,8 +21,10 @@ use rustix::fd::AsFd as _;
 use super::{AREAS, Area, labels::Equivalences, plan::in_image};
 use crate::{
     base::{Base, of_image},
+    began::Began,
     error::{Error, Result},
     handle::{Look, read_in_root},
+    packages,
     place::{Entries, Meta, Place, Told as _},
     rootfs::Rootfs,
     scratch::resolved,
@@ -348,6 +350,8 @@ pub(super) struct Seen {
     pub(super) targets: BTreeMap<PathBuf, bool>,
     /// What they linked to and held something; none without a step.
     pub(super) full_before: Option<BTreeSet<PathBuf>>,
+    /// Links of ours that the step took away, and of what they lead to no package owns anything.
+    pub(super) disowned: BTreeSet<PathBuf>,
     pub(super) equivalences: Option<Equivalences>,
 }
 
@@ -379,6 +383,7 @@ pub(super) fn observe(
     place: &Place<'_>,
     rootfs: &Rootfs,
     before: Option<(&Before, Option<&Entries>)>,
+    began: Option<Began>,
     settings: &Settings,
 ) -> Result<Option<Seen>> {
     let mut areas = Vec::new();
@@ -402,18 +407,57 @@ pub(super) fn observe(
         }
     }
     Ok(Some(Seen {
-        areas,
         declared: declared(&folder),
         folder,
-        own,
         accounts: Accounts::read(rootfs),
         targets,
         full_before: before.map(|(before, _)| before.full.clone()),
+        disowned: disowned(rootfs, &areas, &own, began),
         equivalences: Equivalences::read(rootfs),
+        areas,
+        own,
     }))
 }
 
+/// The links that a step took away with all that stood beside them, where it removed packages and none owns what they led
+/// to.
+fn disowned(
+    rootfs: &Rootfs,
+    areas: &[SeenArea],
+    own: &[(Vec<u8>, Line)],
+    began: Option<Began>,
+) -> BTreeSet<PathBuf> {
+    let mut links = BTreeMap::new();
+    for (_, line) in own {
+        let (Some(path), Some(target)) = (relative(&line.path), moved_to(line)) else {
+            continue;
+        };
+        if areas.iter().any(|area| area.has_lost_all_beside(&path)) {
+            let [_, public] = names_of(&path, &target);
+            links.insert(Path::new("/").join(public), path);
+        }
+    }
+    let have_changed = || began.is_some_and(|began| packages::have_changed(rootfs, began));
+    if links.is_empty() || !have_changed() {
+        return BTreeSet::new();
+    }
+    let unowned = packages::unowned(rootfs, links.keys().cloned().collect());
+    links.retain(|public, _| unowned.contains(public));
+    links.into_values().collect()
+}
+
 impl SeenArea {
+    /// Whether a path was there before the step and is not any more, in a directory that is there and has nothing.
+    fn has_lost_all_beside(&self, path: &Path) -> bool {
+        let is_beside = |other: &&PathBuf| other.parent() == path.parent();
+        let had = |lower: &Entries| lower.contains_key(path);
+        self.lower.as_ref().is_some_and(had)
+            && path
+                .parent()
+                .is_some_and(|directory| self.state.contains_key(directory))
+            && !self.state.keys().any(|other| is_beside(&other))
+    }
+
     /// Looks at what people named, however deep it is.
     fn look_at_named(&mut self, place: &Place<'_>, named: &[PathBuf]) -> Result<()> {
         let Some(image) = self.layout.image(self.area).map(Path::to_owned) else {

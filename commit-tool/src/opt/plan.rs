@@ -359,13 +359,15 @@ impl Work<'_> {
         false
     }
 
-    /// What a command means that took a link of ours away: the software behind it, where other software stays beside
-    /// it. Where all goes, that may be to clean up; then the software stays, which boot links again.
+    /// What a command means that took a link of ours away: the software behind it, where other software stays beside it, or
+    /// where no package owns it any more. Where all goes, that may be to clean up; then the software stays, which boot links
+    /// again.
     fn is_retracted(&mut self, area: &SeenArea, path: &Path, target: PathBuf) -> bool {
         let directory = path.parent();
         let is_kin = |other: &&PathBuf| other.parent() == directory && *other != path;
         let has_kin = area.state.keys().any(|other| is_kin(&other));
-        if has_kin && !area.mounts.contains(&target) {
+        let is_removed = has_kin || self.seen.disowned.contains(path);
+        if is_removed && !area.mounts.contains(&target) {
             self.pruned.insert(target);
             return true;
         }

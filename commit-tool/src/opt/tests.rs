@@ -638,7 +638,7 @@ fn a_commit_killed_between_any_two_actions_ends_alike() {
         let root = busy_root();
         let rootfs = Rootfs::open(root.path()).expect("opens");
         let place = Place::of(&rootfs);
-        let seen = observe::observe(&place, &rootfs, None, &Settings::default())
+        let seen = observe::observe(&place, &rootfs, None, None, &Settings::default())
             .expect("observes")
             .expect("all of it");
         let plan = plan::plan(&seen, &Settings::default(), Phase::ByHand);

@@ -15,6 +15,7 @@ use crate::{
 
 mod apply;
 mod boot;
+mod brought;
 mod known;
 mod observe;
 mod obstacles;

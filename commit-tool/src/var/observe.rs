@@ -7,7 +7,7 @@ use std::{
 };
 
 use osderive_lints::{
-    EntryKind,
+    EntryKind, Finding,
     model::{
         acl::Lists,
         secrets::{MAX_BYTES, holds_private_key},
@@ -19,6 +19,7 @@ use rustix::{fs::FileType, io::Errno};
 use super::{
     VAR,
     boot::{Boot, copy_source, factory_of, link_target, mode_of, relative, single_path},
+    brought,
     known::{CACHE, DATABASES, Database, is_of_others, is_package_cache, leftover_reason},
     obstacles::MAX_PATH,
     unmade::{self, Unmade},
@@ -108,6 +109,10 @@ pub(super) struct Observed {
     /// Private keys that a step does not tell: those in files that come to be in the factory, or have, by where they
     /// are then.
     pub(super) keys: Vec<String>,
+    /// Lines of what packages of the step own and the step has not.
+    pub(super) brought: BTreeMap<PathBuf, Line>,
+    /// What is told of files of packages that the step has not.
+    pub(super) missing: Vec<Finding>,
     pub(super) phase: Phase,
 }
 
@@ -138,9 +143,12 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
     };
     let new: Vec<_> = now.iter().filter(is_new).collect();
     let is_step = work.phase == Phase::Step;
-    if is_step && new.is_empty() && left.is_some_and(|left| left.gone.is_empty()) {
+    let installed = brought::installed(work);
+    let is_untouched = new.is_empty() && installed.is_empty();
+    if is_step && is_untouched && left.is_some_and(|left| left.gone.is_empty()) {
         return Ok(None);
     }
+    let boot = Boot::read(work.rootfs);
     let mut observed = Observed {
         phase: work.phase,
         owners: owners(&now),
@@ -149,7 +157,9 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
         gone: left.map(|left| left.gone.clone()).unwrap_or_default(),
         retracted: left.map(|left| left.retracted.clone()).unwrap_or_default(),
         unmade: unmade::read(place),
-        boot: Boot::read(work.rootfs),
+        brought: brought::lines(&installed, &now, left, &boot),
+        missing: brought::findings(work, &installed, &boot),
+        boot,
         folder: Folder::read(work.rootfs, TMPFILES_D.directory)?,
         factory: factory(place)?,
         unfinished: BTreeMap::new(),

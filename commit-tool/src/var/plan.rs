@@ -149,6 +149,7 @@ pub(super) fn plan(seen: &Observed, settings: &Settings) -> Plan {
     for (path, entry) in &seen.entries {
         planner.visit(path, entry);
     }
+    planner.declare_brought();
     planner.move_databases();
     planner.finish()
 }
@@ -508,6 +509,15 @@ impl<'a> Planner<'a> {
         (names.user(uid), names.group(gid))
     }
 
+    /// Wants the lines of what packages own and the step has not.
+    fn declare_brought(&mut self) {
+        for (path, line) in &self.seen.brought {
+            if !self.wanted.contains_key(path) {
+                self.want(path, line.clone());
+            }
+        }
+    }
+
     fn move_databases(&mut self) {
         for found in &self.seen.databases {
             let path = Path::new(found.database.path);
@@ -560,6 +570,6 @@ fn raw(line: &Line) -> Option<Vec<u8>> {
     Some(text)
 }
 
-fn absolute(path: &Path) -> Vec<u8> {
+pub(super) fn absolute(path: &Path) -> Vec<u8> {
     [b"/", path.as_os_str().as_bytes()].concat()
 }

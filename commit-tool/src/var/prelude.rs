@@ -179,6 +179,7 @@ impl Prelude {
         let retracted = self.retracted(place, &gone)?;
         Ok(Left {
             lower: &self.lower,
+            made: &self.made,
             settled: &self.settled,
             retracted,
             gone,
@@ -279,6 +280,7 @@ impl Prelude {
 pub(crate) struct Left<'a> {
     /// What lower layers have.
     pub(super) lower: &'a Entries,
+    made: &'a Entries,
     settled: &'a BTreeSet<PathBuf>,
     /// What was made, or stood where a line makes it, and the command took away.
     pub(super) gone: BTreeSet<PathBuf>,
@@ -289,6 +291,16 @@ pub(crate) struct Left<'a> {
 }
 
 impl Left<'_> {
+    /// What was made and stood there when the command ended.
+    pub(super) fn standing(&self) -> impl Iterator<Item = &PathBuf> {
+        self.made.keys().filter(|path| !self.gone.contains(*path))
+    }
+
+    /// Whether a path is of that.
+    pub(super) fn stands(&self, path: &Path) -> bool {
+        self.made.contains_key(path) && !self.gone.contains(path)
+    }
+
     /// Whether the step is to settle what lower layers have at a path.
     pub(super) fn is_settled(&self, path: &Path) -> bool {
         !self.settled.is_empty() && path.ancestors().any(|above| self.settled.contains(above))

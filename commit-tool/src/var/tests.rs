@@ -29,6 +29,7 @@ use crate::{
 };
 
 mod attributes;
+mod brought;
 
 const PASSWD: &str = "root:x:0:0::/:/bin/sh\nweb:x:901:902::/:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nweb:x:902:\n";

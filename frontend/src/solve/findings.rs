@@ -49,7 +49,6 @@ impl Solved {
         {
             self.found.extend(subject.configured.iter().cloned());
         }
-        let of_layers = image.lineage().of_layers();
         let mut moved = Vec::new();
         let mut check = None;
         if let Some(end) = end {
@@ -73,9 +72,10 @@ impl Solved {
                     None
                 }
             };
-            let own = reported.steps.iter();
-            let own = own.filter(|step| of_layers.contains(&step.digest));
-            let left = own.map(|step| (step.line(), step.left_bytes));
+            let left = reported
+                .steps
+                .iter()
+                .map(|step| (step.line(), step.left_bytes));
             let left = size_deleted_later::of_build(&left.collect::<Vec<_>>());
             // It is worth knowing and no reason to fail.
             if let Some(finding) = left.and_then(|left| plan.weigh_alone(left)) {
@@ -88,6 +88,8 @@ impl Solved {
             self.of_base = None;
         }
         let mut own = reported.found;
+        // What is copied whole is in one layer.
+        let of_layers = image.lineage().of_layers();
         let mut suspects = reported.suspects;
         suspects.retain(|suspect| of_layers.contains(&suspect.step.digest));
         if trace == Trace::Paths && !suspects.is_empty() {

@@ -73,6 +73,7 @@ pub mod opt_left_over;
 pub mod opt_not_declarable;
 pub mod opt_read_only;
 pub mod owner_unknown;
+pub mod package_files_missing;
 mod pages;
 pub mod policy_rejected;
 pub mod rule_broken;
@@ -256,6 +257,7 @@ pub const RULES: &[Rule] = &[
     opt_not_declarable::RULE,
     opt_read_only::RULE,
     owner_unknown::RULE,
+    package_files_missing::RULE,
     policy_rejected::RULE,
     rule_broken::RULE,
     secret_in_env::RULE,

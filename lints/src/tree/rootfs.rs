@@ -60,7 +60,14 @@ impl Rootfs {
     /// # Errors
     /// When it is none, or cannot be read.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let root: OwnedFd = File::open(path)?.into();
+        Self::of(File::open(path)?.into())
+    }
+
+    /// Takes an open directory as a root.
+    ///
+    /// # Errors
+    /// When it is none, or cannot be looked at.
+    pub fn of(root: OwnedFd) -> io::Result<Self> {
         let meta = statx(&root, "", AtFlags::EMPTY_PATH, WANTED)?;
         if FileType::from_raw_mode(meta.stx_mode.into()) != FileType::Directory {
             return Err(Errno::NOTDIR.into());

@@ -83,6 +83,7 @@ impl Planner<'_> {
                 .chain(var_not_kept::finding(&self.stuck))
                 .chain(name_not_utf8::finding(&odd_names))
                 .chain(secret_in_image::finding(&self.seen.keys))
+                .chain(self.seen.missing.iter().cloned())
                 .collect(),
             declared,
             kept: self.kept,
@@ -186,7 +187,10 @@ impl Planner<'_> {
         let gone = seen.gone.iter().filter(|path| is_made_by_boot(path));
         let is_back = |path: &Path| seen.there.contains(path) || self.wanted.contains_key(path);
         let unmade = seen.unmade.iter().chain(gone);
-        let unmade = unmade.filter(|path| seen.phase == Phase::Step && !is_back(path));
+        let unmade = unmade
+            .filter(|path| !is_back(path))
+            .chain(seen.brought.keys());
+        let unmade = unmade.filter(|_| seen.phase == Phase::Step);
         let unmade: Unmade = unmade.cloned().collect();
         (unmade != seen.unmade).then(|| unmade::remember(&unmade))
     }
