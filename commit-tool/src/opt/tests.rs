@@ -275,6 +275,44 @@ fn software_stays_for_the_machine_where_all_links_go_and_no_later_run_finds_it()
 }
 
 #[test]
+fn software_goes_with_its_last_link_where_its_package_is_removed() {
+    let status = "var/lib/dpkg/status";
+    let database = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../lints/tests/rpmdb/rpmdb.sqlite.gz"
+    );
+    let unpack = |root: &Path| {
+        let database = std::process::Command::new("gzip")
+            .args(["-dc", database])
+            .output();
+        let database = database.expect("runs gzip").stdout;
+        fs::create_dir_all(root.join("usr/share/rpm")).expect("directories");
+        fs::write(root.join("usr/share/rpm/rpmdb.sqlite"), database).expect("a file");
+    };
+    // The package acme-agent of the database owns /usr/local/bin/acme.
+    let cases: [(&str, &dyn Fn(&Path), bool); 4] = [
+        ("tool", &|root| write(root, status, "1"), false),
+        ("tool", &unpack, false),
+        ("tool", &|_| (), true),
+        ("acme", &unpack, true),
+    ];
+    for (name, change, stays) in cases {
+        let root = image();
+        let link = Path::new("var/usrlocal/bin").join(name);
+        plain_step(root.path(), |root| write(root, &link, "1"));
+        let settled = plain_step(root.path(), |root| {
+            fs::remove_file(root.join(&link)).expect("removes");
+            change(root);
+        });
+        let software = root.path().join("usr/lib/usrlocal/bin").join(name);
+        assert_eq!(software.exists(), stays, "{name}");
+        assert_eq!(own_lines(root.path()).len(), usize::from(stays));
+        let told: &[&str] = if stays { &["opt-left-over"] } else { &[] };
+        assert_eq!(rules(&settled), told);
+    }
+}
+
+#[test]
 fn what_copy_puts_in_place_of_a_link_is_merged_before_the_next_command() {
     let root = image();
     plain_step(root.path(), |root| {
