@@ -6,6 +6,7 @@ pub mod group;
 pub mod ids;
 pub mod initramfs;
 pub mod kargs;
+pub mod kernel_module;
 pub mod ledger;
 pub mod os_release;
 pub mod passwd;

@@ -54,6 +54,7 @@ pub mod kernel_count;
 pub mod kernel_depmod;
 pub mod kernel_initramfs;
 pub mod kernel_initramfs_unread;
+pub mod kernel_module_version;
 pub mod kernel_modules_unused;
 pub mod kernel_no_initramfs;
 pub mod layout_api_directories;
@@ -238,6 +239,7 @@ pub const RULES: &[Rule] = &[
     kernel_depmod::RULE,
     kernel_initramfs::RULE,
     kernel_initramfs_unread::RULE,
+    kernel_module_version::RULE,
     kernel_modules_unused::RULE,
     kernel_no_initramfs::RULE,
     layout_api_directories::RULE,
