@@ -13,7 +13,7 @@ use crate::{
     domain::{Domain, Phase, Plan, Work},
     error::{Error, Result},
     identity::Identity,
-    kernel::Kernels,
+    kernel::{self, Kernels},
     links::Links,
     lock::Lock,
     metadata::{self, Metadata},
@@ -168,6 +168,10 @@ pub(crate) fn commit(
             committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
             committed.report.linked = opt::linked_directories(rootfs)?;
             committed.report.left_bytes += scratch::left_by(rootfs, began)?;
+            committed
+                .report
+                .findings
+                .extend(kernel::failed(rootfs, began));
         }
         Ok(committed)
     };

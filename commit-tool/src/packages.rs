@@ -4,22 +4,20 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
-    io,
     os::unix::ffi::OsStrExt as _,
     path::{Component, Path, PathBuf},
 };
 
 use osderive_lints::{
     packages::{Manager, Moment, Owned, PackageDb, is_of_nobody},
-    tree::{self, Kind, Tree},
+    tree::{Kind, Tree},
 };
 use rustix::{
-    fd::AsFd as _,
-    fs::{Mode, OFlags, ResolveFlags, fstat, openat2},
+    fs::{Mode, OFlags, ResolveFlags, openat2},
     io::Errno,
 };
 
-use crate::{began::Began, handle, opt, rootfs::Rootfs};
+use crate::{began::Began, opt, rootfs::Rootfs};
 
 /// Entries of packages that are looked at, at most.
 const MAX_ENTRIES: usize = 20_000;
@@ -64,7 +62,7 @@ pub(crate) struct Entry {
 
 /// The moment before a command; none where the root cannot be looked at.
 pub(crate) fn now(rootfs: &Rootfs) -> Option<Moment> {
-    let tree = tree_of(rootfs).ok()?;
+    let tree = rootfs.tree().ok()?;
     Some(PackageDb::of(&tree).now())
 }
 
@@ -72,7 +70,7 @@ pub(crate) fn now(rootfs: &Rootfs) -> Option<Moment> {
 /// own. What cannot be read tells nothing.
 pub(crate) fn installed_since(rootfs: &Rootfs, then: Moment) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let Ok(tree) = tree_of(rootfs) else {
+    let Ok(tree) = rootfs.tree() else {
         return entries;
     };
     PackageDb::of(&tree).since(then, &mut |installed| {
@@ -117,17 +115,8 @@ fn relative(path: &[u8]) -> Option<PathBuf> {
 
 /// Whether a step changed a package database.
 pub(crate) fn have_changed(rootfs: &Rootfs, began: Began) -> bool {
-    let mut files = DATABASES.iter().filter_map(|path| {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let file = openat2(rootfs, *path, flags, Mode::empty(), INSIDE).ok()?;
-        fstat(&file).ok()
-    });
-    files.any(|file| {
-        began.is_since(handle::Moment {
-            seconds: file.st_ctime,
-            nanoseconds: u32::try_from(file.st_ctime_nsec).unwrap_or_default(),
-        })
-    })
+    let mut changed = DATABASES.iter().filter_map(|path| rootfs.changed(*path));
+    changed.any(|changed| began.is_since(changed))
 }
 
 /// Of absolute paths those at and below which no package owns anything, dpkg's and rpm's; none of them where a database
@@ -135,7 +124,7 @@ pub(crate) fn have_changed(rootfs: &Rootfs, began: Began) -> bool {
 pub(crate) fn unowned(rootfs: &Rootfs, paths: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let tops: Vec<PathBuf> = paths.iter().cloned().collect();
     let mut unowned = paths;
-    let Ok(tree) = tree_of(rootfs) else {
+    let Ok(tree) = rootfs.tree() else {
         return BTreeSet::new();
     };
     let tops: Vec<&[u8]> = tops
@@ -159,7 +148,7 @@ pub(crate) fn missing<'a>(
     rootfs: &Rootfs,
     entries: impl Iterator<Item = &'a Entry>,
 ) -> Vec<&'a Entry> {
-    let Ok(tree) = tree_of(rootfs) else {
+    let Ok(tree) = rootfs.tree() else {
         return Vec::new();
     };
     let is_missing = |entry: &&Entry| {
@@ -208,10 +197,6 @@ fn find(rootfs: &Rootfs, path: &Path) -> Found {
         // What cannot be looked at is not said to be missing.
         Ok(_) | Err(_) => Found::There,
     }
-}
-
-fn tree_of(rootfs: &Rootfs) -> io::Result<tree::Rootfs> {
-    tree::Rootfs::of(rootfs.as_fd().try_clone_to_owned()?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -17,12 +17,16 @@ use cap_std::{
     fs::{Dir, Metadata, MetadataExt as _},
 };
 use cap_std_ext::dirext::CapStdExtDirExt as _;
-use osderive_lints::{Ordinary, escape_path};
-use rustix::fd::{AsFd, BorrowedFd};
+use osderive_lints::{Ordinary, escape_path, tree::Rootfs as Tree};
+use rustix::{
+    fd::{AsFd, BorrowedFd},
+    fs::{Mode, OFlags, ResolveFlags, fstat, openat2},
+    path::Arg,
+};
 
 use crate::{
     error::{Error, Result},
-    handle::look,
+    handle::{Moment, look},
     mounts::Mounts,
 };
 
@@ -86,6 +90,23 @@ impl Rootfs {
     /// Has the mount table read again: a command that has run may have changed it.
     pub(crate) fn forget_mounts(&self) {
         *self.mounts.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Its tree as lints see it.
+    pub(crate) fn tree(&self) -> io::Result<Tree> {
+        Tree::of(self.as_fd().try_clone_to_owned()?)
+    }
+
+    /// When what a path leads to was changed, in the root or in a mount upon it; none where nothing is.
+    pub(crate) fn changed(&self, path: impl Arg) -> Option<Moment> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let file = openat2(self, path, flags, Mode::empty(), inside).ok()?;
+        let found = fstat(&file).ok()?;
+        Some(Moment {
+            seconds: found.st_ctime,
+            nanoseconds: u32::try_from(found.st_ctime_nsec).unwrap_or_default(),
+        })
     }
 
     /// Its path for people.

@@ -2,6 +2,7 @@
 //! it, with an initramfs that can boot a deployment. Later RUNs may look for it in /boot, so this
 //! waits for the end. Observe, plan, apply.
 
+mod akmods;
 mod make;
 mod observe;
 mod plan;
@@ -12,6 +13,7 @@ use crate::{
     settled::{Settled, Tell},
 };
 
+pub(crate) use akmods::failed;
 use plan::Plan;
 
 /// The domain.

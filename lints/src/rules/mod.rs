@@ -48,6 +48,7 @@ pub mod import_whiteout_file;
 pub mod injected_by_builder;
 pub mod input_over_budget;
 pub mod input_unreadable;
+pub mod kernel_akmod_failed;
 pub mod kernel_arguments;
 pub mod kernel_boot_not_empty;
 pub mod kernel_count;
@@ -233,6 +234,7 @@ pub const RULES: &[Rule] = &[
     injected_by_builder::RULE,
     input_over_budget::RULE,
     input_unreadable::RULE,
+    kernel_akmod_failed::RULE,
     kernel_arguments::RULE,
     kernel_boot_not_empty::RULE,
     kernel_count::RULE,
