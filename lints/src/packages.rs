@@ -4,6 +4,7 @@
 mod database;
 mod dpkg;
 mod installed;
+mod pacman;
 mod rpm;
 
 use std::borrow::Cow;
@@ -394,7 +395,7 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
     for unread in unread {
         match &unread {
             Unread::Broken { path, error } => image.unreadable(path, error),
-            Unread::Format { path, .. } => {
+            Unread::Format { path, .. } | Unread::Manager { path, .. } => {
                 image.note(input_unreadable::other_format(path, unread.to_string()));
             }
         }

@@ -23,6 +23,8 @@ const LEFTOVERS: &[Leftover] = &[
     leftover("lib/apt/periodic/*", HISTORY),
     leftover("lib/dnf/*.pid", LOCK),
     leftover("lib/yum/history/**", HISTORY),
+    leftover("lib/pacman/sync/**", LISTS),
+    leftover("lib/pacman/db.lck", LOCK),
     leftover("lib/dpkg/lock*", LOCK),
     leftover("lib/dpkg/triggers/Lock", LOCK),
     leftover("lib/dpkg/*-old", BACKUP),
@@ -120,6 +122,7 @@ pub(super) const DATABASES: &[Database] = &[
     // dnf 4: what it installed, and why.
     database("var/lib/dnf", "usr/lib/sysimage/dnf"),
     database("var/lib/dpkg", "usr/lib/sysimage/dpkg"),
+    database("var/lib/pacman", "usr/lib/sysimage/pacman"),
     database("var/lib/pam", "usr/lib/sysimage/pam"),
     database("var/lib/rpm", "usr/lib/sysimage/rpm"),
     // Which units Debian's packages have enabled, masked and so on.
@@ -136,6 +139,8 @@ pub(super) const DATABASES: &[Database] = &[
         "usr/lib/sysimage/deb-systemd-user-helper-enabled",
     ),
     database("var/lib/ucf", "usr/lib/sysimage/ucf"),
+    // zypper: what it installed as a dependency, and the repositories' services.
+    database("var/lib/zypp", "usr/lib/sysimage/zypp"),
 ];
 
 const fn database(path: &'static str, home: &'static str) -> Database {

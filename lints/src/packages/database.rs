@@ -2,7 +2,7 @@
 //! somebody asks. A further manager is a variant of [`Manager`](super::Manager) and a file beside `dpkg.rs`.
 
 use super::installed::{Installed, Owned, Unread};
-use super::{dpkg, rpm};
+use super::{dpkg, pacman, rpm};
 use crate::tree::Tree;
 
 /// The package databases of a root: that of dpkg, that of rpm, both or none.
@@ -37,6 +37,7 @@ impl<'a> PackageDb<'a> {
     pub fn each(&self, visit: &mut dyn FnMut(&Installed<'_>)) -> Vec<Unread> {
         let mut unread = rpm::each(self.tree, None, visit);
         unread.extend(dpkg::each(self.tree, visit));
+        unread.extend(pacman::unread(self.tree));
         unread
     }
 

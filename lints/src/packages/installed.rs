@@ -53,6 +53,14 @@ pub enum Unread {
         /// Why.
         error: io::Error,
     },
+    /// The database is of a manager that is not known.
+    #[error("/{path} is not read: it is the database of {manager}")]
+    Manager {
+        /// Relative to the root.
+        path: String,
+        /// The manager's name.
+        manager: &'static str,
+    },
     /// The database is one of rpm's that is not read.
     #[error("/{path} is not read: only rpm's format sqlite is, and this is {format}")]
     Format {

@@ -348,6 +348,21 @@ fn dpkg_knows_paths_alone() {
 }
 
 #[test]
+fn a_database_of_pacman_is_told_once() {
+    for place in ["var/lib/pacman", "usr/lib/sysimage/lib/pacman"] {
+        let root = root(&[(&format!("{place}/local/ALPM_DB_VERSION"), b"9")]);
+        let tree = Rootfs::open(root.path()).expect("a root");
+        let unread = PackageDb::of(&tree).each(&mut |_| ());
+        let unread: Vec<String> = unread.iter().map(ToString::to_string).collect();
+        let expected = format!("/{place}/local is not read: it is the database of pacman");
+        assert_eq!(unread, [expected]);
+    }
+    let root = root(&[("var/lib/pacman/sync/core.db", b"")]);
+    let tree = Rootfs::open(root.path()).expect("a root");
+    assert_eq!(PackageDb::of(&tree).each(&mut |_| ()).len(), 0);
+}
+
+#[test]
 fn nothing_is_read_before_somebody_asks() {
     let root = root(&[("usr/share/rpm/rpmdb.sqlite", b"none")]);
     let tree = Rootfs::open(root.path()).expect("a root");

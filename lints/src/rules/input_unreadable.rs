@@ -1,7 +1,7 @@
 //! # What it does
 //! Tells of files and directories that could not be looked at: a FIFO where a configuration file
 //! belongs, a passwd of gigabytes, a directory that the user who runs the lint may not read. A database of rpm in another
-//! format than sqlite is told as information: nothing is wrong with the image.
+//! format than sqlite, and one of pacman, is told as information: nothing is wrong with the image.
 //!
 //! # Why it breaks
 //! What stands there is not checked; a program that reads such a file at boot fails or waits for ever.
