@@ -24,12 +24,15 @@ mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
 } >"$1/etc/dpkg/dpkg.cfg.d/small"
 "#;
 
-/// What is done to every root when its packages are configured: apt's downloads go, its directories stay.
+/// What is done to every root when its packages are configured: apt's downloads go, its directories stay. No documentation is
+/// left either.
 pub(super) const CLEANUP: &str = r#"
 cd "$1"
 rm -rf var/lib/apt/lists/* var/cache/apt/archives/* var/cache/apt/*.bin
 rm -f etc/resolv.conf etc/hostname etc/apt/apt.conf.d/99mmdebstrap etc/dpkg/dpkg.cfg.d/99mmdebstrap
 find var/log -type f -delete
+# Of the essential packages, which are unpacked before dpkg reads its configuration.
+find usr/share/doc usr/share/info usr/share/locale usr/share/man ! -type d ! -name copyright -delete
 "#;
 
 /// An unpacked mmdebstrap and the keys it trusts.
