@@ -67,14 +67,18 @@ fn is_made(boot: &Boot, path: &Path) -> bool {
 /// Whether a mount hides a path, or what is missing above it went with all that stood beside it. Right in /var that is
 /// always so: it is emptied by habit, but for what is made again at once.
 fn is_taken_along(path: &Path, now: &Entries, left: Option<&Left<'_>>) -> bool {
-    let stands = |path: &Path| left.is_some_and(|left| left.stands(path));
+    let find = |path| now.get(path).or_else(|| left?.stands(path));
     let mut above = path.ancestors().skip(1);
-    let there = above.find(|above| now.contains_key(*above) || stands(above));
-    let Some(there) = there else {
+    let there = above.find_map(|above| Some((above, find(above)?)));
+    let Some((there, meta)) = there else {
         return false;
     };
-    if there == Path::new(VAR) || now.get(there).is_some_and(|meta| meta.is_mount) {
+    if there == Path::new(VAR) || meta.is_mount {
         return true;
+    }
+    // What a link leads to is asked for by its own path.
+    if !meta.is_open_directory() {
+        return false;
     }
     let is_child = |path: &Path| path.parent() == Some(there);
     let mut beside = now

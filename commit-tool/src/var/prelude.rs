@@ -296,9 +296,10 @@ impl Left<'_> {
         self.made.keys().filter(|path| !self.gone.contains(*path))
     }
 
-    /// Whether a path is of that.
-    pub(super) fn stands(&self, path: &Path) -> bool {
-        self.made.contains_key(path) && !self.gone.contains(path)
+    /// What of it stood at a path, as it was made.
+    pub(super) fn stands(&self, path: &Path) -> Option<&Meta> {
+        let made = self.made.get(path);
+        made.filter(|_| !self.gone.contains(path))
     }
 
     /// Whether the step is to settle what lower layers have at a path.

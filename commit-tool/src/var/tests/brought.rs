@@ -70,6 +70,14 @@ fn what_a_command_takes_away_by_itself_is_not_declared() {
 }
 
 #[test]
+fn what_is_behind_a_link_is_not_declared() {
+    // The package owns /var/lib/acme, and the image has its directory elsewhere.
+    let (first, _) = lines_after("rm -rf var/lib/acme && ln -s ../../run var/lib/acme", ":");
+    let below = |line: &&String| line.contains("/var/lib/acme/");
+    assert_eq!(first.iter().find(below), None, "{first:?}");
+}
+
+#[test]
 fn what_stands_is_declared_as_it_is() {
     let (first, next) = lines_after("chmod 700 var/log/acme", "test -d var/log/acme");
     assert!(
