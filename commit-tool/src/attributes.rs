@@ -27,7 +27,7 @@ use rustix::{
 use crate::{
     handle::{look, open_child, open_file, path_in_proc},
     place::{Handles, NewOwner, Place},
-    var::pattern_of,
+    var::boot::pattern_of,
 };
 
 /// The largest attribute, and the longest list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).

@@ -7,7 +7,8 @@ use std::io;
 
 use crate::budget::is_spent;
 use crate::lost_access::{LostAccess, lost_access};
-use crate::machine::{Accounts, History};
+use crate::machine::History;
+use crate::machine::accounts::Accounts;
 use crate::model::group::{Group, groups};
 use crate::model::initramfs::{Ostree, ostree_within};
 use crate::model::passwd::{User, users};

@@ -5,16 +5,15 @@
 mod files;
 mod generators;
 mod quadlet;
+mod start;
 mod unit;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::generators::{Generators, Maker, needs_no_file};
-use self::unit::{is_soon, triggered, triggered_by_socket};
 use crate::Image;
 use crate::model::unit_name::UnitName;
-use crate::model::units::parse;
 
 pub use self::unit::{Setting, Unit};
 
@@ -27,14 +26,14 @@ pub const DIRECTORIES: [&str; 4] = [
     "lib/systemd/system",
 ];
 
+/// Where D-Bus finds the services of the system bus.
+pub const BUS_SERVICES: &str = "usr/share/dbus-1/system-services";
+
 /// Bytes of a unit file at most; the largest known has a few thousand.
 const MAX_UNIT_BYTES: u64 = 1 << 20;
 
 /// Bytes of all unit files at most.
 const MAX_ALL_BYTES: usize = 16 << 20;
-
-/// What a boot starts.
-const BOOT: [&str; 3] = ["default.target", "sysinit.target", "basic.target"];
 
 /// Units that are loaded at most.
 const MAX_LOADED: usize = 10_000;
@@ -336,74 +335,6 @@ impl Units {
         files.into_values().collect()
     }
 
-    fn start(&mut self, image: &Image<'_>, budget: &Cell<usize>) {
-        let mut queue: VecDeque<(UnitName, Start)> = (BOOT.into_iter())
-            .filter_map(|name| Some((UnitName::parse(name)?, Start::AtBoot)))
-            .collect();
-        queue.extend(bus_services(image).map(|unit| (unit, Start::OnDemand)));
-        while let Some((name, start)) = queue.pop_front() {
-            let Some(name) = self.load(image, &name, budget) else {
-                continue;
-            };
-            let known = self.starts.get(&name);
-            if known.is_some_and(|known| *known <= start) {
-                continue;
-            }
-            self.starts.insert(name.clone(), start);
-            queue.extend(self.pulled_in_by(&name, start));
-            let generated = self.generated(image, &name).into_iter();
-            queue.extend(generated.map(|name| (name, start)));
-        }
-    }
-
-    /// The units that a unit starts, with when.
-    fn pulled_in_by(&self, name: &UnitName, start: Start) -> Vec<(UnitName, Start)> {
-        let mut names: Vec<_> = (self.dependencies(name).into_iter())
-            .map(|(to, _)| (to, start))
-            .collect();
-        let Some(unit) = self.loaded.get(name) else {
-            return names;
-        };
-        let triggered = match name.kind() {
-            "socket" => triggered_by_socket(unit),
-            "timer" => triggered(unit, "Timer.Unit"),
-            "path" => triggered(unit, "Path.Unit"),
-            _ => None,
-        };
-        let when = if is_soon(unit) {
-            start
-        } else {
-            Start::OnDemand
-        };
-        names.extend(triggered.map(|unit| (unit, when)));
-        names
-    }
-
-    /// The instances that a generator of the unit's own name starts with it: those that have a file
-    /// (`tor@default.service`), and those of `/etc/NAME/A/B/NAME.conf` (postgresql-common).
-    fn generated(&self, image: &Image<'_>, name: &UnitName) -> Vec<UnitName> {
-        let prefix = name.prefix();
-        let generator = format!("usr/lib/systemd/system-generators/{prefix}-generator");
-        let is_plain = name.kind() == "service" && name.instance().is_none();
-        if !is_plain || !image.exists(&generator) {
-            return Vec::new();
-        }
-        let of_prefix = |other: &&UnitName| {
-            let instance = other.instance().unwrap_or_default();
-            other.prefix() == prefix && other.kind() == "service" && !instance.is_empty()
-        };
-        let mut names: Vec<UnitName> = self.found.keys().filter(of_prefix).cloned().collect();
-        let top = format!("etc/{prefix}");
-        for outer in image.names(&top) {
-            for inner in image.names(&format!("{top}/{outer}")) {
-                let unit = format!("{prefix}@{outer}-{inner}.service");
-                let is_there = image.exists(&format!("{top}/{outer}/{inner}/{prefix}.conf"));
-                names.extend(UnitName::parse(&unit).filter(|_| is_there));
-            }
-        }
-        names
-    }
-
     /// The path of the generator that may make a unit of which there is no file.
     pub fn may_be_made_by(&self, name: &UnitName) -> Option<String> {
         match self.generators.maker(name)? {
@@ -434,32 +365,6 @@ impl Units {
                 && (of == from || from.template().as_ref() == Some(of))
                 && link.to.with_instance(instance).as_ref() == Some(to)
         })
-    }
-
-    /// Walks what boot starts once more, without what starts only on some machines. Conditions keep a unit from
-    /// running, not from pulling in what it wants.
-    fn find_what_surely_starts(&mut self) {
-        let mut queue: VecDeque<UnitName> = BOOT.into_iter().filter_map(UnitName::parse).collect();
-        while let Some(name) = queue.pop_front() {
-            let Some((name, _)) = self.resolve(&name) else {
-                continue;
-            };
-            let Some(unit) = self.loaded.get(&name) else {
-                continue;
-            };
-            if !self.surely.insert(name.clone()) {
-                continue;
-            }
-            let is_conditional = unit.conditions().next().is_some();
-            let pulled_in = self.pulled_in_by(&name, Start::AtBoot).into_iter();
-            let wanted: BTreeSet<UnitName> = (self.dependencies(&name).into_iter())
-                .map(|(to, _)| to)
-                .collect();
-            let surely = pulled_in.filter(|(to, start)| {
-                *start == Start::AtBoot && (!is_conditional || wanted.contains(to))
-            });
-            queue.extend(surely.map(|(to, _)| to));
-        }
     }
 
     /// What a unit depends on, by its own settings and by links.
@@ -526,19 +431,4 @@ fn is_in_search_path(image: &Image<'_>, name: &UnitName) -> bool {
 
 fn unit_named(word: &[u8]) -> Option<UnitName> {
     UnitName::parse(str::from_utf8(word).ok()?)
-}
-
-/// Where D-Bus finds the services of the system bus.
-pub const BUS_SERVICES: &str = "usr/share/dbus-1/system-services";
-
-/// The units that D-Bus starts by a name on the system bus.
-fn bus_services(image: &Image<'_>) -> impl Iterator<Item = UnitName> {
-    let names: BTreeSet<String> = image.names(BUS_SERVICES).into_iter().collect();
-    names.into_iter().take(MAX_LOADED).filter_map(|name| {
-        let path = format!("{BUS_SERVICES}/{name}");
-        let file = image.tree.read(path.as_bytes(), MAX_UNIT_BYTES).ok()??;
-        let assignments = parse(&file).assignments.into_iter();
-        let mut units = assignments.filter(|one| one.key == b"SystemdService");
-        unit_named(&units.next()?.value)
-    })
 }

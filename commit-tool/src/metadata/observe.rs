@@ -27,7 +27,7 @@ use crate::{
     place::{Meta, Place, Told as _},
     rootfs::Rootfs,
     snippets::{Folder, TMPFILES_D},
-    var::single_path,
+    var::boot::single_path,
 };
 
 pub(super) const ETC: &str = "etc";

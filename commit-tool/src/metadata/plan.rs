@@ -13,7 +13,7 @@ use osderive_lints::model::{
 };
 
 use super::observe::{Accounts, DYNAMIC, Declared, Listed, Looked, Metadata, Owned, path_of_list};
-use crate::{attributes, files::Action, snippets::TMPFILES_D, var::pattern_of};
+use crate::{attributes, files::Action, snippets::TMPFILES_D, var::boot::pattern_of};
 
 /// The lines about /etc, of `listed` access control lists where there are some.
 pub(super) fn lines(

@@ -8,8 +8,9 @@ use osderive_lints::{Change, ChangedFile, EntryKind};
 use rustix::io::Errno;
 
 use super::{
-    AREAS,
-    observe::{Before, Layout, PART_LINK, relative, unfinished_parts},
+    area::{AREAS, Layout},
+    links::relative,
+    observe::{Before, PART_LINK, unfinished_parts},
     plan::{Action, absolute},
 };
 use crate::{

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use osderive_lints::model::selinux::{CONFIG, EQUIVALENCES, LABELS, MOVED, counts_as, folder};
 use rustix::fd::AsFd as _;
 
-use super::observe::MAX_FILE_BYTES;
+use super::accounts::MAX_FILE_BYTES;
 use crate::{files, handle::read_in_root, place::Place, rootfs::Rootfs};
 
 const REASON: &str = "what moved has the labels of where users know it";

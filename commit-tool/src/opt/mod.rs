@@ -3,8 +3,11 @@
 //! steps in the layer and at boot by tmpfiles.d `L+`. What software writes at run time below them,
 //! where /usr is read-only, moves the other way, to /var. Observe, plan, apply.
 
+mod accounts;
 mod apply;
+mod area;
 mod labels;
+mod links;
 mod observe;
 mod plan;
 
@@ -24,40 +27,9 @@ use crate::{
 };
 
 pub(crate) use apply::relocate;
+use area::AREAS;
 pub(crate) use observe::Before;
 use plan::Plan;
-
-/// A directory that software is installed into beside /usr. Paths are relative to the root.
-#[derive(Debug, PartialEq, Eq)]
-struct Area {
-    /// As users know it.
-    public: &'static str,
-    /// Where its content is part of the image.
-    image: &'static str,
-    /// Where what is written at run time goes.
-    state: &'static str,
-    /// Directories in it that belong to nobody, so that only what is in them moves.
-    shared: &'static [&'static str],
-}
-
-const AREAS: [Area; 2] = [
-    Area {
-        public: "opt",
-        image: "usr/lib/opt",
-        state: "var/lib/opt",
-        shared: &[],
-    },
-    Area {
-        public: "usr/local",
-        image: "usr/lib/usrlocal",
-        state: "var/lib/usrlocal",
-        // Filesystem Hierarchy Standard 3.0, 4.9.2; libexec is in use without it.
-        shared: &[
-            "bin", "etc", "games", "include", "lib", "lib32", "lib64", "libexec", "man", "sbin",
-            "share", "src",
-        ],
-    },
-];
 
 /// The domain: moves what is new in /opt and /usr/local; without a state of before, all that is there.
 pub(crate) struct Opt;
@@ -117,7 +89,7 @@ pub(crate) fn image_path(path: &Path) -> Option<PathBuf> {
 /// directories there, and the command is to find all of the software.
 pub(crate) fn fold(rootfs: &Rootfs) -> Result<()> {
     let place = Place::of(rootfs);
-    for (path, target) in observe::replaced(&place, rootfs)? {
+    for (path, target) in links::replaced(&place, rootfs)? {
         apply::relocate(&place, &path, &target)?;
         apply::leave_link(&place, &path, &plan::absolute(&target))?;
     }
@@ -128,8 +100,8 @@ pub(crate) fn fold(rootfs: &Rootfs) -> Result<()> {
 /// Absolute paths, as users know them and as they are in /var.
 pub(crate) fn linked_directories(rootfs: &Rootfs) -> Result<Vec<String>> {
     let place = Place::of(rootfs);
-    let links = observe::linked(&place, rootfs)?.into_iter();
-    let paths = links.flat_map(|(path, target)| observe::names_of(&path, &target));
+    let linked = links::linked(&place, rootfs)?.into_iter();
+    let paths = linked.flat_map(|(path, target)| links::names_of(&path, &target));
     Ok(paths
         .take(MAX_LISTED_ENTRIES)
         .map(|path| shown(&path))
@@ -140,8 +112,8 @@ pub(crate) fn linked_directories(rootfs: &Rootfs) -> Result<Vec<String>> {
 /// and links of what they led to, no files. Before the next command all becomes [one again](fold).
 pub(crate) fn unfold(rootfs: &Rootfs, tops: &[PathBuf]) -> Result<()> {
     let place = Place::of(rootfs);
-    for (path, target) in observe::linked(&place, rootfs)? {
-        let names = observe::names_of(&path, &target);
+    for (path, target) in links::linked(&place, rootfs)? {
+        let names = links::names_of(&path, &target);
         let is_below = |top: &PathBuf| {
             let top = top.strip_prefix("/").unwrap_or(top);
             names

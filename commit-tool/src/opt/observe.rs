@@ -4,30 +4,28 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use osderive_lints::{
     EntryKind,
-    model::{
-        group::groups,
-        passwd::users,
-        tmpfiles::{Config, Line, Snippet},
-    },
+    model::tmpfiles::{Config, Line, Snippet},
 };
-use rustix::fd::AsFd as _;
 
-use super::{AREAS, Area, labels::Equivalences, plan::in_image};
+use super::{
+    accounts::Accounts,
+    area::{AREAS, Area, Layout},
+    labels::Equivalences,
+    links::{moved_to, names_of, own_lines, relative},
+    plan::in_image,
+};
 use crate::{
     base::{Base, of_image},
     began::Began,
-    error::{Error, Result},
-    handle::{Look, read_in_root},
+    error::Result,
     packages,
     place::{Entries, Meta, Place, Told as _},
     rootfs::Rootfs,
-    scratch::resolved,
     settings::Settings,
     snippets::{Folder, TMPFILES_D},
 };
@@ -42,82 +40,6 @@ const STATIC: [&str; 11] = [
 
 /// The name of a link to a directory in /var until it stands in the place of the directory.
 pub(super) const PART_LINK: &str = ".osderive-part";
-
-pub(super) const MAX_FILE_BYTES: u64 = 10 << 20;
-
-/// Where systemd finds that a state overlay is enabled, by systemd's name for the path below.
-const OVERLAY_LINKS: [&str; 4] = [
-    "etc/systemd/system/local-fs.target.requires",
-    "etc/systemd/system/local-fs.target.wants",
-    "usr/lib/systemd/system/local-fs.target.requires",
-    "usr/lib/systemd/system/local-fs.target.wants",
-];
-
-/// How an image has an area.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
-    /// As a link to this directory in /var, which is the machine's own.
-    State(PathBuf),
-    /// As this directory of the image, read-only at run time.
-    Image(PathBuf),
-    /// Not at all, or with a writable overlay on it (ostree-state-overlay(8)).
-    Free,
-}
-
-impl Layout {
-    /// How a root file system has an area.
-    pub(super) fn of(place: &Place<'_>, area: &Area) -> Self {
-        let path = Path::new(area.public);
-        let Ok(Some(meta)) = place.meta(path) else {
-            return Self::Free;
-        };
-        let real = match meta.look.kind {
-            EntryKind::Directory if !meta.is_mount => path.to_owned(),
-            EntryKind::Symlink => match place.link_target(path) {
-                Ok(target) => target_of(area.public, &target),
-                Err(_) => return Self::Free,
-            },
-            _ => return Self::Free,
-        };
-        if real.starts_with("var") {
-            return if real == Path::new("var") {
-                Self::Free
-            } else {
-                Self::State(real)
-            };
-        }
-        if has_overlay(place, &real) {
-            return Self::Free;
-        }
-        Self::Image(real)
-    }
-
-    /// The directory of the image that holds the area's content.
-    pub(super) fn image<'a>(&'a self, area: &'a Area) -> Option<&'a Path> {
-        match self {
-            Self::State(_) => Some(Path::new(area.image)),
-            Self::Image(path) => Some(path),
-            Self::Free => None,
-        }
-    }
-}
-
-fn target_of(link: &str, target: &[u8]) -> PathBuf {
-    let names = resolved(link, OsStr::from_bytes(target));
-    names.into_iter().map(OsStr::from_bytes).collect()
-}
-
-fn has_overlay(place: &Place<'_>, path: &Path) -> bool {
-    let escaped = path
-        .to_string_lossy()
-        .replace('-', "\\x2d")
-        .replace('/', "-");
-    let unit = format!("ostree-state-overlay@{escaped}.service");
-    let is_there = |path: PathBuf| matches!(place.meta(&path), Ok(Some(_)));
-    OVERLAY_LINKS
-        .iter()
-        .any(|links| is_there(Path::new(links).join(&unit)))
-}
 
 /// What is known before a step's command runs, besides what is in /var.
 #[derive(Debug, Default)]
@@ -162,54 +84,6 @@ impl Before {
     }
 }
 
-/// The links of ours that are there and lead to directories, with what they lead to.
-pub(super) fn linked(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
-    let mut linked = Vec::new();
-    for (_, line) in own_lines(&folder) {
-        let (Some(path), Some(target)) = (relative(&line.path), moved_to(&line)) else {
-            continue;
-        };
-        let leads = place
-            .link_target(&path)
-            .is_ok_and(|to| Some(&to) == line.argument.as_ref());
-        let meta = place.meta(&target).told("look at", &target)?;
-        if leads && meta.is_some_and(|meta| meta.is_open_directory()) {
-            linked.push((path, target));
-        }
-    }
-    Ok(linked)
-}
-
-/// The paths of a link in /var: its own, and the one that users know.
-pub(super) fn names_of(path: &Path, target: &Path) -> [PathBuf; 2] {
-    let public = AREAS.iter().find_map(|area| {
-        let below = target.strip_prefix(area.image).ok()?;
-        Some(Path::new(area.public).join(below))
-    });
-    [path.to_owned(), public.unwrap_or_else(|| path.to_owned())]
-}
-
-/// What stands in the place of a link of ours, with what the link leads to: directories, where both are such.
-pub(super) fn replaced(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
-    let mut replaced = Vec::new();
-    for (_, line) in own_lines(&folder) {
-        let (Some(path), Some(target)) = (relative(&line.path), moved_to(&line)) else {
-            continue;
-        };
-        let is_directory = |path: &Path| {
-            let found = place.meta(path).told("look at", path)?;
-            let is_free = !place.has_mount_within(path);
-            Ok::<bool, Error>(is_free && found.is_some_and(|meta| meta.is_open_directory()))
-        };
-        if is_directory(&path)? && is_directory(&target)? {
-            replaced.push((path, target));
-        }
-    }
-    Ok(replaced)
-}
-
 /// Software and its directories, as deep as state is looked for.
 fn trees(place: &Place<'_>, area: &Area, image: &Path) -> Result<Entries> {
     place
@@ -240,33 +114,6 @@ pub(super) fn may_hold_state(area: &Area, top: &Path, path: &Path) -> bool {
     below.iter().count() < DEPTH && !is_shared && !names.any(|name| STATIC.contains(&name))
 }
 
-/// The tmpfiles.d lines of ours, as they stand and as they are read.
-fn own_lines(folder: &Folder) -> Vec<(Vec<u8>, Line)> {
-    let parse = |text: &[u8]| {
-        let snippet = Snippet {
-            directory: 0,
-            name: b".conf".to_vec(),
-            content: text.to_vec(),
-        };
-        Some((text.to_vec(), Config::read(&[snippet]).lines.pop()?))
-    };
-    folder.own_lines().filter_map(parse).collect()
-}
-
-/// What a line of ours links to, if that is something that was moved.
-pub(super) fn moved_to(line: &Line) -> Option<PathBuf> {
-    let target = (line.kind == b'L').then_some(line.argument.as_deref()?)?;
-    let target = relative(target)?;
-    let below = |area: &Area| target.starts_with(area.image);
-    AREAS.iter().any(below).then_some(target)
-}
-
-/// An absolute path as one that is relative to the root.
-pub(super) fn relative(path: &[u8]) -> Option<PathBuf> {
-    let path = Path::new(OsStr::from_bytes(path)).strip_prefix("/").ok()?;
-    Some(path.to_owned())
-}
-
 /// Whether there is more than directories and our own links to where state is.
 fn holds_something(place: &Place<'_>, top: &Path) -> Result<bool> {
     let Some(meta) = place.meta(top).told("look at", top)? else {
@@ -293,47 +140,6 @@ fn holds_something(place: &Place<'_>, top: &Path) -> Result<bool> {
 fn is_part(place: &Place<'_>, link: &Path) -> bool {
     let target = place.link_target(link).unwrap_or_default();
     relative(&target).is_some_and(|target| AREAS.iter().any(|area| target.starts_with(area.state)))
-}
-
-/// Accounts other than root, by id.
-#[derive(Debug, Default)]
-pub(super) struct Accounts {
-    users: BTreeMap<u32, String>,
-    groups: BTreeMap<u32, String>,
-}
-
-impl Accounts {
-    fn read(rootfs: &Rootfs) -> Self {
-        let read = |path: &str| {
-            let mut content = Vec::new();
-            // Where nss-altfiles has the base's accounts.
-            for path in [path.replace("etc/", "usr/lib/"), path.to_owned()] {
-                let file = read_in_root(rootfs.as_fd(), path.as_ref(), MAX_FILE_BYTES);
-                content.extend(file.unwrap_or_default());
-                content.push(b'\n');
-            }
-            content
-        };
-        let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-        let (passwd, group) = (read("etc/passwd"), read("etc/group"));
-        let users = users(&passwd).map(|user| (user.uid, name(user.name)));
-        let groups = groups(&group).map(|group| (group.gid, name(group.name)));
-        Self {
-            users: users.filter(|(id, _)| *id != 0).collect(),
-            groups: groups.filter(|(id, _)| *id != 0).collect(),
-        }
-    }
-
-    /// Who besides root may write; none when only ids say so that belong to nobody, as they come
-    /// out of an archive.
-    pub(super) fn writer(&self, look: &Look) -> Option<String> {
-        let can = |bit: u32| look.kind != EntryKind::Symlink && look.mode & bit != 0;
-        let user = self.users.get(&look.uid).filter(|_| can(0o200));
-        let group = self.groups.get(&look.gid).filter(|_| can(0o020));
-        user.or(group)
-            .cloned()
-            .or_else(|| can(0o002).then(|| "everybody".to_owned()))
-    }
 }
 
 /// What the first stage saw.

@@ -17,9 +17,10 @@ use osderive_lints::{
 };
 
 use super::{
-    AREAS, Area,
+    area::{AREAS, Area, Layout},
     labels::Equivalences,
-    observe::{Layout, Seen, SeenArea, may_hold_state, moved_to, relative},
+    links::{moved_to, relative},
+    observe::{Seen, SeenArea, may_hold_state},
 };
 use crate::{
     domain::Phase,

@@ -9,7 +9,7 @@ use std::{
 use osderive_lints::{EntryKind, KeptEntry, model::tmpfiles::FACTORY};
 use rustix::io::Errno;
 
-use super::plan::Action;
+use super::plan::action::Action;
 use crate::{
     error::{Error, Result},
     files::shown,

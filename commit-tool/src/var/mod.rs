@@ -14,8 +14,10 @@ use crate::{
 };
 
 mod apply;
-mod boot;
+pub(crate) mod boot;
 mod brought;
+mod databases;
+mod entry;
 mod known;
 mod observe;
 mod obstacles;
@@ -23,8 +25,7 @@ mod plan;
 mod prelude;
 mod run;
 mod unmade;
-pub(crate) use boot::{pattern_of, single_path};
-use plan::Plan;
+use plan::action::{Action, Plan};
 pub(crate) use prelude::{Left, Prelude};
 
 const VAR: &str = "var";
@@ -58,7 +59,7 @@ impl domain::Plan for Plan {
     fn preview(self: Box<Self>) -> Settled {
         Settled {
             changed: (self.actions.iter())
-                .filter_map(plan::Action::as_changed_file)
+                .filter_map(Action::as_changed_file)
                 .collect(),
             findings: self.findings,
             ..Settled::default()

@@ -9,67 +9,36 @@ use std::{
 use osderive_lints::{
     EntryKind, Finding,
     model::{
-        acl::Lists,
         secrets::{MAX_BYTES, holds_private_key},
         tmpfiles::{Config, FACTORY, Line, Snippet},
     },
 };
-use rustix::{fs::FileType, io::Errno};
+use rustix::io::Errno;
 
 use super::{
     VAR,
-    boot::{Boot, copy_source, factory_of, link_target, mode_of, relative, single_path},
+    boot::{Boot, factory_of, relative, single_path},
     brought,
-    known::{CACHE, DATABASES, Database, is_of_others, is_package_cache, leftover_reason},
+    databases::{self, Found, leave_caches},
+    entry::Entry,
+    known::{DATABASES, is_of_others, leftover_reason},
     obstacles::MAX_PATH,
     unmade::{self, Unmade},
 };
 use crate::{
-    attributes::Attributes,
     base::Base,
     domain::{Phase, Work},
     error::Result,
     files::shown,
     handle::Look,
-    place::{Entries, Handles, Meta, Place, Told as _, moved},
-    snippets::{Folder, TMPFILES_D, is_own},
+    place::{Entries, Meta, Place, Told as _, moved},
+    snippets::{Folder, TMPFILES_D},
     tmpfiles_tool,
     unmapped::Unmapped,
 };
 
 /// The bit by which everybody may read a file.
 const FOR_ALL: u32 = 0o004;
-
-/// What kind of entry it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Directory,
-    File,
-    Link(Vec<u8>),
-    Socket,
-    Fifo,
-    Node,
-}
-
-/// Whether boot makes an entry just as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Made {
-    No,
-    /// From a line of ours.
-    ByUs,
-    /// From a line that the image had from somebody else.
-    ByOthers,
-}
-
-/// An entry that no lower layer has as it is.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
-    /// With the permission bits that it has without its access control list.
-    pub(super) meta: Meta,
-    pub(super) made: Made,
-    pub(super) attributes: Attributes,
-}
 
 /// What the first stage saw.
 #[derive(Debug)]
@@ -114,16 +83,6 @@ pub(super) struct Observed {
     /// What is told of files of packages that the step has not.
     pub(super) missing: Vec<Finding>,
     pub(super) phase: Phase,
-}
-
-/// A database of a package manager in /var that the step changed.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) database: &'static Database,
-    /// Where it goes, relative to the root.
-    pub(super) home: &'static str,
-    /// What is there already where it should go.
-    pub(super) blocked: Option<PathBuf>,
 }
 
 /// Looks at what is new below /var; none when that is nothing.
@@ -176,12 +135,13 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
     observed.unfinished = observed.find_unfinished(place)?;
     let mut handles = place.handles();
     for (path, meta) in new {
-        let entry = observed.entry(place, &mut handles, path, meta);
+        let entry = Entry::look(&observed.boot, place, &mut handles, path, meta);
         let entry = entry.told("look at", path)?;
         observed.entries.insert(path.clone(), entry);
     }
-    observed.find_databases(place, &now)?;
-    observed.leave_caches();
+    let (boot, fixed) = (&observed.boot, &observed.fixed);
+    observed.databases = databases::find(place, boot, &now, fixed, &mut observed.entries)?;
+    leave_caches(&mut observed.entries);
     let mut entries = observed.entries.values();
     if entries.any(|entry| !entry.attributes.lists.is_empty()) {
         observed.can_set_lists = tmpfiles_tool::can_set_lists(work.rootfs);
@@ -270,85 +230,7 @@ fn own_lines(folder: &Folder) -> Vec<(Vec<u8>, Line)> {
         .collect()
 }
 
-/// The attributes of an entry that may be kept.
-fn attributes(handles: &mut Handles<'_>, path: &Path, kind: &Kind) -> Result<Attributes, Errno> {
-    let can_have = matches!(kind, Kind::Directory | Kind::File | Kind::Fifo);
-    if !can_have || leftover_reason(path).is_some() || is_package_cache(path) {
-        return Ok(Attributes::default());
-    }
-    handles.attributes(path)
-}
-
-/// Whether an entry is as the copy that a line makes of it.
-fn is_copy(
-    place: &Place<'_>,
-    path: &Path,
-    meta: &Meta,
-    (kind, attributes): (&Kind, &Attributes),
-    (top, line): (&Path, &Line),
-    boot: &Boot,
-) -> Result<bool, Errno> {
-    let source = moved(path, top, &copy_source(line));
-    let Some(original) = place.meta(&source)? else {
-        return Ok(false);
-    };
-    let is_own = is_own(&line.file);
-    let (found, copied) = (&meta.look, &original.look);
-    let is_directory = found.kind == EntryKind::Directory;
-    let user = match kind {
-        Kind::Directory | Kind::File => place.attributes(&source)?.user,
-        _ => BTreeMap::new(),
-    };
-    let lists = boot.lists_of(path, Lists::default(), (found.mode, is_directory), |_| true);
-    if attributes.user != user || attributes.lists != lists {
-        return Ok(false);
-    }
-    // A line of others may say another owner or mode than what it copies has.
-    let owner_agrees = (line.user.is_some() && !is_own || found.uid == copied.uid)
-        && (line.group.is_some() && !is_own || found.gid == copied.gid);
-    let mode_agrees = line.mode.is_some() && path == top && !is_own || found.mode == copied.mode;
-    if found.kind != copied.kind || !owner_agrees || !mode_agrees {
-        return Ok(false);
-    }
-    match kind {
-        Kind::Directory => Ok(true),
-        Kind::File => place.hold_the_same(path, &source),
-        Kind::Link(target) => Ok(*target == place.link_target(&source)?),
-        _ => Ok(false),
-    }
-}
-
 impl Observed {
-    fn entry(
-        &self,
-        place: &Place<'_>,
-        handles: &mut Handles<'_>,
-        path: &Path,
-        meta: &Meta,
-    ) -> Result<Entry, Errno> {
-        let kind = match meta.look.kind {
-            EntryKind::Directory => Kind::Directory,
-            EntryKind::File => Kind::File,
-            EntryKind::Symlink => Kind::Link(place.link_target(path)?),
-            EntryKind::Special => match place.file_type(path)? {
-                FileType::Socket => Kind::Socket,
-                FileType::Fifo => Kind::Fifo,
-                _ => Kind::Node,
-            },
-        };
-        let attributes = attributes(handles, path, &kind)?;
-        let mut meta = meta.clone();
-        if let Some(list) = &attributes.lists.access {
-            meta.look.mode = list.mode_without(meta.look.mode);
-        }
-        Ok(Entry {
-            made: self.made(place, path, &meta, (&kind, &attributes))?,
-            kind,
-            meta,
-            attributes,
-        })
-    }
-
     /// The factory copies of ours that have a line about lists, and lists of their own all the same.
     fn find_unfinished(&self, place: &Place<'_>) -> Result<BTreeMap<PathBuf, Look>> {
         let mut unfinished = BTreeMap::new();
@@ -369,82 +251,6 @@ impl Observed {
             }
         }
         Ok(unfinished)
-    }
-
-    fn made(
-        &self,
-        place: &Place<'_>,
-        path: &Path,
-        meta: &Meta,
-        (kind, attributes): (&Kind, &Attributes),
-    ) -> Result<Made, Errno> {
-        let by = |line: &Line| {
-            if is_own(&line.file) {
-                Made::ByUs
-            } else {
-                Made::ByOthers
-            }
-        };
-        let copied = self.boot.copy_above(path);
-        let (line, is_made) = match (self.boot.lines.get(path), copied) {
-            (_, Some((top, line)))
-                if self.boot.lines.get(path).is_none_or(|own| own.kind == b'C') =>
-            {
-                let entry = (kind, attributes);
-                let is_copy = is_copy(place, path, meta, entry, (top, line), &self.boot)?;
-                (line, is_copy)
-            }
-            // No such line gives attributes to what it makes.
-            (Some(line), _) => {
-                let is_made =
-                    attributes.user.is_empty() && self.is_made_by(place, path, meta, kind, line)?;
-                (line, is_made)
-            }
-            (None, _) => {
-                let plain = (meta.look.mode, meta.look.uid, meta.look.gid) == (0o755, 0, 0);
-                let is_made = *kind == Kind::Directory && plain && self.boot.is_on_a_way(path);
-                return Ok(if is_made { Made::ByOthers } else { Made::No });
-            }
-        };
-        Ok(if is_made { by(line) } else { Made::No })
-    }
-
-    /// Whether a line other than a copy makes an entry as it is. What a line of others says
-    /// outright boot sets, whatever the command made of it.
-    fn is_made_by(
-        &self,
-        place: &Place<'_>,
-        path: &Path,
-        meta: &Meta,
-        kind: &Kind,
-        line: &Line,
-    ) -> Result<bool, Errno> {
-        let owner = self.boot.names.owner_of(line).unwrap_or_default();
-        let default_mode = if *kind == Kind::Directory {
-            0o755
-        } else {
-            0o644
-        };
-        let is_own = is_own(&line.file);
-        let agrees = |said: Option<u32>, default: u32, found: u32| match said {
-            Some(said) if is_own => said == found,
-            Some(_) => true,
-            None => default == found,
-        };
-        let owner_agrees =
-            agrees(owner.uid, 0, meta.look.uid) && agrees(owner.gid, 0, meta.look.gid);
-        let mode = mode_of(line, *kind == Kind::Directory);
-        let agrees = owner_agrees && agrees(mode, default_mode, meta.look.mode);
-        Ok(match (line.kind, kind) {
-            (_, Kind::Directory) => line.makes_directory() && agrees,
-            (b'L', Kind::Link(target)) => *target == link_target(line) && owner_agrees,
-            (b'f' | b'F', Kind::File) => {
-                let content = line.argument.as_deref().unwrap_or_default();
-                agrees && place.holds(path, content)?
-            }
-            (b'p', Kind::Fifo) => agrees,
-            _ => false,
-        })
     }
 
     /// What holds a private key of the files that are kept in the factory. Keys are not for everybody to read, so only
@@ -472,81 +278,5 @@ impl Observed {
             }
         }
         Ok(keys.into_iter().collect())
-    }
-
-    fn find_databases(&mut self, place: &Place<'_>, now: &Entries) -> Result<()> {
-        for database in DATABASES {
-            if let Some(found) = self.database(place, now, database)? {
-                let path = Path::new(database.path);
-                self.entries.retain(|below, entry| {
-                    let is_left = entry.kind != Kind::Directory && leftover_reason(below).is_some();
-                    is_left || !below.starts_with(path)
-                });
-                self.databases.push(found);
-            }
-        }
-        Ok(())
-    }
-
-    fn database(
-        &self,
-        place: &Place<'_>,
-        now: &Entries,
-        database: &'static Database,
-    ) -> Result<Option<Found>> {
-        let path = Path::new(database.path);
-        let other = database.other_home.filter(|other| {
-            let there = place.meta(Path::new(other));
-            there.is_ok_and(|there| there.is_some_and(|meta| meta.is_open_directory()))
-        });
-        let is_changed = |(below, entry): (&PathBuf, &Entry)| {
-            let is_kept = entry.made == Made::No && leftover_reason(below).is_none();
-            // Nothing but directories is no database; but it would hide one that is elsewhere.
-            let is_scratch = entry.kind == Kind::Directory && other.is_none();
-            is_kept && !is_scratch && below.starts_with(path)
-        };
-        let is_directory = now.get(path).is_some_and(Meta::is_open_directory);
-        if !is_directory || self.fixed.contains(path) || !self.entries.iter().any(is_changed) {
-            return Ok(None);
-        }
-        let home = other.unwrap_or(database.home);
-        let blocked = match other {
-            Some(home) => {
-                let home = Path::new(home);
-                let names = place.names(path).unwrap_or_default().into_iter();
-                let mut targets = names.map(|name| home.join(name));
-                targets.find(|target| !matches!(place.meta(target), Ok(None)))
-            }
-            // A killed commit may have moved a part of it.
-            None if self.boot.own_line(path).is_some() => None,
-            None => {
-                let home = Path::new(home);
-                let there = place.meta(home).told("look at", home)?;
-                there.map(|_| home.to_owned())
-            }
-        };
-        // A cache whose database is elsewhere goes with the cache.
-        let goes = blocked.is_some() && path.starts_with(CACHE);
-        Ok((!goes).then_some(Found {
-            database,
-            home,
-            blocked,
-        }))
-    }
-
-    /// Caches are emptied by the commit as a whole; declared are the directories of services, not
-    /// those that a cache has deep in itself.
-    fn leave_caches(&mut self) {
-        let is_of_service = |path: &Path, look: &Look| {
-            let above = path.ancestors().skip(1).take(2);
-            above.into_iter().any(|above| above == Path::new(CACHE))
-                || look.uid != 0
-                || look.gid != 0
-        };
-        self.entries.retain(|path, entry| {
-            let is_directory = entry.kind == Kind::Directory;
-            let is_declared = || is_directory && is_of_service(path, &entry.meta.look);
-            !path.starts_with(CACHE) || !is_package_cache(path) && is_declared()
-        });
     }
 }

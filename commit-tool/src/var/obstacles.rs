@@ -5,8 +5,9 @@ use std::{os::unix::ffi::OsStrExt as _, path::Path};
 use osderive_lints::model::tmpfiles::FACTORY;
 
 use super::{
+    entry::{Entry, Kind, Made},
     known::is_shared,
-    observe::{Entry, Kind, Made, Observed},
+    observe::Observed,
 };
 use crate::settings::Settings;
 

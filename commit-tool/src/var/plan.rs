@@ -1,6 +1,7 @@
 //! What becomes of what a step left below /var: lines of tmpfiles.d that make it anew, files in the
 //! factory, and nothing in the layer's /var. A pure function of what was observed.
 
+pub(super) mod action;
 mod finish;
 mod lists;
 
@@ -11,121 +12,25 @@ use std::{
 };
 
 use osderive_lints::{
-    Change, ChangedFile, EntryKind, Finding,
+    EntryKind,
     model::tmpfiles::{Line, Mode, Owner},
 };
 
+use self::action::{Action, Plan};
 use super::{
     boot::{factory_of, relative},
+    entry::{Entry, Kind, Made},
     known::{CACHE, LOG, is_shared, leftover_reason, scratch_reason},
-    observe::{Entry, Kind, Made, Observed},
+    observe::Observed,
     obstacles::{LINE_BREAK, UNSAFE, is_way_safe, is_writable, obstacle},
 };
 use crate::{
-    domain::Phase,
-    files::{self, shown},
-    handle::Look,
-    place::is_unfinished_link,
-    settings::Settings,
+    domain::Phase, files::shown, handle::Look, place::is_unfinished_link, settings::Settings,
 };
 
 const NEEDED: &str = "/var is empty on a new machine";
 const MADE_AT_BOOT: &str = "made at boot";
-/// For users whose next RUN begins with nothing that makes /var.
-const EMPTIED: &str = "/var: took away what boot makes; a later RUN has it again as \
-     `ostree-container step -- COMMAND`, or after `systemd-tmpfiles --create --prefix=/var`";
 const FIRST_START: &str = "a service makes it at its first start, as --first-start says";
-
-/// One thing to do; paths are relative to the root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Write or remove one of our own files.
-    File(files::Action),
-    /// Take an entry away; of a directory only an empty one.
-    Remove {
-        path: PathBuf,
-        kind: EntryKind,
-        reason: &'static str,
-    },
-    /// Move an entry with all below it, and into what is there already.
-    Move {
-        from: PathBuf,
-        to: PathBuf,
-        reason: &'static str,
-    },
-    /// Take the access control lists of a factory copy away, which lines say now, and set its permission bits.
-    Plain {
-        path: PathBuf,
-        mode: u32,
-        /// Whether the file has names elsewhere, whose lists stay.
-        is_shared: bool,
-    },
-}
-
-/// What shall be done, and what cannot be.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    /// In the order in which they are applied.
-    pub(super) actions: Vec<Action>,
-    pub(super) findings: Vec<Finding>,
-    /// Directories, links and empty files that are declared.
-    pub(super) declared: usize,
-    /// Files that are kept in the factory.
-    pub(super) kept: usize,
-    /// The bytes of files that wait for the end of the build.
-    pub(super) left_bytes: u64,
-    /// Whether a commit by hand takes away what lines of others make again.
-    pub(super) has_emptied: bool,
-}
-
-impl Action {
-    /// The action for people; none where it is a part of another.
-    pub(super) fn as_changed_file(&self) -> Option<ChangedFile> {
-        let told = |change, path: &Path, from: Option<&Path>, reason: &str| ChangedFile {
-            change,
-            path: shown(path),
-            from: from.map(shown),
-            reason: reason.to_owned(),
-        };
-        Some(match self {
-            Self::File(file) => file.as_changed_file(),
-            Self::Remove { path, reason, .. } => told(Change::Removed, path, None, reason),
-            Self::Move { from, to, reason } => told(Change::Moved, to, Some(from), reason),
-            Self::Plain { .. } => return None,
-        })
-    }
-
-    /// What it is about, as it stands before.
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::File(file) => file.path(),
-            Self::Move { from, .. } => from,
-            Self::Remove { path, .. } | Self::Plain { path, .. } => path,
-        }
-    }
-}
-
-impl Plan {
-    /// `/var: declared 7 directories and links, kept 3 files in /usr/share/factory`.
-    pub(super) fn summaries(&self) -> Vec<String> {
-        let mut done = Vec::new();
-        if self.declared > 0 {
-            let entries = counted(self.declared, "directory or link", "directories and links");
-            done.push(format!("declared {entries}"));
-        }
-        if self.kept > 0 {
-            let files = counted(self.kept, "file", "files");
-            done.push(format!("kept {files} in /usr/share/factory"));
-        }
-        let done = (!done.is_empty()).then(|| format!("/var: {}", done.join(", ")));
-        let emptied = self.has_emptied.then(|| EMPTIED.to_owned());
-        done.into_iter().chain(emptied).collect()
-    }
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
 
 /// What an entry becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

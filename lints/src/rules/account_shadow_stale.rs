@@ -14,7 +14,7 @@
 //! Remove the line from /etc/gshadow, too: `groupdel acme` does both, `grpck -s` finds such lines.
 
 use super::{Check, Rule};
-use crate::machine::stale_groups;
+use crate::machine::accounts::stale_groups;
 use crate::{Finding, Image, Severity, escape_path};
 
 /// The rule's constants.

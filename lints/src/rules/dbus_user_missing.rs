@@ -15,7 +15,8 @@
 //! Declare the account in sysusers.d, so that upgraded machines have it as well: `u acme 950`.
 
 use super::{Check, Rule, absolute};
-use crate::machine::{Accounts, History};
+use crate::machine::History;
+use crate::machine::accounts::Accounts;
 use crate::model::units::parse;
 use crate::units::BUS_SERVICES;
 use crate::{Finding, Image, Severity};

@@ -1,14 +1,17 @@
 //! The tree that the layers of an image add up to, as an engine unpacks them: later entries over earlier
 //! ones, whiteouts, hard links, and entries whose parent is a link, which is followed inside of the root.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
+pub(super) mod entry;
+mod reached;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::layer::{Change, Place, Put};
+use self::entry::{AsKey, Key, Node, ROOT};
+use self::reached::{Reached, first_part, parts};
+use super::layer::{Change, Put};
 use super::stack::{Buried, FarLink, Stack};
 use super::{Kind, Meta};
 use crate::budget::{self, Budget};
@@ -18,23 +21,6 @@ const MAX_LINKS: usize = 40;
 
 /// Problems of an image that are told at most.
 const MAX_PROBLEMS: usize = 1000;
-
-/// The root directory's number.
-const ROOT: u32 = 0;
-
-/// Something at a path.
-#[derive(Debug)]
-pub(super) struct Node {
-    pub(super) meta: Meta,
-    /// The layer that brought it last.
-    pub(super) layer: usize,
-    pub(super) target: Box<[u8]>,
-    pub(super) place: Place,
-    /// The layer that has the content.
-    pub(super) content_layer: usize,
-    /// By which entries of a directory are found.
-    number: u32,
-}
 
 /// All entries, each by the number of the directory that it is in and its name: a path is never stored whole, so
 /// that one of thousands of names costs no more than these.
@@ -51,93 +37,6 @@ pub(super) struct Index {
     /// The parent of the last entry, as it stood and where it led.
     last_parent: Option<(Vec<u8>, Reached)>,
     budget: Arc<Budget>,
-}
-
-/// A directory's number and a name in it.
-type Key = (u32, Box<[u8]>);
-
-/// A [`Key`], whoever has its name.
-trait AsKey {
-    fn as_key(&self) -> (u32, &[u8]);
-}
-
-impl AsKey for Key {
-    fn as_key(&self) -> (u32, &[u8]) {
-        (self.0, &self.1)
-    }
-}
-
-impl AsKey for (u32, &[u8]) {
-    fn as_key(&self) -> (u32, &[u8]) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn AsKey + 'a> for Key {
-    fn borrow(&self) -> &(dyn AsKey + 'a) {
-        self
-    }
-}
-
-impl PartialEq for dyn AsKey + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_key() == other.as_key()
-    }
-}
-
-impl Eq for dyn AsKey + '_ {}
-
-impl PartialOrd for dyn AsKey + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn AsKey + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_key().cmp(&other.as_key())
-    }
-}
-
-/// Where a path leads: a path without links, with the numbers of the directories on it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Reached {
-    path: Vec<u8>,
-    /// Of each of the path's names where it begins, and the number of the directory that it is in; none once a
-    /// directory is missing.
-    names: Vec<(usize, Option<u32>)>,
-    /// What is at its end; none if that is missing. It is the root if there are no names.
-    last: Option<u32>,
-}
-
-impl Reached {
-    fn root() -> Self {
-        Self {
-            last: Some(ROOT),
-            ..Self::default()
-        }
-    }
-
-    fn push(&mut self, name: &[u8]) {
-        if !self.path.is_empty() {
-            self.path.push(b'/');
-        }
-        self.names.push((self.path.len(), self.last));
-        self.path.extend(name);
-    }
-
-    fn pop(&mut self) {
-        if let Some((start, directory)) = self.names.pop() {
-            self.path.truncate(start.saturating_sub(1));
-            self.last = directory;
-        }
-    }
-
-    /// The directory's number and the name at the end; none at the root and in what is missing.
-    fn key(&self) -> Option<(u32, &[u8])> {
-        let (start, directory) = self.names.last()?;
-        Some(((*directory)?, &self.path[*start..]))
-    }
 }
 
 impl Index {
@@ -546,50 +445,4 @@ impl Index {
             self.problems.insert(path, why);
         }
     }
-}
-
-impl Node {
-    /// What is known of the root directory.
-    pub(super) fn root() -> Meta {
-        Self::implied(0, 0, ROOT).meta
-    }
-
-    /// A directory that no layer has an entry of.
-    fn implied(layer: usize, inode: u64, number: u32) -> Self {
-        Self {
-            meta: Meta {
-                kind: Kind::Directory,
-                mode: 0o755,
-                uid: 0,
-                gid: 0,
-                size: 0,
-                links: 1,
-                inode,
-                device: (0, 0),
-            },
-            layer,
-            target: Box::default(),
-            place: Place::Sparse,
-            content_layer: layer,
-            number,
-        }
-    }
-}
-
-fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let parts = path.split(|&byte| byte == b'/');
-    parts.filter(|part| !part.is_empty() && *part != b".")
-}
-
-/// The first name of a path that changes something, and what follows it.
-fn first_part(mut path: &[u8]) -> Option<(&[u8], &[u8])> {
-    while !path.is_empty() {
-        let end = path.iter().position(|&byte| byte == b'/');
-        let (name, rest) = path.split_at(end.unwrap_or(path.len()));
-        path = rest.strip_prefix(b"/").unwrap_or(rest);
-        if !name.is_empty() && name != b"." {
-            return Some((name, path));
-        }
-    }
-    None
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::index::{Index, Node};
+use super::index::Index;
+use super::index::entry::Node;
 use super::layer::{self, Changes, Memory, Place};
 use super::stack::{Layer, Stack};
 use super::{Entry, Gathered, Kind, Meta, Tree, within};

@@ -2,10 +2,12 @@
 //! share an image; what becomes of a unit is its package's ([`owners`](super::owners)). Where an image does not build,
 //! its packages are tried in smaller ones. What was found out is kept, so that a run that was ended goes on where it was.
 
+mod build;
 mod count;
 mod rows;
 mod sample;
 mod store;
+mod trial;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -13,16 +15,12 @@ use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
-use std::time::Instant;
-
-use serde::{Deserialize, Serialize};
 
 use super::base::BASE;
-use super::compare::{kept, losses};
 use super::forecast::{Forecast, Hits};
 use super::harness::{Harness, Runner, Saved, Way};
 use super::owners::Owners;
-use super::report::{Report, UnitState};
+use super::report::Report;
 use crate::base::Base;
 use crate::engine::{Engine, Kind};
 use crate::error::{Error, Result};
@@ -32,101 +30,15 @@ use crate::product::{self, Profile};
 use crate::scenario::Scenario;
 use rows::summary;
 use store::{Store, sources_hash};
+use trial::{Reference, Trial, Wrong, timed};
 
+pub use build::Build;
 pub use count::Counts;
 pub use rows::{Line, OfReference, Row, Seconds, hits, hits_without_quirks, rate};
 pub use sample::Sample;
 
 /// What is kept of the log of a build that failed.
 const TAIL_LINES: usize = 40;
-
-/// How an image is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Build {
-    /// With osderive.
-    Ours,
-    /// With the engine's own Dockerfile frontend.
-    Plain,
-    /// As plain; then the step does what `ostree container commit` does.
-    Peer,
-}
-
-impl Build {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ours, Self::Plain, Self::Peer];
-
-    /// The name in figures and of files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Plain => "plain",
-            Self::Peer => "peer",
-        }
-    }
-
-    fn containerfile(self, packages: &str) -> String {
-        let install = format!("apt-get update && apt-get install -y {packages}");
-        // The base image's /var and /run are empty, as those of ostree have it; apt does not make what it misses there,
-        // and dpkg takes a link to nothing (/var/lock) for no directory. Ordinary images have both.
-        let var = "systemd-tmpfiles --create --prefix=/var --prefix=/run/lock; ";
-        let (head, before, tail) = match self {
-            Self::Ours => ("# syntax=osderive\n", "", ""),
-            Self::Plain => ("", var, ""),
-            // ostree-ext 0.15, container/commit.rs: these are emptied, their mounts and what is below left.
-            Self::Peer => (
-                "",
-                var,
-                " && find /run /tmp /var/tmp /var/cache -xdev -mindepth 1 -delete",
-            ),
-        };
-        format!("{head}FROM {BASE}\nRUN {before}{install}{tail}\n")
-    }
-}
-
-/// The packages of a line on an ordinary mutable system.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Reference {
-    report: Report,
-    owners: Owners,
-}
-
-/// Something that is worse than in the reference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Wrong {
-    /// The unit that it is about; none when it is the machine.
-    unit: Option<String>,
-    text: String,
-}
-
-/// The trial of a build, as it is kept.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Trial {
-    wrong: Vec<Wrong>,
-    /// What became of the units at the first boot, by way.
-    units: BTreeMap<Way, BTreeMap<String, UnitState>>,
-    seconds: Seconds,
-}
-
-impl Reference {
-    fn of(&self, package: &str) -> OfReference {
-        let its = || {
-            let units = self.report.units.iter();
-            units.filter(|(unit, _)| self.owners.is_brought_by(unit, package))
-        };
-        let failed = its().filter(|(_, state)| state.has_failed());
-        OfReference {
-            active: its().filter(|(_, state)| state.active == "active").count(),
-            failed: failed.map(|(unit, _)| unit.clone()).collect(),
-            left_out: its().filter_map(|(unit, _)| self.left_out(unit)).collect(),
-        }
-    }
-
-    fn left_out(&self, unit: &str) -> Option<String> {
-        let condition = self.report.unmet_condition(unit)?;
-        Some(format!("{unit} ({condition})"))
-    }
-}
 
 /// The packages of a list: lines of one or several, `#` begins a comment.
 pub fn packages(text: &str) -> Vec<String> {
@@ -406,7 +318,8 @@ impl<'a> Rate<'a> {
         trial.seconds.save = image.saved()?.1;
         // Upgraded machines first: what loses its state loses it there, and that saves a boot of the fresh one.
         for way in self.ways(image)? {
-            match trial.boot(image, way, reference) {
+            let machine = (image.saved()).and_then(|(saved, _)| image.harness.machine(saved, way));
+            match machine.and_then(|machine| trial.boot(machine, way, reference)) {
                 Ok(()) => {}
                 // That a machine does not come up, or an image is refused, is a result.
                 Err(error @ (Error::NoReport { .. } | Error::Command { .. })) => {
@@ -547,49 +460,6 @@ fn once<T>(cell: &OnceCell<(T, f64)>, work: impl FnOnce() -> Result<T>) -> Resul
     Ok(cell.get_or_init(|| (made, seconds)))
 }
 
-fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
-    let start = Instant::now();
-    let done = work()?;
-    Ok((done, start.elapsed().as_secs_f64()))
-}
-
-impl Trial {
-    /// Boots an image by a way and takes down what it has worse than the reference after its first boot, or else
-    /// after its second, which nobody needs once something is wrong.
-    fn boot(&mut self, image: &Image<'_>, way: Way, reference: &Report) -> Result<()> {
-        let mut machine = image.harness.machine(&image.saved()?.0, way)?;
-        let deployment = machine.deployment.as_secs_f64();
-        self.seconds.deploy.insert(way, deployment);
-        for boot in ["first", "second"] {
-            let (report, seconds) = timed(|| machine.boot())?;
-            self.seconds.boot.entry(way).or_default().push(seconds);
-            let place = format!("{way}, {boot} boot");
-            for loss in losses(reference, &report) {
-                let mut text = vec![format!("{place}: {loss}")];
-                let why = report.status(&loss.unit);
-                text.extend(why.iter().map(|line| format!("  | {line}")));
-                self.wrong.push(Wrong {
-                    unit: Some(loss.unit),
-                    text: text.join("\n"),
-                });
-            }
-            let changed = machine
-                .before
-                .iter()
-                .flat_map(|before| kept(before, &report));
-            self.wrong.extend(changed.map(|changed| Wrong {
-                unit: None,
-                text: format!("{place}: {changed}"),
-            }));
-            self.units.entry(way).or_insert(report.units);
-            if !self.wrong.is_empty() {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -598,15 +468,5 @@ mod tests {
     fn a_list_has_lines_of_packages_and_comments() {
         let text = "# servers\nnginx-light # small\n\npostgresql  redis-server\n";
         assert_eq!(packages(text), ["nginx-light", "postgresql redis-server"]);
-    }
-
-    #[test]
-    fn only_the_build_by_us_names_us() {
-        let heads = Build::ALL.map(|build| {
-            build
-                .containerfile("nginx")
-                .starts_with("# syntax=osderive")
-        });
-        assert_eq!(heads, [true, false, false]);
     }
 }

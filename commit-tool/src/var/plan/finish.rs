@@ -10,7 +10,11 @@ use osderive_lints::{
     rules::{name_not_utf8, secret_in_image, var_large_factory, var_not_kept},
 };
 
-use super::{Action, Fate, NEEDED, Plan, Planner, absolute, raw};
+use super::{
+    Fate, NEEDED, Planner, absolute,
+    action::{Action, Plan},
+    raw,
+};
 use crate::{
     domain::Phase,
     files::{self, shown},
@@ -18,7 +22,7 @@ use crate::{
     snippets::{TMPFILES_D, is_own},
     var::{
         boot::{factory_of, pattern_of, relative, single_path},
-        observe::Kind,
+        entry::Kind,
         unmade::{self, Unmade},
     },
 };

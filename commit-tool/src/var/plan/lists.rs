@@ -7,14 +7,14 @@ use osderive_lints::{
     model::{acl::Lists, tmpfiles::Line},
 };
 
-use super::{Action, Planner, absolute};
+use super::{Planner, absolute, action::Action};
 use crate::{
     attributes,
     handle::Look,
     place::Meta,
     var::{
         boot::{ListLine, factory_of, pattern_of},
-        observe::{Entry, Kind},
+        entry::{Entry, Kind},
     },
 };
 

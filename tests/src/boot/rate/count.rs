@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Build, Line, Row};
+use super::build::Build;
+use super::rows::{Line, Row};
 
 /// How many packages of some lines are what. None is of two of the first five kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::forecast::Hits;
 use super::super::harness::Way;
-use super::Build;
+use super::build::Build;
 use crate::error::Error;
 
 /// What became of the packages of a line, which share an image.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Build;
+use super::build::Build;
 use crate::boot::harness::Runner;
 use crate::error::{Error, Result, io_error};
 use crate::roots::twelve_digits;
