@@ -89,7 +89,7 @@ fn entry(package: &str, manager: Manager, owned: &Owned<'_>) -> Option<Entry> {
         rest.is_some_and(|rest| rest.starts_with(b"/"))
     };
     let attributes = owned.attributes.filter(|its| its.is_installed)?;
-    if !TOPS.iter().any(|top| is_below(&top)) || is_of_nobody(manager, owned.path) {
+    if !TOPS.iter().any(is_below) || is_of_nobody(manager, owned.path) {
         return None;
     }
     Some(Entry {

@@ -108,14 +108,15 @@ fn beside(stages: &[Stage<'_>], chain: &[usize]) -> Vec<Beside> {
             continue;
         };
         let mut own = steps(stage);
-        let run = own.find_map(|step| match step.run() {
-            Some(run) => Some(run.clone()),
-            None => {
-                before.push(step);
-                None
+        let run = own.find(|step| {
+            let is_run = step.run().is_some();
+            if !is_run {
+                before.push(step.clone());
             }
+            is_run
         });
         left.push(run.is_none().then(|| before.clone()));
+        let run = run.as_ref().and_then(Step::run).cloned();
         found.extend(run.map(|run| Beside { before, run }));
     }
     found

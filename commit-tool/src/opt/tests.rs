@@ -274,6 +274,9 @@ fn software_stays_for_the_machine_where_all_links_go_and_no_later_run_finds_it()
     }
 }
 
+/// What a command does in a root.
+type Command<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn software_goes_with_its_last_link_where_its_package_is_removed() {
     let status = "var/lib/dpkg/status";
@@ -290,7 +293,7 @@ fn software_goes_with_its_last_link_where_its_package_is_removed() {
         fs::write(root.join("usr/share/rpm/rpmdb.sqlite"), database).expect("a file");
     };
     // The package acme-agent of the database owns /usr/local/bin/acme.
-    let cases: [(&str, &dyn Fn(&Path), bool); 4] = [
+    let cases: [(&str, Command<'_>, bool); 4] = [
         ("tool", &|root| write(root, status, "1"), false),
         ("tool", &unpack, false),
         ("tool", &|_| (), true),

@@ -112,7 +112,7 @@ mod tests {
         let image = Fixture::new()
             .file(&format!("{top}/vmlinuz"), "")
             .file(&format!("{top}/kernel/fs/a.ko"), &other)
-            .file(&format!("{top}/extra/right/a.ko"), &module("6.12 SMP "))
+            .file(&format!("{top}/extra/right/a.ko"), module("6.12 SMP "))
             .file(&format!("{top}/extra/acme/a.ko"), &other)
             .file(
                 &format!("{top}/extra/acme/larger.ko"),
@@ -120,10 +120,10 @@ mod tests {
             )
             .file(
                 &format!("{top}/updates/b.ko"),
-                &module("6.10 SMP modversions"),
+                module("6.10 SMP modversions"),
             )
             .file(&format!("{top}/extra/README"), &other)
-            .file("usr/lib/modules/6.11/extra/a.ko", &module("6.9 "));
+            .file("usr/lib/modules/6.11/extra/a.ko", module("6.9 "));
         let found = image.findings_of(&RULE);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(
