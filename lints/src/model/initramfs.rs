@@ -231,13 +231,13 @@ pub(crate) mod tests {
         archive
     }
 
-    fn gzip(content: &[u8]) -> Vec<u8> {
+    pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packed.write_all(content).expect("packs");
         packed.finish().expect("packs")
     }
 
-    fn zstd(content: &[u8]) -> Vec<u8> {
+    pub(crate) fn zstd(content: &[u8]) -> Vec<u8> {
         use ruzstd::encoding::{CompressionLevel, compress_to_vec};
         compress_to_vec(content, CompressionLevel::Fastest)
     }

@@ -115,9 +115,8 @@ impl Read for Xz<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
+    use crate::model::initramfs::tests::{gzip, zstd};
 
     const MAGIC: &str = "6.12.0-1.x86_64 SMP preempt mod_unload ";
     const XZ: [&[u8]; 2] = [
@@ -129,17 +128,6 @@ mod tests {
     fn module(magic: &str, code: usize) -> Vec<u8> {
         let text = format!("\0license=GPL\0vermagic={magic}\0name=acme\0");
         [b"\x7fELF", &vec![7; code][..], text.as_bytes(), &[8; 100]].concat()
-    }
-
-    fn gzip(content: &[u8]) -> Vec<u8> {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(content).expect("packs");
-        packed.finish().expect("packs")
-    }
-
-    fn zstd(content: &[u8]) -> Vec<u8> {
-        use ruzstd::encoding::{CompressionLevel, compress_to_vec};
-        compress_to_vec(content, CompressionLevel::Fastest)
     }
 
     #[test]
