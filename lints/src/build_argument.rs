@@ -23,8 +23,8 @@ pub struct BuildArgument {
     pub ordinary: Ordinary,
     /// The step is of a stage beside the image that goes on from a committed one: /var is made, nothing is committed.
     pub prepare: bool,
-    /// How many stages begin as a copy of what is below them, from the one of the step on. Each counts its RUNs by itself, as
-    /// an engine may have those above in its cache where it has not those below.
+    /// How many copies of whole stages stand between the step's stage and the image. What is below a copy counts its RUNs by
+    /// itself: an engine may have what is above in its cache, and not what is below.
     pub copied: u32,
     /// Name each change and its reason.
     pub verbose: bool,

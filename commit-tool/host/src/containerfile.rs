@@ -225,8 +225,8 @@ impl Build {
             if beside.is_some_and(|one| one.run.lines.1 == number) {
                 let _ = writeln!(text, "ENV {BUILD_ARGUMENT}=\"\"");
             }
-            match self.copies_above_from(number) {
-                _ if rewrite.is_some() => {}
+            let copied = self.copies_above_from(number);
+            match copied.filter(|_| rewrite.is_none()) {
                 None => {}
                 Some(0) => {
                     let _ = writeln!(text, "ARG {BUILD_ARGUMENT}");

@@ -112,10 +112,21 @@ fn line(entry: &Entry, boot: &Boot) -> Option<Line> {
         file: Vec::new(),
         number: 0,
     };
-    // As rpm does with what belongs to nobody that it knows.
-    if boot.names.owner_of(&line).is_none() {
-        let root = || Some(Owner::Name(b"root".to_vec()));
-        (line.user, line.group) = (root(), root());
+    // rpm gives root what belongs to nobody that it knows.
+    let root = || Some(Owner::Name(b"root".to_vec()));
+    let with = |user, group| Line {
+        user,
+        group,
+        ..line.clone()
+    };
+    let is_known = |line: &Line| boot.names.owner_of(line).is_some();
+    let has_user = is_known(&with(line.user.clone(), None));
+    let has_group = is_known(&with(None, line.group.clone()));
+    if !has_user {
+        line.user = root();
+    }
+    if !has_group {
+        line.group = root();
     }
     Some(line)
 }

@@ -7,8 +7,10 @@ use flate2::read::GzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 use xz4rust::{DICT_SIZE_PROFILE_0, DICT_SIZE_PROFILE_6, XzDecoder, XzNextBlockResult};
 
-/// Bytes of a module that are unpacked at most; the largest have some hundred million, and say it in the middle.
-const MAX_UNPACKED: u64 = 256 << 20;
+use crate::budget::{Budget, Counted};
+
+/// Bytes that are unpacked for each packed one at most; xz makes five of one in modules.
+const MAX_UNPACKED: u64 = 100;
 
 const KEY: &[u8] = b"\0vermagic=";
 
@@ -34,26 +36,26 @@ impl Magic {
     }
 }
 
-/// What a module says, given as it is in a file; none of what is no module.
+/// What a module says, given as it is in a file; none of what is no module. What is unpacked counts as work.
 ///
 /// # Errors
-/// When it cannot be unpacked.
-pub fn magic(file: &[u8]) -> io::Result<Option<Magic>> {
-    let found = match file {
-        [0x7f, b'E', b'L', b'F', ..] => find(file)?,
-        [0x1f, 0x8b, ..] => find(GzDecoder::new(file))?,
+/// When it cannot be unpacked, or the budget is spent.
+pub fn magic(file: &[u8], budget: &Budget) -> io::Result<Option<Magic>> {
+    let unpacked: Box<dyn Read + '_> = match file {
+        [0x7f, b'E', b'L', b'F', ..] => Box::new(file),
+        [0x1f, 0x8b, ..] => Box::new(GzDecoder::new(file)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            find(StreamingDecoder::new(file).map_err(io::Error::other)?)?
+            Box::new(StreamingDecoder::new(file).map_err(io::Error::other)?)
         }
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => find(Xz::new(file))?,
-        _ => None,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(Xz::new(file)),
+        _ => return Ok(None),
     };
-    Ok(found)
+    let limit = (file.len() as u64).saturating_mul(MAX_UNPACKED);
+    find(Counted::new(unpacked.take(limit), budget))
 }
 
 /// Looks for the entry in a stream.
-fn find(file: impl Read) -> io::Result<Option<Magic>> {
-    let mut file = file.take(MAX_UNPACKED);
+fn find(mut file: impl Read) -> io::Result<Option<Magic>> {
     let mut window = Vec::new();
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -124,10 +126,17 @@ mod tests {
         include_bytes!("../../tests/kernel-module/crc64.ko.xz"),
     ];
 
+    fn magic(file: &[u8]) -> io::Result<Option<Magic>> {
+        super::magic(file, &Budget::default())
+    }
+
     /// As a module has it, behind some code.
     fn module(magic: &str, code: usize) -> Vec<u8> {
         let text = format!("\0license=GPL\0vermagic={magic}\0name=acme\0");
-        [b"\x7fELF", &vec![7; code][..], text.as_bytes(), &[8; 100]].concat()
+        let count = u32::try_from(code / 4).expect("a number");
+        let code = (0..count).flat_map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes());
+        let code: Vec<u8> = code.collect();
+        [b"\x7fELF", &code[..], text.as_bytes(), &[8; 100]].concat()
     }
 
     #[test]
@@ -168,6 +177,18 @@ mod tests {
         assert_eq!(magic(b"").expect("reads"), None);
         let endless = [b"\x7fELF\0vermagic=".to_vec(), vec![b'x'; 1 << 20]].concat();
         assert_eq!(magic(&endless).expect("reads"), None);
+    }
+
+    #[test]
+    fn what_unpacks_to_far_more_is_read_in_proportion() {
+        let packed = gzip(&[b"\x7fELF", &vec![0; 10 << 20][..]].concat());
+        let budget = Budget::default();
+        assert_eq!(super::magic(&packed, &budget).expect("reads"), None);
+        assert!(budget.spent() <= 100 * packed.len() as u64);
+        let spent = Budget::default();
+        spent.spend(crate::budget::FLOOR).expect("the floor");
+        let error = super::magic(&packed, &spent).expect_err("spent");
+        assert!(crate::budget::is_spent(&error), "{error}");
     }
 
     #[test]

@@ -84,7 +84,10 @@ fn of_directories(image: &Image<'_>, version: &str, top: String) -> Vec<Finding>
 
 fn of_module(image: &Image<'_>, version: &str, path: &str) -> Option<Finding> {
     let content = image.tree.read(path.as_bytes(), MAX_BYTES).ok()??;
-    let magic = magic(&content).ok()??;
+    let budget = image.tree.budget();
+    let magic = magic(&content, budget);
+    let magic = magic.inspect_err(|error| budget.note(format!("/{path}").as_bytes(), error));
+    let magic = magic.ok()??;
     if magic.version() == version || magic.has_symbol_versions() {
         return None;
     }

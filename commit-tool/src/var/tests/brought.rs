@@ -39,7 +39,7 @@ const ALL: [&str; 5] = [
     "d /var/lib/acme 0750 acme acme -",
     "d /var/lib/acme-plugin 0755 root root -",
     // The group acme-data is not in the image.
-    "d /var/lib/acme/spool 2770 root root -",
+    "d /var/lib/acme/spool 2770 acme root -",
     "d /var/log/acme 0755 acme acme -",
 ];
 
