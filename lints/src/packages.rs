@@ -68,6 +68,15 @@ struct Customs {
     libraries: &'static [&'static [u8]],
 }
 
+impl Customs {
+    fn of(manager: Manager) -> Self {
+        match manager {
+            Manager::Dpkg => DPKG,
+            Manager::Rpm => RPM,
+        }
+    }
+}
+
 const DPKG: Customs = Customs {
     shared: &[],
     of_others: &[],
@@ -134,9 +143,10 @@ pub(crate) struct Package {
 impl Package {
     /// What is known of an installed package, the names of its units, and whether it has a shared object.
     fn read(installed: &Installed<'_>, quirks: Quirks) -> (Self, Vec<String>, bool) {
-        let (customs, quirks) = match installed.manager() {
-            Manager::Dpkg => (DPKG, quirks),
-            Manager::Rpm => (RPM, Quirks::Ignored),
+        let customs = Customs::of(installed.manager());
+        let quirks = match installed.manager() {
+            Manager::Dpkg => quirks,
+            Manager::Rpm => Quirks::Ignored,
         };
         let (mut var, mut etc) = (Vec::new(), Vec::new());
         let (mut units, mut is_plugin) = (Vec::new(), false);
@@ -418,11 +428,7 @@ pub(crate) fn by_unit(image: &Image<'_>) -> BTreeMap<String, Rc<Package>> {
 
 /// Whether a path is of a directory that packages of a manager name only as a parent.
 pub fn is_of_nobody(manager: Manager, path: &[u8]) -> bool {
-    let customs = match manager {
-        Manager::Dpkg => DPKG,
-        Manager::Rpm => RPM,
-    };
-    SHARED.contains(&path) || customs.shared.contains(&path)
+    SHARED.contains(&path) || Customs::of(manager).shared.contains(&path)
 }
 
 fn is_shared(path: &[u8]) -> bool {

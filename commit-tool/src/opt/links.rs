@@ -37,6 +37,11 @@ pub(super) fn moved_to(line: &Line) -> Option<PathBuf> {
     AREAS.iter().any(below).then_some(target)
 }
 
+/// The link that a line of ours makes to something that was moved, and what it leads to.
+pub(super) fn link_of(line: &Line) -> Option<(PathBuf, PathBuf)> {
+    Some((relative(&line.path)?, moved_to(line)?))
+}
+
 /// An absolute path as one that is relative to the root.
 pub(super) fn relative(path: &[u8]) -> Option<PathBuf> {
     let path = Path::new(OsStr::from_bytes(path)).strip_prefix("/").ok()?;
@@ -48,7 +53,7 @@ pub(super) fn linked(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf,
     let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
     let mut linked = Vec::new();
     for (_, line) in own_lines(&folder) {
-        let (Some(path), Some(target)) = (relative(&line.path), moved_to(&line)) else {
+        let Some((path, target)) = link_of(&line) else {
             continue;
         };
         let leads = place
@@ -76,7 +81,7 @@ pub(super) fn replaced(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBu
     let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
     let mut replaced = Vec::new();
     for (_, line) in own_lines(&folder) {
-        let (Some(path), Some(target)) = (relative(&line.path), moved_to(&line)) else {
+        let Some((path, target)) = link_of(&line) else {
             continue;
         };
         let is_directory = |path: &Path| {

@@ -16,7 +16,7 @@ use super::{
     accounts::Accounts,
     area::{AREAS, Area, Layout},
     labels::Equivalences,
-    links::{moved_to, names_of, own_lines, relative},
+    links::{link_of, moved_to, names_of, own_lines, relative},
     plan::in_image,
 };
 use crate::{
@@ -235,7 +235,7 @@ fn disowned(
 ) -> BTreeSet<PathBuf> {
     let mut links = BTreeMap::new();
     for (_, line) in own {
-        let (Some(path), Some(target)) = (relative(&line.path), moved_to(line)) else {
+        let Some((path, target)) = link_of(line) else {
             continue;
         };
         if areas.iter().any(|area| area.has_lost_all_beside(&path)) {

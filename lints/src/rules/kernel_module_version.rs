@@ -35,7 +35,7 @@ const OF_OTHERS: [&str; 5] = ["dkms", "extra", "extramodules", "misc", "updates"
 /// Bytes of a packed module at most.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Directories of modules of one kernel at most.
+/// Directories in and below one of these at most.
 const MAX_DIRECTORIES: usize = 200;
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
