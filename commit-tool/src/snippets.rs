@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use osderive_lints::model::tmpfiles::{Config, Line, Snippet};
 use rustix::fd::AsFd as _;
 use sha2::{Digest as _, Sha256};
 
@@ -94,6 +95,19 @@ impl Folder {
     pub(crate) fn own_lines(&self) -> impl Iterator<Item = &[u8]> {
         let own = self.files.iter().filter(|(name, _)| is_own(name));
         own.flat_map(|(_, content)| lines(content))
+    }
+
+    /// The same of tmpfiles.d, as they stand and as they are read.
+    pub(crate) fn own_tmpfiles(&self) -> Vec<(Vec<u8>, Line)> {
+        let read = |text: &[u8]| {
+            let snippet = Snippet {
+                directory: 0,
+                name: b".conf".to_vec(),
+                content: text.to_vec(),
+            };
+            Some((text.to_vec(), Config::read(&[snippet]).lines.pop()?))
+        };
+        self.own_lines().filter_map(read).collect()
     }
 
     /// The lines of all other files, without comments.

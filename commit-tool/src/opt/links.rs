@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use osderive_lints::model::tmpfiles::{Config, Line, Snippet};
+use osderive_lints::model::tmpfiles::Line;
 
 use super::area::{AREAS, Area};
 use crate::{
@@ -15,19 +15,6 @@ use crate::{
     rootfs::Rootfs,
     snippets::{Folder, TMPFILES_D},
 };
-
-/// The tmpfiles.d lines of ours, as they stand and as they are read.
-pub(super) fn own_lines(folder: &Folder) -> Vec<(Vec<u8>, Line)> {
-    let parse = |text: &[u8]| {
-        let snippet = Snippet {
-            directory: 0,
-            name: b".conf".to_vec(),
-            content: text.to_vec(),
-        };
-        Some((text.to_vec(), Config::read(&[snippet]).lines.pop()?))
-    };
-    folder.own_lines().filter_map(parse).collect()
-}
 
 /// What a line of ours links to, if that is something that was moved.
 pub(super) fn moved_to(line: &Line) -> Option<PathBuf> {
@@ -52,7 +39,7 @@ pub(super) fn relative(path: &[u8]) -> Option<PathBuf> {
 pub(super) fn linked(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
     let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
     let mut linked = Vec::new();
-    for (_, line) in own_lines(&folder) {
+    for (_, line) in folder.own_tmpfiles() {
         let Some((path, target)) = link_of(&line) else {
             continue;
         };
@@ -80,7 +67,7 @@ pub(super) fn names_of(path: &Path, target: &Path) -> [PathBuf; 2] {
 pub(super) fn replaced(place: &Place<'_>, rootfs: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
     let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
     let mut replaced = Vec::new();
-    for (_, line) in own_lines(&folder) {
+    for (_, line) in folder.own_tmpfiles() {
         let Some((path, target)) = link_of(&line) else {
             continue;
         };

@@ -16,7 +16,7 @@ use super::{
     accounts::Accounts,
     area::{AREAS, Area, Layout},
     labels::Equivalences,
-    links::{link_of, moved_to, names_of, own_lines, relative},
+    links::{link_of, moved_to, names_of, relative},
     plan::in_image,
 };
 use crate::{
@@ -73,7 +73,7 @@ impl Before {
             }
         }
         let folder = Folder::read_own(rootfs, TMPFILES_D.directory)?;
-        for (_, line) in own_lines(&folder) {
+        for (_, line) in folder.own_tmpfiles() {
             if let Some(target) = moved_to(&line)
                 && holds_something(&place, &target)?
             {
@@ -203,7 +203,7 @@ pub(super) fn observe(
     }
     let folder = Folder::read(rootfs, TMPFILES_D.directory)?;
     let mut targets = BTreeMap::new();
-    let own = own_lines(&folder);
+    let own = folder.own_tmpfiles();
     for (_, line) in &own {
         if let Some(target) = moved_to(line)
             && place.meta(&target).told("look at", &target)?.is_some()

@@ -10,7 +10,7 @@ use osderive_lints::{
     EntryKind, Finding,
     model::{
         secrets::{MAX_BYTES, holds_private_key},
-        tmpfiles::{Config, FACTORY, Line, Snippet},
+        tmpfiles::{FACTORY, Line},
     },
 };
 use rustix::io::Errno;
@@ -131,7 +131,7 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
         own: Vec::new(),
         databases: Vec::new(),
     };
-    observed.own = own_lines(&observed.folder);
+    observed.own = observed.folder.own_tmpfiles();
     observed.unfinished = observed.find_unfinished(place)?;
     let mut handles = place.handles();
     for (path, meta) in new {
@@ -214,20 +214,6 @@ fn reachable(place: &Place<'_>, top: &Path) -> Result<Entries> {
         Err(Errno::XDEV | Errno::LOOP | Errno::NOTDIR) => Ok(Entries::new()),
         walked => walked.told("look at", top),
     }
-}
-
-fn own_lines(folder: &Folder) -> Vec<(Vec<u8>, Line)> {
-    let read = |raw: &[u8]| {
-        let config = Config::read(&[Snippet {
-            directory: 0,
-            name: b".conf".to_vec(),
-            content: raw.to_vec(),
-        }]);
-        config.lines.into_iter().next()
-    };
-    (folder.own_lines())
-        .filter_map(|raw| Some((raw.to_vec(), read(raw)?)))
-        .collect()
 }
 
 impl Observed {
