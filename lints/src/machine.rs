@@ -57,7 +57,7 @@ enum Step {
     File(Option<(Vec<u8>, Meta)>),
 }
 
-/// A machine at the end of systemd-tmpfiles-setup.service.
+/// A machine at the end of systemd-tmpfiles-setup.service, or before it.
 pub struct Machine<'a> {
     image: &'a Image<'a>,
     history: History,
@@ -78,18 +78,35 @@ const DIRECTORIES: [(&str, &str); 4] = [
 impl<'a> Machine<'a> {
     /// Boots the image.
     pub fn boot(image: &'a Image<'a>, history: History) -> Self {
-        let mut machine = Self {
+        let mut machine = Self::installed(image, history);
+        let usable = |line: &Line| machine.accounts.has_owners_of(line);
+        for line in image.tmpfiles().makers(usable) {
+            machine.make(line);
+        }
+        machine.make_directories_of_units();
+        machine
+    }
+
+    /// Boots a machine that was installed with the image, until before systemd-tmpfiles-setup.service: of /var it has
+    /// what the image has there.
+    pub fn before_tmpfiles(image: &'a Image<'a>) -> Self {
+        let mut machine = Self::installed(image, History::Fresh);
+        machine.make_directories_of_units();
+        machine
+    }
+
+    fn installed(image: &'a Image<'a>, history: History) -> Self {
+        Self {
             image,
             history,
             accounts: image.accounts(history),
             made: BTreeMap::new(),
             mounts: mounts(image),
-        };
-        let usable = |line: &Line| machine.accounts.has_owners_of(line);
-        for line in image.tmpfiles().makers(usable) {
-            machine.make(line);
         }
-        for (unit, start) in image.units().starting() {
+    }
+
+    fn make_directories_of_units(&mut self) {
+        for (unit, start) in self.image.units().starting() {
             if start != Start::AtBoot {
                 continue;
             }
@@ -98,11 +115,10 @@ impl<'a> Machine<'a> {
                     // `NAME:LINK` makes a link as well; that one is not modelled.
                     let name = word.split(|&byte| byte == b':').next().unwrap_or_default();
                     let path = [parent.as_bytes(), b"/", name].concat();
-                    machine.make_directories(&path);
+                    self.make_directories(&path);
                 }
             }
         }
-        machine
     }
 
     /// What a path leads to, links followed.

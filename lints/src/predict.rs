@@ -50,6 +50,8 @@ pub enum Doubt {
     DynamicUser(String),
     /// A generator may make the unit that is missing: its path.
     Generator(String),
+    /// systemd-tmpfiles makes what is missing, and nothing orders the unit after it.
+    BeforeTmpfiles,
 }
 
 impl Prediction {
@@ -84,6 +86,9 @@ impl Prediction {
             }
             Doubt::DynamicUser(unit) => Some(format!("unless {unit} runs, which makes it")),
             Doubt::Generator(path) => Some(format!("unless /{path} makes it")),
+            Doubt::BeforeTmpfiles => {
+                Some("where it starts before systemd-tmpfiles-setup.service".to_owned())
+            }
         });
         let texts: Vec<String> = texts.collect();
         match texts.as_slice() {
@@ -112,6 +117,15 @@ pub struct FailsOn {
 }
 
 impl FailsOn {
+    const FRESH: Self = Self {
+        fresh: true,
+        upgraded: false,
+    };
+    const UPGRADED: Self = Self {
+        fresh: false,
+        upgraded: true,
+    };
+
     /// For messages: `on every machine`, `on machines upgraded to the image`.
     pub fn text(self) -> &'static str {
         match (self.fresh, self.upgraded) {
@@ -153,6 +167,13 @@ pub enum Reason {
     Output(String),
     /// A file of variables is missing.
     Environment(String),
+    /// What it asserts is not so.
+    Assertion {
+        /// The setting's name.
+        key: String,
+        /// Its value, with a `!` before what shall not be.
+        value: String,
+    },
     /// A unit that it cannot do without is missing, or masked.
     Requires {
         /// The unit's name.
@@ -207,12 +228,28 @@ pub enum Certainty {
 }
 
 impl Reason {
+    /// Whether systemd itself looks for a path before it starts the unit's program, and misses it.
+    fn is_of_a_path(&self) -> bool {
+        matches!(
+            self,
+            Self::Assertion { .. }
+                | Self::Program(_)
+                | Self::Interpreter { .. }
+                | Self::WorkingDirectory(_)
+                | Self::Namespace { .. }
+                | Self::Output(_)
+                | Self::Environment(_)
+        )
+    }
+
     /// How sure the unit fails.
     pub fn certainty(&self) -> Certainty {
         match self {
-            Self::PackageUser { .. } | Self::PackageGroup { .. } | Self::Unreachable { .. } => {
-                Certainty::Likely
-            }
+            // Whoever asserts something may want it so.
+            Self::Assertion { .. }
+            | Self::PackageUser { .. }
+            | Self::PackageGroup { .. }
+            | Self::Unreachable { .. } => Certainty::Likely,
             Self::State { is_likely, .. } if *is_likely => Certainty::Likely,
             Self::State { .. } => Certainty::Possible,
             _ => Certainty::Certain,
@@ -232,6 +269,7 @@ impl Reason {
             Self::Namespace { .. } => Some("226/NAMESPACE"),
             Self::Output(_) => Some("209/STDOUT"),
             Self::Environment(_)
+            | Self::Assertion { .. }
             | Self::Requires { .. }
             | Self::PackageUser { .. }
             | Self::PackageGroup { .. }
@@ -246,38 +284,84 @@ impl Reason {
 /// who knows the base subtracts what it predicts of that one.
 pub fn predict(image: &Image<'_>) -> Vec<Prediction> {
     let packages = packages::by_unit(image);
-    let mut found: BTreeMap<(String, Reason), Prediction> = BTreeMap::new();
-    for history in [History::Fresh, History::Upgraded] {
-        let machine = Machine::boot(image, history);
+    let mut found = Found::default();
+    let [fresh, upgraded] =
+        [History::Fresh, History::Upgraded].map(|history| Machine::boot(image, history));
+    for (machine, fails_on) in [(&fresh, FailsOn::FRESH), (&upgraded, FailsOn::UPGRADED)] {
         for (unit, start) in image.units().starting() {
             let trial = Trial {
                 image,
-                machine: &machine,
+                machine,
                 unit,
             };
-            for (reason, place) in trial.failures(
-                start,
-                packages.get(unit_file(unit)).map(|package| &**package),
-            ) {
+            let package = packages.get(unit_file(unit)).map(|package| &**package);
+            for (reason, place) in trial.failures(start, package) {
                 let doubts = trial.doubts(start, &reason);
-                let key = (unit.name.as_str().to_owned(), reason.clone());
-                let prediction = found.entry(key).or_insert_with(|| Prediction {
-                    unit: unit.name.as_str().to_owned(),
-                    start,
-                    fails_on: FailsOn::default(),
-                    reason,
-                    place,
-                    doubts: BTreeSet::new(),
-                });
-                prediction.doubts.extend(doubts);
-                match history {
-                    History::Fresh => prediction.fails_on.fresh = true,
-                    History::Upgraded => prediction.fails_on.upgraded = true,
+                let is_assertion = matches!(reason, Reason::Assertion { .. });
+                // Whoever makes it may do so before.
+                if !(is_assertion && doubts.contains(&Doubt::MadeByOthers)) {
+                    add(&mut found, &trial, start, (reason, place), doubts, fails_on);
                 }
             }
         }
     }
+    add_early(image, &fresh, &mut found);
     found.into_values().collect()
+}
+
+type Found = BTreeMap<(String, Reason), Prediction>;
+
+fn add(
+    found: &mut Found,
+    trial: &Trial<'_>,
+    start: Start,
+    (reason, place): (Reason, SaidAt),
+    doubts: BTreeSet<Doubt>,
+    fails_on: FailsOn,
+) {
+    let unit = trial.unit.name.as_str();
+    let key = (unit.to_owned(), reason.clone());
+    let prediction = found.entry(key).or_insert_with(|| Prediction {
+        unit: unit.to_owned(),
+        start,
+        fails_on: FailsOn::default(),
+        reason,
+        place,
+        doubts: BTreeSet::new(),
+    });
+    prediction.doubts.extend(doubts);
+    prediction.fails_on.fresh |= fails_on.fresh;
+    prediction.fails_on.upgraded |= fails_on.upgraded;
+}
+
+/// Adds what fails on an installed machine only where the unit starts before systemd-tmpfiles has made the files of
+/// /var. A machine that is upgraded has them from before.
+fn add_early(image: &Image<'_>, fresh: &Machine<'_>, found: &mut Found) {
+    let units = image.units();
+    let early = units.early();
+    let machine = Machine::before_tmpfiles(image);
+    for (unit, start) in units.starting() {
+        if !early.contains(&unit.name) {
+            continue;
+        }
+        let [before, after] = [&machine, fresh].map(|machine| Trial {
+            image,
+            machine,
+            unit,
+        });
+        let later = after.failures(start, None);
+        for (reason, place) in before.failures(start, None) {
+            let is_later = later.iter().any(|(later, _)| *later == reason);
+            if is_later || !reason.is_of_a_path() {
+                continue;
+            }
+            let mut doubts = before.doubts(start, &reason);
+            doubts.remove(&Doubt::MadeByOthers);
+            doubts.insert(Doubt::BeforeTmpfiles);
+            let failure = (reason, place);
+            add(found, &before, start, failure, doubts, FailsOn::FRESH);
+        }
+    }
 }
 
 /// The file name of the unit or its template.

@@ -4,6 +4,7 @@
 
 mod files;
 mod generators;
+mod order;
 mod quadlet;
 mod start;
 mod unit;

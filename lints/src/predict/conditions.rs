@@ -1,8 +1,9 @@
-//! Whether the conditions of a unit let it start (systemd.unit(5), "Conditions and Asserts"). Those of
+//! Whether the conditions and assertions of a unit let it start (systemd.unit(5), "Conditions and Asserts"). Those of
 //! files are decided as far as an image decides them; all others only a machine knows.
 
 use super::holds::Holds;
-use super::trial::Trial;
+use super::trial::{Trial, text};
+use super::{Reason, SaidAt};
 use crate::machine::Place;
 use crate::model::unit_name::expand;
 use crate::units::Setting;
@@ -21,32 +22,61 @@ const ORDINARY: [&str; 9] = [
 ];
 
 impl Trial<'_> {
-    /// Whether the conditions and assertions of the unit hold. Of each sort all have to, and of those with `|` one
-    /// is enough.
+    /// Whether the conditions of the unit hold, without which it is left out.
     pub(super) fn conditions(&self) -> Holds {
-        let mut result = Holds::Yes;
-        for sort in ["Unit.Condition", "Unit.Assert"] {
-            let all = self.unit.conditions();
-            let of_sort =
-                all.filter_map(|setting| Some((setting, setting.key.strip_prefix(sort)?)));
-            let mut alternatives = Vec::new();
-            for (setting, kind) in of_sort {
-                let (is_alternative, holds) = self.holds(setting, kind);
-                if is_alternative {
-                    alternatives.push(holds);
-                } else {
-                    result = result.and(holds);
-                }
-            }
-            if let Some(one) = alternatives.into_iter().reduce(Holds::or) {
-                result = result.and(one);
-            }
-        }
+        let of_settings = self.all_of("Unit.Condition");
         // A command decides as well.
-        if !self.unit.list("Service.ExecCondition").is_empty() {
-            result = result.and(Holds::Unknown { usually: false });
+        if self.unit.list("Service.ExecCondition").is_empty() {
+            of_settings
+        } else {
+            of_settings.and(Holds::Unknown { usually: false })
         }
-        result
+    }
+
+    /// Whether the assertions of the unit hold, without which its start fails.
+    pub(super) fn assertions(&self) -> Holds {
+        self.all_of("Unit.Assert")
+    }
+
+    /// Of a sort all have to hold, and of those with `|` one is enough.
+    fn all_of(&self, sort: &str) -> Holds {
+        let mut result = Holds::Yes;
+        let mut alternatives = Vec::new();
+        for (setting, kind) in self.of_sort(sort) {
+            let (is_alternative, holds) = self.holds(setting, kind);
+            if is_alternative {
+                alternatives.push(holds);
+            } else {
+                result = result.and(holds);
+            }
+        }
+        match alternatives.into_iter().reduce(Holds::or) {
+            Some(one) => result.and(one),
+            None => result,
+        }
+    }
+
+    /// The settings of a sort, with their kinds.
+    fn of_sort(&self, sort: &str) -> impl Iterator<Item = (&Setting, &str)> {
+        let all = self.unit.conditions();
+        all.filter_map(move |setting| Some((setting, setting.key.strip_prefix(sort)?)))
+    }
+
+    /// The assertion that does not hold, where they do not as a whole.
+    pub(super) fn failed_assertion(&self) -> Option<(Reason, SaidAt)> {
+        if self.assertions() != Holds::No {
+            return None;
+        }
+        let mut settings = self.of_sort("Unit.Assert");
+        let (setting, kind) =
+            settings.find(|(setting, kind)| self.holds(setting, kind).1 == Holds::No)?;
+        let value = setting.value.trim_ascii_start();
+        let value = expand(value, &self.unit.name).unwrap_or_else(|| value.to_vec());
+        let reason = Reason::Assertion {
+            key: format!("Assert{kind}"),
+            value: text(&value),
+        };
+        Some((reason, self.at(setting)))
     }
 
     /// Whether a condition is one of several alternatives, and whether it holds.

@@ -38,6 +38,9 @@ impl Trial<'_> {
         if self.unit.is_refused || self.conditions() == Holds::No {
             return Vec::new();
         }
+        if let Some(failed) = self.failed_assertion() {
+            return vec![failed];
+        }
         let mut failures = self.requires();
         match self.unit.name.kind() {
             "service" => {}
@@ -104,7 +107,7 @@ impl Trial<'_> {
         if start == Start::OnDemand || !units.surely_starts(&self.unit.name) {
             doubts.insert(Doubt::NotStarted);
         }
-        if let Holds::Unknown { usually } = self.conditions() {
+        if let Holds::Unknown { usually } = self.conditions().and(self.assertions()) {
             doubts.insert(Doubt::Conditions { usually });
         }
         let is_settled = |path: &str| {
@@ -137,6 +140,11 @@ impl Trial<'_> {
             } => !is_settled(script) || !is_settled(interpreter),
             // A file of the image has the image's mode, but what is in /var belongs to the machine.
             Reason::NotExecutable(path) => !is_settled(path) && !path.starts_with("/etc/"),
+            // Of a machine's other files somebody may have said when the unit shall start.
+            Reason::Assertion { value, .. } => {
+                let path = value.trim_start_matches(['|', '!', ' ']);
+                path.starts_with('/') && !is_settled(path)
+            }
             Reason::PackageUser { .. }
             | Reason::PackageGroup { .. }
             | Reason::Unreachable { .. }

@@ -94,6 +94,7 @@ pub mod tmpfiles_masked;
 pub mod tmpfiles_only_adjusts;
 pub mod tmpfiles_rejected;
 pub mod tmpfiles_unknown_account;
+pub mod unit_assertion_fails;
 pub mod unit_dangling_enablement;
 pub mod unit_directory_missing;
 pub mod unit_environment_missing;
@@ -279,6 +280,7 @@ pub const RULES: &[Rule] = &[
     tmpfiles_only_adjusts::RULE,
     tmpfiles_rejected::RULE,
     tmpfiles_unknown_account::RULE,
+    unit_assertion_fails::RULE,
     unit_dangling_enablement::RULE,
     unit_directory_missing::RULE,
     unit_environment_missing::RULE,
@@ -421,6 +423,12 @@ impl Rule {
             .filter_map(|prediction| {
                 let (message, help) = told(prediction)?;
                 let Prediction { unit, fails_on, .. } = prediction;
+                let help = if prediction.doubts.contains(&Doubt::BeforeTmpfiles) {
+                    "write `After=systemd-tmpfiles-setup.service` into a drop-in of the unit"
+                        .to_owned()
+                } else {
+                    help
+                };
                 let when = if prediction.doubts.contains(&Doubt::NotStarted) {
                     ", once it is started,"
                 } else {

@@ -48,7 +48,10 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
     }
     let mut test = with_arguments();
     let start = Instant::now();
-    let beside = is_all.then(|| Beside::start(engines, places)).transpose()?;
+    let beside = BESIDE.iter().filter(|_| is_all);
+    let beside: Vec<_> = beside
+        .map(|(what, targets)| Beside::start(what, targets, engines, places))
+        .collect::<Result<_>>()?;
     test.arg("--")
         .args((!is_all).then_some("--include-ignored"))
         .args(filters)
@@ -59,7 +62,7 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
             passed &= ended_well(&mut through(door, filters, places))?;
         }
     }
-    if let Some(beside) = beside {
+    for beside in beside {
         passed &= beside.finish()?;
     }
     println!("» tests: done in {} s", start.elapsed().as_secs());
@@ -85,42 +88,52 @@ fn through(door: &str, filters: &[String], places: &Places) -> Command {
     test
 }
 
-/// The ignored tests: boots, one of them in QEMU, end-to-end tests of minutes, a second build of the product, and fuzzing.
-/// Most of the time they keep one processor busy.
+/// The ignored tests, by what they are and where: each group is run beside the others.
+const BESIDE: [(&str, &[&str]); 2] = [
+    ("boots, large images", &["boot", "e2e"]),
+    ("a second build, fuzzing", &["product", "fuzz"]),
+];
+
+/// Ignored tests that run beside the others: of machines and engines, which wait more than they compute, or of compilers.
 struct Beside {
+    what: &'static str,
     tests: Child,
     log: PathBuf,
 }
 
 impl Beside {
-    fn start(engines: &Selection, places: &Places) -> Result<Self> {
-        let log = places.state().join("beside.log");
+    fn start(
+        what: &'static str,
+        targets: &[&str],
+        engines: &Selection,
+        places: &Places,
+    ) -> Result<Self> {
+        let log = format!("beside-{}.log", targets.join("-"));
+        let log = places.state().join(log);
         println!(
-            "» boots, large images, a second build and fuzzing beside the other tests; their log: {}",
+            "» {what}: beside the other tests; their log: {}",
             log.display()
         );
         let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
-        let tests = cargo(places)
-            .args([
-                "test",
-                "--package",
-                "osderive-tests",
-                "--locked",
-                "--no-fail-fast",
-            ])
-            .args(["--test", "boot", "--test", "product", "--test", "fuzz"])
-            .args(["--test", "e2e", "--", "--ignored"])
+        // Of the whole workspace, so that what is compiled for the others serves these as well.
+        let mut tests = cargo(places);
+        tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        for target in targets {
+            tests.args(["--test", target]);
+        }
+        let tests = tests
+            .args(["--", "--ignored"])
             .env(Selection::VARIABLE, engines.to_string())
             .stdout(file.try_clone().context("writing a log")?)
             .stderr(file)
             .spawn();
         let tests = tests.context("running cargo test")?;
-        Ok(Self { tests, log })
+        Ok(Self { what, tests, log })
     }
 
     /// Waits for their end and shows what they said; whether all passed.
     fn finish(mut self) -> Result<bool> {
-        println!("» boots, large images, a second build and fuzzing beside the other tests");
+        println!("» {}", self.what);
         let status = self.tests.wait().context("waiting for cargo test")?;
         let log = fs::read_to_string(&self.log);
         print!(
