@@ -18,6 +18,9 @@ crate::tests![
     the_bases_alternatives_stay_known,
     a_contradicted_preset_is_told_with_the_line_that_enables,
     a_kernels_symvers_go_beside_its_modules,
+    a_module_of_another_kernel_is_told,
+    groups_and_locks_of_dnf_stay_known,
+    what_is_trusted_stays_in_directories_that_nobody_may_write_to,
     what_dnf_leaves_for_itself_is_not_in_the_image,
 ];
 
@@ -26,6 +29,10 @@ crate::tests![
     OF_OTHER_SHAPES = software_that_is_moved_keeps_its_labels,
     dnf4_knows_in_a_derived_image_why_it_installed,
     nor_where_the_database_is_rpm_ostrees,
+    a_module_of_a_policy_stays_in_its_store,
+    a_choice_of_authselect_stays_whole,
+    // Dracut takes half a minute each time.
+    a_kernel_that_is_swapped_has_one_initramfs,
 ];
 
 // Minutes of dnf and of boots.
@@ -38,9 +45,11 @@ const ENABLED: &str = "sysusersd.service useraddd.service staticd.service vendor
 /// All packages of the repository but those that another takes the place of, and the kernel.
 const PACKAGES: &str = "serve sysusers-daemon useradd-daemon static-ids opt-vendor local-tool alternative-one \
     alternative-two preset-daemon socket-daemon timer-daemon lua-scripts ghosts schema-compiler glib-schemas kargs \
-    bound-image upgraded removed obsoleting state-of-scripts dependent tmpfiled";
+    bound-image upgraded removed obsoleting state-of-scripts dependent tmpfiled trust-anchor";
 
 const MOUNT: &str = "--mount=type=bind,from=repo,target=/repo";
+/// The scenario's own files.
+const CONTEXT: &str = "--mount=type=bind,target=/ctx";
 const DNF: &str = "dnf -y --repofrompath=local,file:///repo";
 
 fn run(arguments: &str) -> String {
@@ -242,9 +251,11 @@ fn a_contradicted_preset_is_told_with_the_line_that_enables(setup: &Setup) {
     );
 }
 
+/// The kernel of `kernel-next` takes the place of the base's, which is of no package.
+const ANOTHER_KERNEL: &str = "RUN rm -rf /usr/lib/modules/*\n";
+
 fn a_kernels_symvers_go_beside_its_modules(setup: &Setup) {
-    let remove = "RUN rm -rf /usr/lib/modules/*\n";
-    let steps = remove.to_owned() + &run("install kernel-next");
+    let steps = ANOTHER_KERNEL.to_owned() + &run("install kernel-next");
     let scenario = shaped(setup, Shaped::Fedora, "fedora-kernel", &steps);
     let log = build(setup, &scenario, &[]);
     assert_eq!(findings(&log), [], "{log}");
@@ -252,6 +263,123 @@ fn a_kernels_symvers_go_beside_its_modules(setup: &Setup) {
         .output_of("ls /usr/lib/modules/*/symvers.xz; ls -A /boot")
         .unwrap();
     assert_eq!(there.lines().count(), 1, "{there}");
+}
+
+/// As scripts of derived images do it: kernel-install is silenced, the initramfs made at the end.
+const SWAP: &str = r#"set -e
+cd /usr/lib/kernel/install.d
+for name in 05-rpmostree 50-dracut; do mv $name.install $name.kept; printf '#!/bin/sh\n' >$name.install; chmod 755 $name.install; done
+dnf -y --repofrompath=local,file:///repo install kernel-next
+for name in 05-rpmostree 50-dracut; do mv $name.kept $name.install; done
+version=$(basename /usr/lib/modules/*)
+image=/usr/lib/modules/$version/initramfs.img
+DRACUT_NO_XATTR=1 dracut --force --no-hostonly --reproducible --add ostree --kver $version $image
+chmod 0600 $image
+sha256sum $image >/usr/share/made
+"#;
+
+fn a_kernel_that_is_swapped_has_one_initramfs(setup: &Setup) {
+    let remove = "rm -rf /usr/lib/modules/*";
+    let in_one = format!("RUN {MOUNT} {CONTEXT} {remove}; sh /ctx/swap.sh\n");
+    let in_two = format!("RUN {remove}\nRUN {MOUNT} {CONTEXT} sh /ctx/swap.sh\n");
+    for (name, steps) in [("fedora-swap", in_one), ("fedora-swap-two", in_two)] {
+        let scenario = shaped(setup, Shaped::Fedora, name, &steps);
+        let scenario = scenario.file("swap.sh", SWAP).unwrap();
+        let log = build(setup, &scenario, &[]);
+        assert_eq!(findings(&log), [], "{log}");
+        let there = "sha256sum --quiet --check /usr/share/made && ls -A /boot && cd /usr/lib/modules && \
+            stat --format='%a %n' */initramfs.img && ls";
+        let there = scenario.output_of(there).unwrap();
+        let lines: Vec<&str> = there.lines().collect();
+        assert!(
+            matches!(lines[..], [image, version] if image == format!("600 {version}/initramfs.img")),
+            "{name}: {there}"
+        );
+    }
+}
+
+fn a_module_of_another_kernel_is_told(setup: &Setup) {
+    let steps = ANOTHER_KERNEL.to_owned() + &run("install kernel-next") + &run("install kmod-acme");
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-kmod", &steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let known = scenario.output_of("cat /usr/lib/modules/*/modules.dep");
+    assert!(known.unwrap().contains("extra/acme/acme.ko"));
+
+    let steps = steps + &run("install kmod-other");
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-kmods", &steps);
+    let log = build(setup, &scenario, &[]);
+    let told = findings(&log);
+    assert!(
+        matches!(&told[..], [("kernel-module-version", message)] if message.contains("other.ko")),
+        "{told:?}"
+    );
+}
+
+fn groups_and_locks_of_dnf_stay_known(setup: &Setup) {
+    let steps = run("group install acme-tools") + "RUN dnf -y versionlock add tmpfiled\n";
+    let image = shaped(setup, Shaped::Fedora, "fedora-groups", &steps);
+    let log = build(setup, &image, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let known = "dnf group list --installed; dnf versionlock list; rpm -q ghosts tmpfiled";
+    let known = image.output_of(known).unwrap();
+    for word in [
+        "acme-tools",
+        "Package name: tmpfiled",
+        "ghosts-1.0",
+        "tmpfiled-1.0",
+    ] {
+        assert!(known.contains(word), "{word}: {known}");
+    }
+    let steps = run("group remove acme-tools");
+    let derived = setup.scenario(
+        "fedora-groups-derived",
+        &format!("{SYNTAX}\nFROM {}\n{steps}", image.tag()),
+    );
+    let log = build(setup, &derived, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let left = derived.output_of("rpm -qa").unwrap();
+    assert!(!left.contains("ghosts"), "{left}");
+}
+
+fn what_is_trusted_stays_in_directories_that_nobody_may_write_to(setup: &Setup) {
+    let add = "RUN echo more >/etc/pki/ca-trust/source/anchors/more.pem && update-ca-trust\n";
+    let steps = run("install trust-anchor") + add;
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-trust", &steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let there = "cat /etc/pki/tls/certs/ca-bundle.crt /etc/pki/ca-trust/extracted/pem/directory-hash/*.0; \
+        stat --format=%a /etc/pki/ca-trust/extracted/pem/directory-hash";
+    let there = scenario.output_of(there).unwrap();
+    assert_eq!(there.matches("an authority\nmore\n").count(), 3, "{there}");
+    assert!(there.ends_with("555"), "{there}");
+}
+
+fn a_module_of_a_policy_stays_in_its_store(setup: &Setup) {
+    let steps = run("install selinux-module");
+    let scenario = shaped(setup, Shaped::Dnf4, "fedora-policy", &steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let declared = declared(&scenario);
+    assert!(!declared.contains("selinux"), "{declared}");
+    let store = "systemd-tmpfiles --create --prefix=/var 2>/dev/null; semodule --list-modules=full; \
+        matchpathcon -n /opt/acme/tool; ls -A /run";
+    let store = scenario.output_of(store).unwrap();
+    assert!(store.contains("200 acme"), "{store}");
+    assert!(store.contains(":bin_t:"), "{store}");
+    assert!(!store.contains("selinux-policy"), "{store}");
+}
+
+fn a_choice_of_authselect_stays_whole(setup: &Setup) {
+    let steps = run("install authselect-profile");
+    let scenario = shaped(setup, Shaped::Dnf4, "fedora-authselect", &steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let checked = "systemd-tmpfiles --create --prefix=/var 2>/dev/null; authselect check && authselect current --raw; \
+        getent passwd chrony";
+    let checked = scenario.output_of(checked).unwrap();
+    assert!(checked.contains("local with-altfiles"), "{checked}");
+    assert!(checked.contains("chrony:x:998"), "{checked}");
 }
 
 fn what_dnf_leaves_for_itself_is_not_in_the_image(setup: &Setup) {

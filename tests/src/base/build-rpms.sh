@@ -11,4 +11,4 @@ for spec in "$specs"/*.spec; do
         --define '_rpmfilename %{NAME}-%{VERSION}.rpm' "$spec"
 done
 mv /tmp/rpm/RPMS/*.rpm "$repository/"
-createrepo_c --quiet "$repository"
+createrepo_c --quiet --groupfile="$specs/comps.xml" "$repository"

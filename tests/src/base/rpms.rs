@@ -21,7 +21,9 @@ pub fn repository(places: &Places) -> Result<PathBuf> {
     let root = Recipe {
         name: "rpms",
         suite: Suite::Sid,
-        packages: ["createrepo-c", "file", "rpm"].map(str::to_owned).to_vec(),
+        packages: ["createrepo-c", "file", "rpm", "xz-utils"]
+            .map(str::to_owned)
+            .to_vec(),
         prepare: "",
         finish: "",
         shape: Shape::Directory,
