@@ -266,7 +266,7 @@ fn a_kernels_symvers_go_beside_its_modules(setup: &Setup) {
 }
 
 /// As scripts of derived images do it: kernel-install is silenced, the initramfs made at the end.
-const SWAP: &str = r#"set -e
+const SWAP: &str = r"set -e
 cd /usr/lib/kernel/install.d
 for name in 05-rpmostree 50-dracut; do mv $name.install $name.kept; printf '#!/bin/sh\n' >$name.install; chmod 755 $name.install; done
 dnf -y --repofrompath=local,file:///repo install kernel-next
@@ -276,7 +276,7 @@ image=/usr/lib/modules/$version/initramfs.img
 DRACUT_NO_XATTR=1 dracut --force --no-hostonly --reproducible --add ostree --kver $version $image
 chmod 0600 $image
 sha256sum $image >/usr/share/made
-"#;
+";
 
 fn a_kernel_that_is_swapped_has_one_initramfs(setup: &Setup) {
     let remove = "rm -rf /usr/lib/modules/*";

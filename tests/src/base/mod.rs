@@ -14,7 +14,7 @@ use crate::process::capture;
 use crate::roots::{Recipe, Shape, Suite};
 
 pub use fedora::Shaped;
-pub use rpms::repository;
+pub use rpms::{repository, twins};
 
 const BOOTABLE_PACKAGES: &[&str] = &[
     "ca-certificates",

@@ -5,30 +5,23 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
+use tempfile::TempDir;
+
 use super::Base;
 use crate::error::{Result, io_error};
 use crate::places::{FileLock, Places};
 use crate::process::run_logged;
-use crate::roots::{Recipe, SOURCE_DATE_EPOCH, Shape, Suite, remove, twelve_digits};
+use crate::roots::{Recipe, Root, SOURCE_DATE_EPOCH, Shape, Suite, remove, twelve_digits};
 
 const SCRIPT: &str = include_str!("build-rpms.sh");
+const TWINS: &str = include_str!("twins.sh");
 
 /// The folder of the repository, made now (a minute, and some for its root) unless the same specs were built before.
 ///
 /// # Errors
 /// When this machine cannot make it; see [`Recipe::build`].
 pub fn repository(places: &Places) -> Result<PathBuf> {
-    let root = Recipe {
-        name: "rpms",
-        suite: Suite::Sid,
-        packages: ["createrepo-c", "file", "rpm", "xz-utils"]
-            .map(str::to_owned)
-            .to_vec(),
-        prepare: "",
-        finish: "",
-        shape: Shape::Directory,
-    }
-    .build(places)?;
+    let root = root(places)?;
     let kernel = Base::Ostree.build(places)?;
     let specs = places.workspace().join("tests/fixtures/specs");
     let mut hash = Sha256::new_with_prefix(format!("{} {} {SCRIPT}", root.hash, kernel.hash));
@@ -58,4 +51,36 @@ pub fn repository(places: &Places) -> Result<PathBuf> {
     run_logged("build RPMs", &mut command, &log)?;
     fs::rename(&partial, &path).map_err(io_error("put in place", &path))?;
     Ok(path)
+}
+
+/// A folder with two trees, `rpm` and `dpkg`: in each the same payload, installed by the package manager of that name.
+///
+/// # Errors
+/// As of [`repository`].
+pub fn twins(places: &Places, packages: &[&str]) -> Result<TempDir> {
+    let repository = repository(places)?;
+    let state = places.state();
+    let trees = tempfile::tempdir_in(state).map_err(io_error("make a folder in", state))?;
+    let mut command = root(places)?.command("/bin/sh", state, &[state]);
+    command
+        .args(["-c", TWINS, "twins"])
+        .arg(&repository)
+        .arg(trees.path())
+        .args(packages);
+    run_logged("install twins", &mut command, &trees.path().join("log"))?;
+    Ok(trees)
+}
+
+/// A system that has rpm and dpkg.
+fn root(places: &Places) -> Result<Root> {
+    let packages = ["createrepo-c", "file", "rpm", "xz-utils"];
+    Recipe {
+        name: "rpms",
+        suite: Suite::Sid,
+        packages: packages.map(str::to_owned).to_vec(),
+        prepare: "",
+        finish: "",
+        shape: Shape::Directory,
+    }
+    .build(places)
 }
