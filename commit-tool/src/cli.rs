@@ -154,10 +154,22 @@ pub(crate) struct CommitArgs {
     /// Tells of accounts that have another id than in this root file system of the previous image
     #[arg(long, value_name = "DIR")]
     pub(crate) previous: Option<PathBuf>,
+    /// Keeps accounts of services in /usr/lib/passwd and /usr/lib/group, where nss-altfiles reads them
+    #[arg(long)]
+    pub(crate) altfiles: bool,
     #[command(flatten)]
     pub(crate) end: EndArgs,
     #[command(flatten)]
-    pub(crate) opt: PathArgs,
+    opt: PathArgs,
+}
+
+impl CommitArgs {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            altfiles: self.altfiles,
+            ..self.opt.settings()
+        }
+    }
 }
 
 /// What becomes of a root file system that does not look like a bootable image's. Without a word it is refused.
@@ -296,6 +308,7 @@ impl PathArgs {
             writable: self.writable.clone(),
             read_only: self.read_only.clone(),
             first_start: self.first_start.clone(),
+            altfiles: false,
         }
     }
 }
@@ -464,7 +477,7 @@ mod tests {
 
         #[test]
         fn what_a_frontend_asks_at_the_end_is_what_the_tool_reads(
-            ordinary in any_ordinary(), verbose: bool, check_base: bool, paths in any_settings(),
+            ordinary in any_ordinary(), verbose: bool, check_base: bool, altfiles: bool, paths in any_settings(),
         ) {
             let request = EndRequest {
                 ordinary,
@@ -472,6 +485,7 @@ mod tests {
                 base: "/base".to_owned(),
                 report: "/out".to_owned(),
                 check_base,
+                altfiles,
                 paths,
             };
             let words = std::iter::once("ostree-container".to_owned()).chain(request.to_args());
@@ -483,6 +497,7 @@ mod tests {
                 base: path(args.end.base.as_ref()).expect("a base"),
                 report: path(args.end.report.as_ref()).expect("a directory"),
                 check_base: args.end.check_base,
+                altfiles: args.altfiles,
                 paths: settings(&args.opt),
             };
             prop_assert_eq!(read, request);

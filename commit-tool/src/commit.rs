@@ -7,7 +7,7 @@ use osderive_lints::{
 };
 
 use crate::{
-    accounts::{self, Accounts},
+    accounts::{self, Accounts, Altfiles},
     base::Base,
     began::Began,
     domain::{Domain, Phase, Plan, Work},
@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// The domains of a commit, in the order in which they are settled: what moves is declared by those
-/// after it, and programs of the image run before what they leave in /tmp goes.
-const DOMAINS: [&dyn Domain; 8] = [
-    &Links, &Accounts, &Opt, &Var, &Identity, &Kernels, &Metadata, &Scratch,
+/// after it, and programs of the image run before what they leave in /tmp goes. Whoever names accounts reads them in /etc.
+const DOMAINS: [&dyn Domain; 9] = [
+    &Links, &Accounts, &Opt, &Var, &Identity, &Kernels, &Metadata, &Scratch, &Altfiles,
 ];
 
 /// What a commit did.

@@ -42,7 +42,7 @@ pub(crate) fn finish(
         return Ok(String::new());
     }
     let before = Before::of_base(&rootfs, Base::open(base)?)?;
-    let committed = commit(&rootfs, Some(&before), &args.opt.settings(), listener)?;
+    let committed = commit(&rootfs, Some(&before), &args.settings(), listener)?;
     if let Some(report) = report {
         report.write_json(REPORT_FILE, &committed.report)?;
         report.write_json(CHECK_FILE, &lint::of_root("/"))?;

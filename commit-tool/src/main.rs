@@ -140,12 +140,12 @@ fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()
     let previous = args.previous.as_deref().map(Previous::read).transpose()?;
     let differ = || previous.and_then(|previous| previous.finding(&rootfs));
     if args.dry_run {
-        let mut settled = commit::preview(&rootfs, &args.opt.settings())?;
+        let mut settled = commit::preview(&rootfs, &args.settings())?;
         settled.findings.extend(differ());
         print_plan(&dry_run::report(settled), args.json);
         return Ok(());
     }
-    let mut committed = commit::commit(&rootfs, None, &args.opt.settings(), listener)?;
+    let mut committed = commit::commit(&rootfs, None, &args.settings(), listener)?;
     committed.report.findings.extend(differ());
     say(&summary::summary(&committed));
     Ok(())

@@ -1,8 +1,8 @@
-//! What users say of single paths, where their look misleads.
+//! What users say that no look at a root file system tells.
 
 use std::path::{Path, PathBuf};
 
-/// By absolute paths as users know them.
+/// Paths are absolute, as users know them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// Directories of /opt and /usr/local that are written at run time, whatever they look like.
@@ -11,6 +11,8 @@ pub(crate) struct Settings {
     pub(crate) read_only: Vec<PathBuf>,
     /// Directories of /var whose content the first start of a service makes, and files of which it makes each.
     pub(crate) first_start: Vec<PathBuf>,
+    /// Whether accounts of services go to /usr/lib/passwd and /usr/lib/group.
+    pub(crate) altfiles: bool,
 }
 
 impl Settings {

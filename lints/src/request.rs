@@ -86,6 +86,8 @@ pub struct EndRequest {
     pub report: String,
     /// Whether the base image is looked at, too.
     pub check_base: bool,
+    /// Whether accounts of services go where nss-altfiles reads them.
+    pub altfiles: bool,
     /// What people say of paths.
     pub paths: PathSettings,
 }
@@ -122,6 +124,7 @@ impl EndRequest {
         args.value("--base", Some(self.base.clone()));
         args.value("--report", Some(self.report.clone()));
         args.flag("--check-base", self.check_base);
+        args.flag("--altfiles", self.altfiles);
         args.0
     }
 }

@@ -10,6 +10,7 @@ use crate::{SYNTAX, Setup};
 crate::tests![
     no_two_accounts_get_one_id,
     accounts_of_both_places_are_declared_once,
+    accounts_go_where_nss_altfiles_reads_them_if_that_is_wanted,
     logs_behind_a_cache_mount_are_declared,
     what_a_package_loses_to_rm_is_declared_or_told,
     what_is_removed_by_dnf_is_gone,
@@ -124,6 +125,40 @@ fn accounts_of_both_places_are_declared_once(setup: &Setup) {
     let declared = declared(&scenario);
     assert!(declared.contains("u plain "), "{declared}");
     assert!(!declared.contains("chrony"), "{declared}");
+}
+
+fn accounts_go_where_nss_altfiles_reads_them_if_that_is_wanted(setup: &Setup) {
+    let syntax = format!("{SYNTAX} --altfiles");
+    let steps =
+        run("install sysusers-daemon useradd-daemon") + "RUN usermod --comment later useraddd\n";
+    let scenario = with_syntax(setup, &syntax, Shaped::Fedora, "fedora-altfiles", &steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    // At the first boot systemd-sysusers finds them.
+    let there = "systemd-sysusers && systemd-tmpfiles --create --prefix=/var/lib && \
+        getent passwd useraddd && getent group sysusersd && stat --format=%U /var/lib/useraddd && cut -d: -f1 /etc/passwd";
+    let there = scenario.output_of(there).unwrap();
+    let lines: Vec<&str> = there.lines().collect();
+    let [user, group, owner, in_etc @ ..] = &lines[..] else {
+        panic!("{there}")
+    };
+    assert!(
+        user.starts_with("useraddd:x:") && user.contains(":later:"),
+        "{there}"
+    );
+    assert!(group.starts_with("sysusersd:x:"), "{there}");
+    assert_eq!(*owner, "useraddd");
+    assert_eq!(in_etc, ["root"], "{there}");
+
+    // What derives from it goes on.
+    let steps = run("install static-ids");
+    let containerfile = format!("{syntax}\nFROM {}\n{steps}", scenario.tag());
+    let derived = setup.scenario("fedora-altfiles-derived", &containerfile);
+    let log = build(setup, &derived, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let known = "grep -c -E '^(useraddd|sysusersd|staticd):' /usr/lib/passwd /etc/passwd";
+    let known = derived.output_of(&format!("{known} || :")).unwrap();
+    assert_eq!(known, "/usr/lib/passwd:3\n/etc/passwd:0");
 }
 
 fn logs_behind_a_cache_mount_are_declared(setup: &Setup) {

@@ -82,6 +82,7 @@ impl<'a> Attempt<'a> {
             base: BASE_MOUNT.to_owned(),
             report: REPORT_MOUNT.to_owned(),
             check_base: !build.is_from_scratch(),
+            altfiles: options.altfiles,
             paths: options.paths.clone(),
         };
         let temporary = std::env::temp_dir();

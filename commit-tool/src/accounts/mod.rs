@@ -1,6 +1,7 @@
 //! Accounts: what a step adds to /etc/passwd and its siblings becomes sysusers.d lines with the
 //! same ids, because a machine that ever changed /etc/passwd keeps its own. Observe, plan, apply.
 
+mod altfiles;
 mod declare;
 mod find;
 mod ledger;
@@ -26,6 +27,7 @@ use crate::{
     settled::{Plan, Settled, Tell},
 };
 
+pub(crate) use altfiles::Altfiles;
 pub(crate) use observe::Snapshot;
 pub(crate) use previous::Previous;
 

@@ -128,7 +128,9 @@ impl<'a> View<'a> {
 
     fn plan_declarations(&self, plan: &mut Plan) {
         let lines = self.accounts.lines();
-        let true_lines: BTreeSet<&str> = lines.values().map(String::as_str).collect();
+        let everywhere = self.lines_everywhere();
+        let true_lines = lines.values().chain(&everywhere);
+        let true_lines: BTreeSet<&str> = true_lines.map(String::as_str).collect();
         let own_lines = || self.own_lines();
         let is_true = |line: &str| true_lines.contains(line);
         let kept: BTreeSet<&str> = own_lines().filter(|line| is_true(line)).collect();
@@ -145,6 +147,15 @@ impl<'a> View<'a> {
         let is_true = |line: &[u8]| std::str::from_utf8(line).is_ok_and(is_true);
         plan.actions
             .extend(self.folder().plan(&SYSUSERS_D, &wanted, &reason, is_true));
+    }
+
+    /// The lines of all accounts, those of nss-altfiles among them: what an earlier build moved there is declared still.
+    fn lines_everywhere(&self) -> BTreeSet<String> {
+        let [passwd, group] = &self.after.altfiles;
+        let both = |name: &str, altfiles: &[u8]| [self.after.file(name), altfiles].join(&b'\n');
+        let (passwd, group) = (both("passwd", passwd), both("group", group));
+        let accounts = Accounts::new(&passwd, &group, self.accounts.limits);
+        accounts.lines().into_values().collect()
     }
 
     /// The accounts to declare and those they refer to, as far as nothing declares them.

@@ -1,6 +1,7 @@
 //! Whole settlements of a root file system in a folder: what a step did to its accounts, and what
 //! sysusers.d and the account files are afterwards.
 
+mod altfiles;
 mod ids;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, os::unix::fs::symlink, time::Duration};

@@ -25,6 +25,7 @@ pub(crate) fn end(decision: Decision, options: &Options) -> Vec<String> {
         base: BASE_MOUNT.to_owned(),
         report: REPORT_MOUNT.to_owned(),
         check_base: false,
+        altfiles: options.asked.altfiles,
         paths: options.asked.paths.clone(),
     };
     let mut args = vec![TOOL.to_owned()];

@@ -50,6 +50,8 @@ pub struct BuildOptions {
     /// From which severity on a finding that the base image does not have fails the build; none if
     /// `osderive.toml` may say it.
     pub fail_on: Option<FailOn>,
+    /// Accounts of services go where nss-altfiles reads them.
+    pub altfiles: bool,
     /// What people say of paths.
     pub paths: PathSettings,
     /// The id ledger's path in the build context.
@@ -65,7 +67,7 @@ pub struct BuildOptions {
 pub enum BuildOptionError {
     /// A flag that there is not.
     #[error(
-        "unknown option `{option}` in the `# syntax=` line; known are --bootable=auto|on|off, --dockerfile-frontend=IMAGE, --fail-on=error|warning|never, --first-start=PATH, --ids=PATH, --previous=IMAGE, --read-only=PATH, --verbose and --writable=PATH"
+        "unknown option `{option}` in the `# syntax=` line; known are --altfiles, --bootable=auto|on|off, --dockerfile-frontend=IMAGE, --fail-on=error|warning|never, --first-start=PATH, --ids=PATH, --previous=IMAGE, --read-only=PATH, --verbose and --writable=PATH"
     )]
     Unknown {
         /// The word.
@@ -90,7 +92,12 @@ struct Setting {
     set: fn(&mut BuildOptions, &'static str, &str) -> Result<(), BuildOptionError>,
 }
 
-const SETTINGS: [Setting; 9] = [
+const SETTINGS: [Setting; 10] = [
+    Setting {
+        flag: "--altfiles",
+        build_arg: "OSDERIVE_ALTFILES",
+        set: set_altfiles,
+    },
     Setting {
         flag: "--bootable",
         build_arg: "OSDERIVE_BOOTABLE",
@@ -265,18 +272,30 @@ fn set_verbose(
     name: &'static str,
     value: &str,
 ) -> Result<(), BuildOptionError> {
-    options.verbose = match value {
-        "" | "1" | "true" => true,
-        "0" | "false" => false,
-        _ => {
-            return Err(BuildOptionError::Value {
-                name,
-                value: value.to_owned(),
-                takes: "1 or 0",
-            });
-        }
-    };
+    options.verbose = is_on(name, value)?;
     Ok(())
+}
+
+fn set_altfiles(
+    options: &mut BuildOptions,
+    name: &'static str,
+    value: &str,
+) -> Result<(), BuildOptionError> {
+    options.altfiles = is_on(name, value)?;
+    Ok(())
+}
+
+/// A flag that stands alone is on.
+fn is_on(name: &'static str, value: &str) -> Result<bool, BuildOptionError> {
+    match value {
+        "" | "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(BuildOptionError::Value {
+            name,
+            value: value.to_owned(),
+            takes: "1 or 0",
+        }),
+    }
 }
 
 fn add_first_start(

@@ -7,6 +7,7 @@ use crate::predict::{Doubt, Prediction};
 use crate::tree::{Entry, MAX_PATHS, Paths};
 use crate::{Finding, Image, Severity, escape_path, unescape_path};
 
+pub mod account_altfiles_unread;
 pub mod account_declaration_differs;
 pub mod account_duplicate_id;
 pub mod account_group_missing;
@@ -196,6 +197,7 @@ pub struct EntryCheck {
 
 /// Every rule, in the order of their names.
 pub const RULES: &[Rule] = &[
+    account_altfiles_unread::RULE,
     account_declaration_differs::RULE,
     account_duplicate_id::RULE,
     account_group_missing::RULE,
