@@ -5,6 +5,7 @@ use osderive_lints::Severity;
 use osderive_lints::policy::{Bootable, FailOn};
 use osderive_proto::gateway::{BuildError, Gateway, SolveResult};
 use osderive_proto::llb::Digest;
+use tracing::debug;
 
 use crate::diagnostics::decisions;
 use crate::diagnostics::emit::emit;
@@ -28,6 +29,10 @@ pub(crate) async fn build(
     options: Result<Options, OptionError>,
 ) -> Result<SolveResult, BuildError> {
     let options = options.map_err(|error| BuildError::new(error.to_string()))?;
+    options
+        .start_log()
+        .map_err(|error| BuildError::new(error.to_string()))?;
+    debug!(asked = ?options.asked, subrequest = ?options.subrequest(), "a build begins");
     let caches = cache_imports(&options)?;
     let inputs = gateway.inputs().await?;
     let context = Context {
@@ -46,6 +51,11 @@ pub(crate) async fn build(
     );
     let (mut result, ids) = (result?, ids?);
     let plan = Plan::of(&result, &options, ids.as_ref(), &config)?;
+    debug!(
+        runs = plan.splices.len(),
+        images = plan.subjects.len(),
+        "the tool is spliced in"
+    );
     for warning in &plan.warnings {
         gateway.warn(warning.clone()).await?;
     }
@@ -77,6 +87,12 @@ pub(crate) async fn build(
         fail_on = decisions.fail_on().or(fail_on);
     }
     let fail_on = options.asked.fail_on.map_or(fail_on, FailOn::severity);
+    debug!(
+        steps = steps.len(),
+        findings = found.len(),
+        ?fail_on,
+        "the build is judged"
+    );
     emit(&gateway, found, fail_on).await?;
     Ok(result)
 }

@@ -1,5 +1,9 @@
 //! osderive's own options: the syntax line and build arguments.
 
+use std::fs;
+
+use osderive_tests::scenario::Door;
+
 use crate::{Setup, top_has};
 
 crate::tests![
@@ -8,6 +12,7 @@ crate::tests![
     a_wrong_flag_points_at_the_syntax_line: BuildKit,
     verbose_names_each_removed_path,
     build_args_of_ours_are_not_reported_as_unused,
+    what_is_done_is_logged_where_that_is_asked_for,
     a_syntax_build_argument_needs_no_syntax_line,
     a_given_dockerfile_frontend_that_commits_is_not_committed_again: BuildKit,
 ];
@@ -53,6 +58,36 @@ fn verbose_names_each_removed_path(setup: &Setup) {
             .any(|line| line.contains("osderive: ") && line.contains("/tmp/left")),
         "{log}"
     );
+}
+
+fn what_is_done_is_logged_where_that_is_asked_for(setup: &Setup) {
+    let scenario = setup.derive("logged", LEAVES);
+    let Door::Docker = setup.door else {
+        let mut command = scenario.command();
+        command
+            .args(["--build-arg", "TOKEN=hidden", "."])
+            .env("OSDERIVE_LOG", "debug");
+        let output = command.output().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{log}");
+        let told: Vec<&str> = log.lines().filter(|line| line.contains("DEBUG")).collect();
+        assert!(
+            told.iter().any(|line| line.contains("a build begins")),
+            "{log}"
+        );
+        assert!(!told.iter().any(|line| line.contains("hidden")), "{log}");
+        return;
+    };
+    let asked = ["--build-arg", "OSDERIVE_LOG=debug"];
+    let log = scenario.build(&asked).unwrap().expect_success();
+    assert!(!log.contains("OSDERIVE_LOG"), "{log}");
+    if let Some(log) = setup.engine.log() {
+        let log = fs::read_to_string(log).unwrap();
+        assert!(log.contains("the tool is spliced in runs=1"), "{log}");
+    }
+    let wrong = ["--build-arg", "OSDERIVE_LOG=a=b"];
+    let log = scenario.build(&wrong).unwrap().expect_failure();
+    assert!(log.contains("OSDERIVE_LOG is no list of levels"), "{log}");
 }
 
 fn build_args_of_ours_are_not_reported_as_unused(setup: &Setup) {

@@ -10,6 +10,8 @@ use osderive_lints::{BASE_MOUNT, BuildArgument, EndRequest, Ordinary, REPORT_MOU
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use tracing::debug;
+
 use crate::arguments::{Arguments, Engine};
 use crate::containerfile::Build;
 use crate::door::{self, Door};
@@ -94,6 +96,12 @@ impl<'a> Attempt<'a> {
         } else {
             Door::by_runtime(arguments, &tool, folder.path())?
         };
+        debug!(
+            asked = asked.to_value(),
+            ?door,
+            runs = build.runs().len(),
+            "a build begins"
+        );
         Ok(Self {
             asked,
             commit,
@@ -198,6 +206,12 @@ impl<'a> Attempt<'a> {
         {
             return Ok(Some(Done { image, reported }));
         }
+        debug!(
+            ran = ran.len(),
+            runs = self.build.runs().len(),
+            image,
+            "the engine has built"
+        );
         let mut end = ran.pop_if(|last| last.is_end());
         let mut steps = self.steps(&image, &ran)?;
         if end.is_none() {

@@ -8,6 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use tracing::debug;
+
 use crate::arguments::Engine;
 use crate::error::Error;
 
@@ -23,6 +25,7 @@ pub(crate) fn run<'a>(
 ) -> Result<u8, Error> {
     let mut command = Command::new(engine.name());
     command.args(arguments).envs(environment);
+    debug!(arguments = ?names(arguments), "{} builds", engine.name());
     let no_engine = |source| Error::NoEngine {
         program: engine.name().to_owned(),
         source,
@@ -34,6 +37,7 @@ pub(crate) fn run<'a>(
     let of_signal = |signal| 128_u8.saturating_add(u8::try_from(signal).unwrap_or(0));
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     let code = status.code().map(|code| u8::try_from(code).unwrap_or(1));
+    debug!(%status, "{} has ended", engine.name());
     Ok(code.unwrap_or_else(|| signal.map_or(1, of_signal)))
 }
 
@@ -51,7 +55,18 @@ pub(crate) fn quietly(engine: Engine, arguments: &[OsString]) -> Result<bool, Er
         program: engine.name().to_owned(),
         source,
     })?;
+    debug!(arguments = ?names(arguments), %status, "{} was asked", engine.name());
     Ok(status.success())
+}
+
+/// The arguments without what stands behind a `=`: values of build arguments may be secrets.
+fn names(arguments: &[OsString]) -> Vec<String> {
+    let name = |word: &OsString| {
+        let word = word.to_string_lossy();
+        let name = word.split('=').next().unwrap_or_default();
+        name.to_owned()
+    };
+    arguments.iter().map(name).collect()
 }
 
 /// What another command of the engine prints; none where it fails.

@@ -26,8 +26,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use osderive_lints::escape_text;
 use osderive_lints::output::{Form, Look};
+use osderive_lints::{escape_text, log};
 
 use crate::arguments::Engine;
 use crate::error::{Error, FAILED};
@@ -75,6 +75,7 @@ fn wanted(word: &str) -> Result<Wanted, String> {
 const HELP: &str = "\
 Options of a build are build arguments (--build-arg OSDERIVE_FAIL_ON=warning), flags of the first line
 (# syntax=osderive --fail-on=warning), comments (# osderive: allow=RULE -- REASON) and osderive.toml.
+OSDERIVE_LOG=debug in the environment tells what is done, step by step.
 Exit codes: the engine's own; 1 if something was found that fails the build; 125 if osderive failed.";
 
 #[derive(Debug, Subcommand)]
@@ -102,6 +103,15 @@ struct Words {
 
 fn main() -> ExitCode {
     let Cli { report, engine } = Cli::parse();
+    if let Ok(asked) = std::env::var(log::VARIABLE)
+        && let Err(error) = log::start(&asked)
+    {
+        eprintln!(
+            "osderive: {} is no list of levels such as `debug`: {error}",
+            log::VARIABLE
+        );
+        return ExitCode::from(FAILED);
+    }
     let (engine, Words { words }) = match engine {
         Word::Podman(words) => (Engine::Podman, words),
         Word::Buildah(words) => (Engine::Buildah, words),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use osderive_lints::log;
 use osderive_lints::policy::{BuildOptionError, BuildOptions};
 use serde::Deserialize;
 use thiserror::Error;
@@ -25,6 +26,8 @@ const NO_CHECKS: (&str, &str) = ("build-arg:BUILDKIT_DOCKERFILE_CHECK", "skip=al
 pub(crate) struct Options {
     /// osderive's own.
     pub(crate) asked: BuildOptions,
+    /// What is to be in the daemon's log.
+    pub(crate) log: Option<String>,
     /// The engine's options for the delegated frontend, osderive's own taken out.
     pub(crate) delegated: BTreeMap<String, String>,
 }
@@ -34,6 +37,11 @@ pub(crate) struct Options {
 pub(crate) enum OptionError {
     #[error("osderive: {0}")]
     Asked(#[from] BuildOptionError),
+    #[error(
+        "osderive: {} is no list of levels such as `debug`: {reason}",
+        log::VARIABLE
+    )]
+    Log { reason: String },
     #[error("osderive: the engine's option `cache-imports` is no list of caches: {reason}")]
     CacheImports { reason: String },
 }
@@ -60,10 +68,11 @@ impl Options {
         // The first word is the frontend image itself.
         let words = cmdline.split_whitespace().skip(1);
         let key = |name: &str| format!("build-arg:{name}");
+        let log = engine.get(&key(log::VARIABLE)).cloned();
         let asked = BuildOptions::read(words, |name| engine.get(&key(name)).cloned())?;
         // Where no syntax line was followed, the one that will be may name osderive, which they are for, too.
         if engine.contains_key(CMDLINE) {
-            for name in BuildOptions::build_arguments() {
+            for name in BuildOptions::build_arguments().chain([log::VARIABLE]) {
                 engine.remove(&key(name));
             }
         }
@@ -75,7 +84,21 @@ impl Options {
         }
         Ok(Self {
             asked,
+            log,
             delegated: engine,
+        })
+    }
+
+    /// Writes to the daemon's log what is asked for.
+    ///
+    /// # Errors
+    /// When that makes no sense.
+    pub(crate) fn start_log(&self) -> Result<(), OptionError> {
+        let Some(asked) = &self.log else {
+            return Ok(());
+        };
+        log::start(asked).map_err(|error| OptionError::Log {
+            reason: error.to_string(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The calls a frontend makes on the engine.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 pub use bollard_buildkit_proto::fsutil::types::Stat as FileStat;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::{
@@ -13,6 +14,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
+use tracing::debug;
 
 use super::caps::{Capabilities, Capability};
 use super::messages::{Ref, RefMap, Refs, SolveRequest, SolveResult};
@@ -227,7 +229,16 @@ impl Gateway {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        call(&self.channel, method, request).await
+        let start = Instant::now();
+        let answer = call(&self.channel, method, request).await;
+        let failed = answer.as_ref().err().map(BuildError::message);
+        debug!(
+            method,
+            milliseconds = start.elapsed().as_millis(),
+            failed,
+            "the engine has answered"
+        );
+        answer
     }
 }
 
