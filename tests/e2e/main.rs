@@ -13,6 +13,7 @@ mod dockerfile;
 mod doors;
 mod fedora;
 mod fidelity;
+mod flags;
 mod host;
 mod identity;
 mod ids;
@@ -220,6 +221,7 @@ const SYNTHESIS: Part = Part {
         ("by_hand", by_hand::TESTS),
         ("ci", ci::TESTS),
         ("fedora", fedora::TESTS),
+        ("flags", flags::TESTS),
         ("ids", ids::TESTS),
         ("identity", identity::TESTS),
         ("image", image::TESTS),

@@ -32,7 +32,7 @@ crate::tests![
 // The engines of all tests have the runtime while it is installed.
 crate::tests![ALONE = once_installed_the_engines_commit_by_themselves: OwnCache];
 
-const STAGES: &str = "\
+pub(crate) const STAGES: &str = "\
 FROM debian-ostree-base AS lower
 RUN useradd --system acme && mkdir -p /var/lib/acme && chown acme /var/lib/acme && echo x >/tmp/left
 FROM debian-ostree-base AS tools
