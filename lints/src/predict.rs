@@ -8,11 +8,12 @@ mod state;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use self::trial::Trial;
 use crate::Image;
 use crate::machine::{History, Machine};
-use crate::packages;
+use crate::packages::{self, Package};
 use crate::units::{Start, Unit};
 
 /// One unit that fails.
@@ -30,6 +31,9 @@ pub struct Prediction {
     pub place: SaidAt,
     /// What keeps it from being a fact.
     pub doubts: BTreeSet<Doubt>,
+    /// Whether a package's own unit says so. Where that fails, it fails on an ordinary system with the package as well, and
+    /// whoever builds an image cannot help it.
+    pub is_of_package: bool,
 }
 
 /// Something that only a machine knows, for which a unit may not fail after all.
@@ -55,12 +59,13 @@ pub enum Doubt {
 }
 
 impl Prediction {
-    /// Whether the unit fails on each machine that is installed with the image, whatever happens there. A
-    /// machine that is upgraded has a state of its own, which no image tells.
+    /// Whether the unit fails on each machine that is installed with the image, whatever happens there, by what the
+    /// image's author brought. A machine that is upgraded has a state of its own, which no image tells.
     pub fn is_fact(&self) -> bool {
         self.reason.certainty() == Certainty::Certain
             && self.doubts.is_empty()
             && self.fails_on.fresh
+            && !self.is_of_package
     }
 
     /// How sure it is, with what is in doubt: where the conditions of a unit mostly do not hold, it does not
@@ -283,84 +288,108 @@ impl Reason {
 /// and on one that is upgraded to it. What the base image has already is told as well: a caller
 /// who knows the base subtracts what it predicts of that one.
 pub fn predict(image: &Image<'_>) -> Vec<Prediction> {
-    let packages = packages::by_unit(image);
-    let mut found = Found::default();
+    let mut search = Search {
+        image,
+        packages: packages::by_unit(image),
+        found: BTreeMap::new(),
+    };
     let [fresh, upgraded] =
         [History::Fresh, History::Upgraded].map(|history| Machine::boot(image, history));
-    for (machine, fails_on) in [(&fresh, FailsOn::FRESH), (&upgraded, FailsOn::UPGRADED)] {
+    search.look_on(&fresh, FailsOn::FRESH);
+    search.look_on(&upgraded, FailsOn::UPGRADED);
+    search.look_before_tmpfiles(&fresh);
+    search.found.into_values().collect()
+}
+
+/// What is asked, and what was found.
+struct Search<'a> {
+    image: &'a Image<'a>,
+    packages: BTreeMap<String, Rc<Package>>,
+    found: BTreeMap<(String, Reason), Prediction>,
+}
+
+impl Search<'_> {
+    fn look_on(&mut self, machine: &Machine<'_>, fails_on: FailsOn) {
+        let image = self.image;
         for (unit, start) in image.units().starting() {
             let trial = Trial {
                 image,
                 machine,
                 unit,
             };
-            let package = packages.get(unit_file(unit)).map(|package| &**package);
-            for (reason, place) in trial.failures(start, package) {
-                let doubts = trial.doubts(start, &reason);
-                let is_assertion = matches!(reason, Reason::Assertion { .. });
+            let package = self.packages.get(unit_file(unit));
+            for failure in trial.failures(start, package.map(|package| &**package)) {
+                let doubts = trial.doubts(start, &failure.0);
+                let is_assertion = matches!(failure.0, Reason::Assertion { .. });
                 // Whoever makes it may do so before.
                 if !(is_assertion && doubts.contains(&Doubt::MadeByOthers)) {
-                    add(&mut found, &trial, start, (reason, place), doubts, fails_on);
+                    self.add(unit, start, failure, doubts, fails_on);
                 }
             }
         }
     }
-    add_early(image, &fresh, &mut found);
-    found.into_values().collect()
-}
 
-type Found = BTreeMap<(String, Reason), Prediction>;
-
-fn add(
-    found: &mut Found,
-    trial: &Trial<'_>,
-    start: Start,
-    (reason, place): (Reason, SaidAt),
-    doubts: BTreeSet<Doubt>,
-    fails_on: FailsOn,
-) {
-    let unit = trial.unit.name.as_str();
-    let key = (unit.to_owned(), reason.clone());
-    let prediction = found.entry(key).or_insert_with(|| Prediction {
-        unit: unit.to_owned(),
-        start,
-        fails_on: FailsOn::default(),
-        reason,
-        place,
-        doubts: BTreeSet::new(),
-    });
-    prediction.doubts.extend(doubts);
-    prediction.fails_on.fresh |= fails_on.fresh;
-    prediction.fails_on.upgraded |= fails_on.upgraded;
-}
-
-/// Adds what fails on an installed machine only where the unit starts before systemd-tmpfiles has made the files of
-/// /var. A machine that is upgraded has them from before.
-fn add_early(image: &Image<'_>, fresh: &Machine<'_>, found: &mut Found) {
-    let units = image.units();
-    let early = units.early();
-    let machine = Machine::before_tmpfiles(image);
-    for (unit, start) in units.starting() {
-        if !early.contains(&unit.name) {
-            continue;
-        }
-        let [before, after] = [&machine, fresh].map(|machine| Trial {
-            image,
-            machine,
-            unit,
-        });
-        let later = after.failures(start, None);
-        for (reason, place) in before.failures(start, None) {
-            let is_later = later.iter().any(|(later, _)| *later == reason);
-            if is_later || !reason.is_of_a_path() {
+    /// Adds what fails on an installed machine only where the unit starts before systemd-tmpfiles has made the files of
+    /// /var. A machine that is upgraded has them from before.
+    fn look_before_tmpfiles(&mut self, fresh: &Machine<'_>) {
+        let image = self.image;
+        let units = image.units();
+        let early = units.early();
+        let machine = Machine::before_tmpfiles(image);
+        for (unit, start) in units.starting() {
+            if !early.contains(&unit.name) {
                 continue;
             }
-            let mut doubts = before.doubts(start, &reason);
-            doubts.remove(&Doubt::MadeByOthers);
-            doubts.insert(Doubt::BeforeTmpfiles);
-            let failure = (reason, place);
-            add(found, &before, start, failure, doubts, FailsOn::FRESH);
+            let [before, after] = [&machine, fresh].map(|machine| Trial {
+                image,
+                machine,
+                unit,
+            });
+            let later = after.failures(start, None);
+            for failure in before.failures(start, None) {
+                let (reason, _) = &failure;
+                let is_later = later.iter().any(|(later, _)| later == reason);
+                if is_later || !reason.is_of_a_path() {
+                    continue;
+                }
+                let mut doubts = before.doubts(start, reason);
+                doubts.remove(&Doubt::MadeByOthers);
+                doubts.insert(Doubt::BeforeTmpfiles);
+                self.add(unit, start, failure, doubts, FailsOn::FRESH);
+            }
         }
+    }
+
+    fn add(
+        &mut self,
+        unit: &Unit,
+        start: Start,
+        (reason, place): (Reason, SaidAt),
+        doubts: BTreeSet<Doubt>,
+        fails_on: FailsOn,
+    ) {
+        let name = unit.name.as_str();
+        let key = (name.to_owned(), reason.clone());
+        let is_of_package = self.is_of_package(&place.file);
+        let prediction = self.found.entry(key).or_insert_with(|| Prediction {
+            unit: name.to_owned(),
+            start,
+            fails_on: FailsOn::default(),
+            reason,
+            place,
+            doubts: BTreeSet::new(),
+            is_of_package,
+        });
+        prediction.doubts.extend(doubts);
+        prediction.fails_on.fresh |= fails_on.fresh;
+        prediction.fails_on.upgraded |= fails_on.upgraded;
+    }
+
+    /// Whether a file is a unit as a package brings it. What is in /etc and what is a drop-in are others'.
+    fn is_of_package(&self, file: &str) -> bool {
+        let places = ["/usr/lib/systemd/system/", "/lib/systemd/system/"];
+        let mut names = places.iter().filter_map(|place| file.strip_prefix(place));
+        names.any(|name| self.packages.contains_key(name))
     }
 }
 

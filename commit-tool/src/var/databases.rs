@@ -1,6 +1,7 @@
 //! Databases of package managers in /var, which go where /usr is, and caches, which the commit as a whole empties.
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
@@ -97,8 +98,12 @@ fn look(
 }
 
 /// Caches are emptied by the commit as a whole; declared are the directories of services, not
-/// those that a cache has deep in itself.
-pub(super) fn leave_caches(entries: &mut BTreeMap<PathBuf, Entry>) {
+/// those that a cache has deep in itself. What units ask for is kept at the end of a build.
+pub(super) fn leave_caches(
+    entries: &mut BTreeMap<PathBuf, Entry>,
+    required: impl FnOnce() -> BTreeSet<PathBuf>,
+) {
+    let required = LazyCell::new(required);
     let is_of_service = |path: &Path, look: &Look| {
         let above = path.ancestors().skip(1).take(2);
         above.into_iter().any(|above| above == Path::new(CACHE)) || look.uid != 0 || look.gid != 0
@@ -106,6 +111,7 @@ pub(super) fn leave_caches(entries: &mut BTreeMap<PathBuf, Entry>) {
     entries.retain(|path, entry| {
         let is_directory = entry.kind == Kind::Directory;
         let is_declared = || is_directory && is_of_service(path, &entry.meta.look);
-        !path.starts_with(CACHE) || !is_package_cache(path) && is_declared()
+        let is_cache = path.starts_with(CACHE);
+        !is_cache || !is_package_cache(path) && (is_declared() || required.contains(path))
     });
 }

@@ -23,6 +23,7 @@ mod observe;
 mod obstacles;
 mod plan;
 mod prelude;
+mod required;
 mod run;
 mod unmade;
 use plan::action::{Action, Plan};

@@ -23,6 +23,7 @@ use super::{
     entry::Entry,
     known::{DATABASES, is_of_others, leftover_reason},
     obstacles::MAX_PATH,
+    required,
     unmade::{self, Unmade},
 };
 use crate::{
@@ -141,7 +142,10 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
     }
     let (boot, fixed) = (&observed.boot, &observed.fixed);
     observed.databases = databases::find(place, boot, &now, fixed, &mut observed.entries)?;
-    leave_caches(&mut observed.entries);
+    leave_caches(&mut observed.entries, || match work.phase {
+        Phase::Step => BTreeSet::new(),
+        Phase::End | Phase::ByHand => required::by_units(work.rootfs),
+    });
     let mut entries = observed.entries.values();
     if entries.any(|entry| !entry.attributes.lists.is_empty()) {
         observed.can_set_lists = tmpfiles_tool::can_set_lists(work.rootfs);

@@ -273,7 +273,8 @@ impl<'a> Planner<'a> {
     /// Whether a directory is copied as a whole: a new one that holds a file anywhere, or one that an
     /// earlier step declared and that now has one right in it.
     fn becomes_top(&self, path: &Path) -> bool {
-        if is_shared(path) || !is_writable(path) {
+        // Of a cache single files are kept.
+        if is_shared(path) || !is_writable(path) || path.starts_with(CACHE) {
             return false;
         }
         let boot = &self.seen.boot;

@@ -440,6 +440,35 @@ fn the_scratch_space_of_package_managers_is_not_declared_and_that_of_services_is
 }
 
 #[test]
+fn what_a_unit_asks_for_is_no_cache() {
+    let root = root_with(b"");
+    let base = root_with(b"");
+    let path = |path: &str| root.path().join(path);
+    let unit = "[Service]\nEnvironmentFile=/var/cache/app/app.env\nEnvironmentFile=-/var/cache/app/may.env\n";
+    fs::create_dir_all(path("usr/lib/systemd/system")).expect("directories");
+    fs::write(path("usr/lib/systemd/system/app.service"), unit).expect("a unit");
+    let command = "mkdir -p var/cache/app && cd var/cache/app && echo A=1 >app.env && echo x >may.env && echo x >large";
+    step(root.path(), command);
+    // Later RUNs find all of it.
+    assert!(path("var/cache/app/large").exists());
+    end(root.path(), base.path());
+    let factory = path("usr/share/factory/var/cache/app");
+    assert_eq!(
+        fs::read_to_string(factory.join("app.env")).expect("a file"),
+        "A=1\n"
+    );
+    assert!(!factory.join("may.env").exists() && !factory.join("large").exists());
+    let lines = own_lines(root.path());
+    assert_eq!(
+        lines,
+        [
+            "C /var/cache/app/app.env 0644 root root -",
+            "d /var/cache/app 0755 root root -",
+        ]
+    );
+}
+
+#[test]
 fn emptying_what_many_share_is_no_wish_to_undo_what_earlier_runs_declared() {
     for command in ["rm -rf var/*", "rm -rf var/lib/*", "rm -rf var/lib"] {
         let root = root_with(b"d /var/lib/other\nd /var/log\n");

@@ -12,6 +12,7 @@ pub mod os_release;
 pub mod passwd;
 pub mod prepare_root;
 pub mod presets;
+pub mod required_paths;
 pub mod rpm_header;
 pub mod secrets;
 pub mod selinux;

@@ -14,7 +14,7 @@
 //!
 //! # Fix
 //! Install nss-altfiles and name it, or leave the option out:
-//! ```
+//! ```text
 //! passwd: files altfiles systemd
 //! group: files altfiles systemd
 //! ```

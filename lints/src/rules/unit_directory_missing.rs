@@ -5,7 +5,8 @@
 //! the same setting, or of `ProtectSystem=`, adds nothing; systemd does not look for it.
 //!
 //! It is an error only where the path leads into /usr, which nothing changes on a machine. In /var, /etc
-//! and elsewhere a program of the boot may make what is missing, and an upgraded machine has what it had.
+//! and elsewhere a program of the boot may make what is missing, and an upgraded machine has what it had. It
+//! warns of a unit as its package brings it: that fails on ordinary systems, too.
 //!
 //! # Why it breaks
 //! systemd does not start the service: 200/CHDIR, 226/NAMESPACE or 209/STDOUT. /var is empty on a

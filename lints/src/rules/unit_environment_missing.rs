@@ -2,7 +2,7 @@
 //! Looks for services whose file of variables (`EnvironmentFile=` without `-`) is missing at boot.
 //!
 //! It is an error where the file would be in /usr, which nothing changes on a machine; elsewhere a program
-//! of the boot may make it.
+//! of the boot may make it. It warns of a unit as its package brings it: that fails on ordinary systems, too.
 //!
 //! # Why it breaks
 //! systemd does not start the service: "Failed to load environment files".

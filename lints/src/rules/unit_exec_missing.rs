@@ -4,6 +4,7 @@
 //!
 //! It is an error where it would be in /usr, which nothing changes on a machine, and the service surely
 //! starts. What is missing elsewhere a program of the boot may bring, and a machine that is upgraded may have.
+//! It warns of a unit as its package brings it: that fails on ordinary systems, too.
 //!
 //! # Why it breaks
 //! systemd cannot start the service: 203/EXEC. What a package has put below /opt or /usr/local lies

@@ -4,7 +4,8 @@
 //!
 //! What a generator makes of the image's files is there: the services of Quadlet files, of crypttab, fstab,
 //! scripts of /etc/init.d and so on. It is an error where a target of the boot requires what is missing. Of any
-//! other unit it is a warning: the unit does not start on an ordinary system either, and the rest does.
+//! other unit, and of a unit as its package brings it, it is a warning: the unit does not start on an ordinary system
+//! either, and the rest does.
 //!
 //! # Why it breaks
 //! systemd refuses to start the unit, "Unit … not found". If a target of the boot is the one that

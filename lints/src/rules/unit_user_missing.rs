@@ -6,7 +6,8 @@
 //!
 //! It is an error where no machine has the account: neither files of the image nor sysusers.d, and no other
 //! service of accounts is set up in nsswitch.conf. An account of /etc/passwd alone is missing only on machines
-//! whose own file was changed, so of that it warns.
+//! whose own file was changed, so of that it warns. It warns as well of a unit as its package brings it: that fails
+//! on ordinary systems, too.
 //!
 //! # Why it breaks
 //! systemd does not start the service: 217/USER, or 216/GROUP. On a machine whose /etc/passwd was
@@ -134,6 +135,13 @@ mod tests {
             Severity::Error
         );
         assert_eq!(severity(service("User=local")), Severity::Warning);
+        // A package's own unit fails wherever it is installed.
+        let list = "/lib/systemd/system/acme.service\n";
+        let packaged = |text: &str| service(text).file("var/lib/dpkg/info/acme.list", list);
+        assert_eq!(severity(packaged("User=gone")), Severity::Warning);
+        let drop_in = "usr/lib/systemd/system/acme.service.d/user.conf";
+        let mine = packaged("").file(drop_in, "[Service]\nUser=gone\n");
+        assert_eq!(severity(mine), Severity::Error);
         let nsswitch = |line: &str| service("User=gone").file("etc/nsswitch.conf", line);
         let of_files = "passwd: files altfiles [SUCCESS=merge] sss systemd # ldap\nhosts: dns\n";
         assert_eq!(severity(nsswitch(of_files)), Severity::Error);
