@@ -52,8 +52,8 @@ fn read(
             name,
             MAX_FILE_BYTES,
         );
-        let named = required_paths(&unit.unwrap_or_default()).into_iter();
-        paths.extend(named.map(|path| PathBuf::from(OsString::from_vec(path))));
+        let asked = required_paths(&unit.unwrap_or_default()).into_iter();
+        paths.extend(asked.map(|path| PathBuf::from(OsString::from_vec(path))));
     }
     names
 }
