@@ -23,6 +23,8 @@ use rustix::{
 
 use crate::unread::heed;
 
+// The fuzz targets have this file under another path.
+#[path = "handle/look.rs"]
 mod look;
 
 pub(crate) use look::{Look, Moment, look};

@@ -10,10 +10,10 @@ use crate::doors::OF_ENGINE;
 use crate::host::{ENGINES, NETWORK, build, command, osderive, run, scenario};
 use crate::podman::STAGES;
 
-crate::tests![
-    options_of_the_engine_change_no_file_of_the_image: OwnCache,
-    a_signal_ends_a_build_and_nothing_of_it_is_left: OwnCache,
-];
+crate::tests![a_signal_ends_a_build_and_nothing_of_it_is_left: OwnCache];
+
+// Six whole builds.
+crate::tests![LONG = options_of_the_engine_change_no_file_of_the_image: OwnCache];
 
 fn options_of_the_engine_change_no_file_of_the_image(setup: &Setup) {
     // Of /usr what the commit and the stages write.

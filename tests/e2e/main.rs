@@ -239,7 +239,7 @@ const SYNTHESIS: Part = Part {
 /// Tests that only `cargo xtask test --all-engines` has the time for.
 const SELDOM: Part = Part {
     on: On::None,
-    groups: &[("fedora", fedora::OF_OTHER_SHAPES)],
+    groups: &[("fedora", fedora::OF_OTHER_SHAPES), ("flags", flags::LONG)],
 };
 
 /// What podman and buildah do as well, by the host command. `OSDERIVE_DOOR` asks for it.

@@ -44,7 +44,7 @@ enum Task {
         /// Words of test names, as for `cargo test`; all tests without them.
         filters: Vec<String>,
         /// Run each end-to-end test on all four kinds of private engine, and by podman and buildah what is not about
-        /// BuildKit.
+        /// BuildKit. Build the product twice as users get it.
         #[arg(long)]
         all_engines: bool,
     },
