@@ -180,7 +180,10 @@ fn nothing_is_left_of_a_container_whose_harness_is_killed()
         .spawn()?;
     let console = folder.join("fresh-1.console");
     let boots = || fs::read_to_string(&console).is_ok_and(|text| text.contains("Welcome to"));
-    let has_booted = wait_for(Duration::from_secs(300), boots);
+    // Before it boots it makes roots, the importer and an image, which takes minutes on a busy machine.
+    let mut has_ended = || harness.try_wait().is_ok_and(|status| status.is_some());
+    wait_for(Duration::from_secs(1800), || boots() || has_ended());
+    let has_booted = boots();
     let disk = folder.join("fresh-disk");
     let during = traces(&disk);
     harness.kill()?;
@@ -194,7 +197,7 @@ fn nothing_is_left_of_a_container_whose_harness_is_killed()
     Ok(())
 }
 
-fn wait_for(patience: Duration, is_so: impl Fn() -> bool) -> bool {
+fn wait_for(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < patience {
         if is_so() {

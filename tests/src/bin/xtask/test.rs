@@ -48,10 +48,7 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
     }
     let mut test = with_arguments();
     let start = Instant::now();
-    let beside = BESIDE.iter().filter(|_| is_all);
-    let beside: Vec<_> = beside
-        .map(|(what, targets)| Beside::start(what, targets, engines, places))
-        .collect::<Result<_>>()?;
+    let beside = is_all.then(|| Beside::start(engines, places)).transpose()?;
     test.arg("--")
         .args((!is_all).then_some("--include-ignored"))
         .args(filters)
@@ -62,7 +59,7 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
             passed &= ended_well(&mut through(door, filters, places))?;
         }
     }
-    for beside in beside {
+    if let Some(beside) = beside {
         passed &= beside.finish()?;
     }
     println!("» tests: done in {} s", start.elapsed().as_secs());
@@ -72,6 +69,8 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
         ExitCode::FAILURE
     })
 }
+
+const BESIDE: &str = "» boots, large images, fuzzing and a second build";
 
 /// The doors beside Docker's, as the end-to-end tests name them.
 const DOORS: [&str; 3] = ["podman", "buildah", "chroot"];
@@ -88,52 +87,37 @@ fn through(door: &str, filters: &[String], places: &Places) -> Command {
     test
 }
 
-/// The ignored tests, by what they are and where: each group is run beside the others.
-const BESIDE: [(&str, &[&str]); 2] = [
-    ("boots, large images", &["boot", "e2e"]),
-    ("a second build, fuzzing", &["product", "fuzz"]),
-];
-
-/// Ignored tests that run beside the others: of machines and engines, which wait more than they compute, or of compilers.
+/// The ignored tests: boots, one of them in QEMU, end-to-end tests of minutes, fuzzing, and a second build of the product.
+/// Most of the time they keep one processor busy.
 struct Beside {
-    what: &'static str,
     tests: Child,
     log: PathBuf,
 }
 
 impl Beside {
-    fn start(
-        what: &'static str,
-        targets: &[&str],
-        engines: &Selection,
-        places: &Places,
-    ) -> Result<Self> {
-        let log = format!("beside-{}.log", targets.join("-"));
-        let log = places.state().join(log);
+    fn start(engines: &Selection, places: &Places) -> Result<Self> {
+        let log = places.state().join("beside.log");
         println!(
-            "» {what}: beside the other tests; their log: {}",
+            "{BESIDE}, beside the other tests; their log: {}",
             log.display()
         );
         let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
         // Of the whole workspace, so that what is compiled for the others serves these as well.
-        let mut tests = cargo(places);
-        tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-        for target in targets {
-            tests.args(["--test", target]);
-        }
-        let tests = tests
-            .args(["--", "--ignored"])
+        let tests = cargo(places)
+            .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+            .args(["--test", "boot", "--test", "product", "--test", "fuzz"])
+            .args(["--test", "e2e", "--", "--ignored"])
             .env(Selection::VARIABLE, engines.to_string())
             .stdout(file.try_clone().context("writing a log")?)
             .stderr(file)
             .spawn();
         let tests = tests.context("running cargo test")?;
-        Ok(Self { what, tests, log })
+        Ok(Self { tests, log })
     }
 
     /// Waits for their end and shows what they said; whether all passed.
     fn finish(mut self) -> Result<bool> {
-        println!("» {}", self.what);
+        println!("{BESIDE}");
         let status = self.tests.wait().context("waiting for cargo test")?;
         let log = fs::read_to_string(&self.log);
         print!(
