@@ -14,8 +14,6 @@ pub mod history;
 mod image;
 mod input;
 mod lint;
-#[cfg(feature = "log")]
-pub mod log;
 mod lost_access;
 pub mod machine;
 pub mod model;

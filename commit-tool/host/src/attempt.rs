@@ -9,7 +9,6 @@ use osderive_lints::policy::{Bootable, BuildOptions};
 use osderive_lints::{BASE_MOUNT, BuildArgument, EndRequest, Ordinary, REPORT_MOUNT, StepReport};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-
 use tracing::debug;
 
 use crate::arguments::{Arguments, Engine};
@@ -98,7 +97,7 @@ impl<'a> Attempt<'a> {
         };
         debug!(
             asked = asked.to_value(),
-            ?door,
+            is_rewritten = door.rewrite().is_some(),
             runs = build.runs().len(),
             "a build begins"
         );

@@ -7,7 +7,6 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-
 use tracing::debug;
 
 use crate::arguments::Engine;
@@ -59,14 +58,13 @@ pub(crate) fn quietly(engine: Engine, arguments: &[OsString]) -> Result<bool, Er
     Ok(status.success())
 }
 
-/// The arguments without what stands behind a `=`: values of build arguments may be secrets.
+/// The names of the options alone: what stands behind them may be a secret (`--build-arg`, `--creds`).
 fn names(arguments: &[OsString]) -> Vec<String> {
-    let name = |word: &OsString| {
-        let word = word.to_string_lossy();
-        let name = word.split('=').next().unwrap_or_default();
-        name.to_owned()
-    };
-    arguments.iter().map(name).collect()
+    let words = arguments.iter().map(|word| word.to_string_lossy());
+    let options = words.filter(|word| word.starts_with('-'));
+    options
+        .filter_map(|word| Some(word.split('=').next()?.to_owned()))
+        .collect()
 }
 
 /// What another command of the engine prints; none where it fails.
@@ -90,4 +88,20 @@ fn pass_on(mut signals: Signals, child: &Child) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_is_told() {
+        let line =
+            "build --creds me:secret --build-arg TOKEN=secret --build-arg=A=secret -t secret .";
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        assert_eq!(
+            names(&words),
+            ["--creds", "--build-arg", "--build-arg", "-t"]
+        );
+    }
 }

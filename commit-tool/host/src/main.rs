@@ -26,8 +26,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use osderive_lints::escape_text;
 use osderive_lints::output::{Form, Look};
-use osderive_lints::{escape_text, log};
+use osderive_log as log;
 
 use crate::arguments::Engine;
 use crate::error::{Error, FAILED};

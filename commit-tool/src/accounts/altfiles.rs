@@ -66,16 +66,16 @@ fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {
     }
     let declared = Declared::read(rootfs, &after)?;
     let moved = Moved::of(before, &after, &declared);
-    let [users, groups] = [&moved.users, &moved.groups].map(BTreeSet::len);
-    if users + groups == 0 {
+    let names: BTreeSet<&[u8]> = moved.users.union(&moved.groups).copied().collect();
+    if names.is_empty() {
         return Ok(plan);
     }
-    let names: BTreeSet<&[u8]> = moved.users.union(&moved.groups).copied().collect();
     let names: Vec<String> = names.into_iter().map(escape_path).collect();
     let reason = format!("nss-altfiles has them: {}", names.join(", "));
     for (name, moved) in [("passwd", &moved.users), ("group", &moved.groups)] {
         let (stays, goes) = parted(after.file(name), moved);
-        let there = below_usr(rootfs, name)?;
+        // A killed commit may have written them there already.
+        let (there, _) = parted(&below_usr(rootfs, name)?, moved);
         plan.write(format!("usr/lib/{name}"), joined(&there, &goes), &reason);
         plan.write(format!("{etc}/{name}"), stays, &reason);
     }

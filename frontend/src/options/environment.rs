@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use osderive_lints::log;
 use osderive_lints::policy::{BuildOptionError, BuildOptions};
+use osderive_log as log;
 use serde::Deserialize;
 use thiserror::Error;
 

@@ -58,6 +58,14 @@ fn accounts_of_services_go_below_usr_and_etc_is_the_bases() {
 }
 
 #[test]
+fn what_a_killed_commit_wrote_stands_there_once() {
+    let line = "redis:x:105:107::/var/lib/redis:/usr/sbin/nologin\n";
+    let (image, _) = ended(|image| image.append("usr/lib/passwd", &format!("\n{line}")));
+    assert_eq!(image.read("usr/lib/passwd").matches(line).count(), 1);
+    assert_eq!(image.read("etc/passwd"), PASSWD);
+}
+
+#[test]
 fn what_was_moved_stays_declared_in_images_upon_it() {
     let (base, _) = ended(|_| ());
     let image = Image::new();

@@ -1,4 +1,4 @@
-//! The log of a program, for whoever looks for a fault on a machine that is not ours.
+//! The log of a program, for whoever looks for a fault on a machine that is not ours. What runs in an image writes none.
 
 use std::io::stderr;
 
