@@ -199,15 +199,16 @@ impl<'a> Place<'a> {
         top: &Path,
         enter: impl Fn(&Path) -> bool,
     ) -> Result<Entries, Errno> {
-        let mut entries = Entries::new();
         let Some(meta) = self.meta(top)? else {
-            return Ok(entries);
+            return Ok(Entries::new());
         };
+        // A map that is made at once compares far fewer paths than one that grows.
+        let mut entries = Vec::new();
         let mut open = vec![];
         if meta.is_open_directory() && enter(top) {
             open.push(top.to_owned());
         }
-        entries.insert(top.to_owned(), meta);
+        entries.push((top.to_owned(), meta));
         while let Some(path) = open.pop() {
             let directory = match self.open(&path) {
                 Ok(directory) => directory,
@@ -223,10 +224,10 @@ impl<'a> Place<'a> {
                 if meta.is_open_directory() && enter(&path) {
                     open.push(path.clone());
                 }
-                entries.insert(path, meta);
+                entries.push((path, meta));
             }
         }
-        Ok(entries)
+        Ok(entries.into_iter().collect())
     }
 
     /// The names in a directory; none when it cannot be listed.

@@ -2,7 +2,7 @@
 //! hold on this image.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     ops::Bound,
     os::unix::ffi::OsStrExt as _,
@@ -126,6 +126,8 @@ pub(super) struct Boot {
     /// The lines that make something, by path relative to the root: a directory's stands before
     /// those of what is in it.
     pub(super) lines: BTreeMap<PathBuf, Line>,
+    /// Those of them that copy something (`C`): few, and asked for each entry and all above it.
+    copied: BTreeSet<PathBuf>,
     /// The `z` lines of a single path each, in the order in which systemd reads them.
     pub(super) owners: Vec<(PathBuf, Line)>,
     /// The `a` lines of a single path each, by path, in the order in which systemd reads them.
@@ -149,9 +151,11 @@ impl Boot {
     pub(super) fn of(config: &Config, names: Names) -> Self {
         let is_usable = |line: &Line| names.owner_of(line).is_some();
         let makers = config.makers(is_usable).into_iter();
-        let lines = makers
+        let lines: BTreeMap<PathBuf, Line> = makers
             .filter_map(|line| Some((relative(&line.path)?, line.clone())))
             .collect();
+        let copied = lines.iter().filter(|(_, line)| line.kind == b'C');
+        let copied = copied.map(|(path, _)| path.clone()).collect();
         let owners = (config.lines.iter())
             .filter(|line| line.kind == b'z' && is_usable(line))
             .filter_map(|line| Some((relative(&single_path(&line.path)?)?, line.clone())))
@@ -171,6 +175,7 @@ impl Boot {
         Self {
             names,
             lines,
+            copied,
             owners,
             lists,
         }
@@ -207,10 +212,13 @@ impl Boot {
 
     /// The nearest path at or above one that a `C` line fills, and this line.
     pub(super) fn copy_above<'p>(&self, path: &'p Path) -> Option<(&'p Path, &Line)> {
-        path.ancestors().find_map(|above| {
-            let line = self.lines.get(above)?;
-            (line.kind == b'C').then_some((above, line))
-        })
+        if self.copied.is_empty() {
+            return None;
+        }
+        let above = path
+            .ancestors()
+            .find(|above| self.copied.contains(*above))?;
+        Some((above, self.lines.get(above)?))
     }
 
     /// Whether boot makes a directory on its way to something in it.

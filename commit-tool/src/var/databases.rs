@@ -40,8 +40,8 @@ pub(super) fn find(
         if let Some(found) = look(place, boot, now, fixed, entries, database)? {
             let path = Path::new(database.path);
             entries.retain(|below, entry| {
-                let is_left = entry.kind != Kind::Directory && leftover_reason(below).is_some();
-                is_left || !below.starts_with(path)
+                let is_left = || entry.kind != Kind::Directory && leftover_reason(below).is_some();
+                !below.starts_with(path) || is_left()
             });
             all.push(found);
         }
@@ -66,10 +66,12 @@ fn look(
         let is_kept = entry.made == Made::No && leftover_reason(below).is_none();
         // Nothing but directories is no database; but it would hide one that is elsewhere.
         let is_scratch = entry.kind == Kind::Directory && other.is_none();
-        is_kept && !is_scratch && below.starts_with(path)
+        is_kept && !is_scratch
     };
+    let below = entries.range(path.to_owned()..);
+    let mut below = below.take_while(|(below, _)| below.starts_with(path));
     let is_directory = now.get(path).is_some_and(Meta::is_open_directory);
-    if !is_directory || fixed.contains(path) || !entries.iter().any(is_changed) {
+    if !is_directory || fixed.contains(path) || !below.any(is_changed) {
         return Ok(None);
     }
     let home = other.unwrap_or(database.home);

@@ -146,7 +146,7 @@ fn made(
     };
     let copied = boot.copy_above(path);
     let (line, is_made) = match (boot.lines.get(path), copied) {
-        (_, Some((top, line))) if boot.lines.get(path).is_none_or(|own| own.kind == b'C') => {
+        (own, Some((top, line))) if own.is_none_or(|own| own.kind == b'C') => {
             let entry = (kind, attributes);
             let is_copy = is_copy(place, path, meta, entry, (top, line), boot)?;
             (line, is_copy)

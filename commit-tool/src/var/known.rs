@@ -1,12 +1,18 @@
 //! What is known by name below /var: what package managers leave behind, what a machine makes by
 //! itself, and the databases that packages need again. Never by guess.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::LazyCell,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 /// Entries that are not kept; paths are relative to /var.
 struct Leftover {
     /// `*` stands for any part of one name, `**` at the end for all that is below.
     pattern: &'static str,
+    /// How many bytes stand before the first `*`.
+    literal: usize,
     reason: &'static str,
 }
 
@@ -41,7 +47,16 @@ const LEFTOVERS: &[Leftover] = &[
 ];
 
 const fn leftover(pattern: &'static str, reason: &'static str) -> Leftover {
-    Leftover { pattern, reason }
+    let bytes = pattern.as_bytes();
+    let mut literal = 0;
+    while literal < bytes.len() && bytes[literal] != b'*' {
+        literal += 1;
+    }
+    Leftover {
+        pattern,
+        literal,
+        reason,
+    }
 }
 
 const TRANSACTION: &str = "what scriptlets of one transaction tell each other";
@@ -71,9 +86,13 @@ pub(super) fn scratch_reason(path: &Path) -> Option<&'static str> {
 }
 
 fn known_reason(known: &[Leftover], path: &Path) -> Option<&'static str> {
-    let below = path.strip_prefix("var").ok()?.to_str()?;
-    let mut known = known.iter();
-    let known = known.find(|leftover| matches(leftover.pattern, below));
+    let below = path.as_os_str().as_bytes().strip_prefix(b"var/")?;
+    // Most paths differ before any `*`, and this is asked of each.
+    let starts =
+        |leftover: &Leftover| below.starts_with(&leftover.pattern.as_bytes()[..leftover.literal]);
+    let mut known = known.iter().filter(|leftover| starts(leftover));
+    let below = LazyCell::new(|| str::from_utf8(below).ok());
+    let known = known.find(|leftover| below.is_some_and(|below| matches(leftover.pattern, below)));
     known.map(|leftover| leftover.reason)
 }
 
@@ -175,7 +194,7 @@ const PACKAGE_MANAGERS: [&str; 8] = [
 /// Whether a path is of the cache of a package manager.
 pub(super) fn is_package_cache(path: &Path) -> bool {
     let mut caches = PACKAGE_MANAGERS.iter();
-    caches.any(|cache| path.starts_with(cache))
+    path.starts_with(CACHE) && caches.any(|cache| path.starts_with(cache))
 }
 
 /// apt's package lists.

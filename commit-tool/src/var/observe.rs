@@ -135,11 +135,11 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
     observed.own = observed.folder.own_tmpfiles();
     observed.unfinished = observed.find_unfinished(place)?;
     let mut handles = place.handles();
-    for (path, meta) in new {
+    let entries = new.into_iter().map(|(path, meta)| {
         let entry = Entry::look(&observed.boot, place, &mut handles, path, meta);
-        let entry = entry.told("look at", path)?;
-        observed.entries.insert(path.clone(), entry);
-    }
+        Ok((path.clone(), entry.told("look at", path)?))
+    });
+    observed.entries = entries.collect::<Result<_>>()?;
     let (boot, fixed) = (&observed.boot, &observed.fixed);
     observed.databases = databases::find(place, boot, &now, fixed, &mut observed.entries)?;
     leave_caches(&mut observed.entries, || match work.phase {

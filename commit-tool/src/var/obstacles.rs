@@ -30,7 +30,8 @@ pub(super) fn obstacle(
     path: &Path,
     entry: &Entry,
 ) -> Option<&'static str> {
-    if path.ancestors().any(|above| seen.locked.contains(above)) {
+    let is_locked = |path: &Path| path.ancestors().any(|above| seen.locked.contains(above));
+    if !seen.locked.is_empty() && is_locked(path) {
         return Some(LOCKED);
     }
     if path.as_os_str().len() > MAX_PATH {

@@ -18,7 +18,7 @@ use osderive_lints::{
 
 use self::action::{Action, Plan};
 use super::{
-    boot::{factory_of, relative},
+    boot::{factory_of, relative, single_path},
     entry::{Entry, Kind, Made},
     known::{CACHE, LOG, is_shared, leftover_reason, scratch_reason},
     observe::Observed,
@@ -81,7 +81,9 @@ struct Planner<'a> {
     wanted: BTreeMap<PathBuf, Line>,
     /// Lines about access control lists, one for each path.
     lists: BTreeMap<PathBuf, Line>,
-    /// All whose lists were looked at: an older line about them counts no more.
+    /// Our older lines about lists, by what they are about.
+    older_lists: BTreeMap<PathBuf, &'a Line>,
+    /// Of these, what was looked at: the older line counts no more.
     settled: BTreeSet<PathBuf>,
     /// Factory copies that lose their lists.
     plain: Vec<Action>,
@@ -122,6 +124,10 @@ impl<'a> Planner<'a> {
             tops: BTreeSet::new(),
             wanted: BTreeMap::new(),
             lists: BTreeMap::new(),
+            older_lists: (seen.own.iter())
+                .filter(|(_, line)| line.kind == b'a')
+                .filter_map(|(_, line)| Some((relative(&single_path(&line.path)?)?, line)))
+                .collect(),
             settled: BTreeSet::new(),
             plain: Vec::new(),
             removes: Vec::new(),
@@ -142,8 +148,14 @@ impl<'a> Planner<'a> {
             if self.fate(path, entry) != Fate::Kept || entry.made != Made::No {
                 continue;
             }
-            if entry.kind == Kind::File || !is_writable(path) || !is_way_safe(self.seen, path) {
-                self.holding_directly.extend(path.parent());
+            let is_copied =
+                entry.kind == Kind::File || !is_writable(path) || !is_way_safe(self.seen, path);
+            // Of many files in a directory the first says it all.
+            if is_copied
+                && path
+                    .parent()
+                    .is_some_and(|above| self.holding_directly.insert(above))
+            {
                 self.holding.extend(path.ancestors().skip(1));
             }
         }
@@ -215,7 +227,7 @@ impl<'a> Planner<'a> {
                     && entry.kind == Kind::Directory
                     && self.becomes_top(path)
                 {
-                    self.begin_top(path, look);
+                    self.begin_top(path, entry);
                     return;
                 }
                 self.remember_own(path);
@@ -229,7 +241,7 @@ impl<'a> Planner<'a> {
             Fate::Waits => {
                 self.left_bytes += look.bytes;
                 if self.is_in_top(path) {
-                    self.move_to_factory(path, look);
+                    self.move_to_factory(path, entry);
                 }
             }
             Fate::EmptyLog => {
@@ -245,7 +257,7 @@ impl<'a> Planner<'a> {
             }
             Fate::Kept if self.is_in_top(path) && entry.kind != Kind::Fifo => {
                 self.settle_lists(path, entry);
-                self.move_to_factory(path, look);
+                self.move_to_factory(path, entry);
             }
             Fate::Kept => self.keep(path, entry),
         }
@@ -254,8 +266,8 @@ impl<'a> Planner<'a> {
     fn keep(&mut self, path: &Path, entry: &Entry) {
         let look = &entry.meta.look;
         let line = match &entry.kind {
-            Kind::Directory if self.becomes_top(path) => return self.begin_top(path, look),
-            Kind::File => return self.begin_top(path, look),
+            Kind::Directory if self.becomes_top(path) => return self.begin_top(path, entry),
+            Kind::File => return self.begin_top(path, entry),
             Kind::Directory => self.line(b'd', path, look, None),
             Kind::Fifo => self.line(b'p', path, look, None),
             Kind::Link(target) => Line {
@@ -299,10 +311,13 @@ impl<'a> Planner<'a> {
 
     /// The tree of an earlier step that a path is in, also when its owner is unknown by now.
     fn own_top<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        if self.copied.is_empty() {
+            return None;
+        }
         path.ancestors().find(|above| self.copied.contains(*above))
     }
 
-    fn begin_top(&mut self, path: &Path, look: &Look) {
+    fn begin_top(&mut self, path: &Path, entry: &Entry) {
         if !is_writable(path) {
             return self.keep_in_place(path, LINE_BREAK);
         }
@@ -310,14 +325,13 @@ impl<'a> Planner<'a> {
             return self.keep_in_place(path, UNSAFE);
         }
         self.tops.insert(path.to_owned());
-        if let Some(entry) = self.seen.entries.get(path) {
-            self.settle_lists(path, entry);
-        }
-        self.move_to_factory(path, look);
+        self.settle_lists(path, entry);
+        self.move_to_factory(path, entry);
     }
 
     /// Has an entry moved, unless a directory above it is.
-    fn move_to_factory(&mut self, path: &Path, look: &Look) {
+    fn move_to_factory(&mut self, path: &Path, entry: &Entry) {
+        let look = &entry.meta.look;
         if let Some(own) = self.own_top(path) {
             self.tops.insert(own.to_owned());
         }
@@ -329,7 +343,7 @@ impl<'a> Planner<'a> {
                 .entry(top.unwrap_or(path).to_owned())
                 .or_default() += look.bytes;
         }
-        self.make_plain(path, look);
+        self.make_plain(path, entry);
         let last = self.moves.last();
         let is_moved = last.is_some_and(
             |action| matches!(action, Action::Move { from, .. } if path.starts_with(from)),

@@ -149,17 +149,17 @@ impl Planner<'_> {
             .take_while(|(path, _)| path.starts_with(top))
             .filter(|(path, _)| !self.dropped.contains(*path))
             .map(|(path, meta)| (path.clone(), meta.look));
-        let mut tree: BTreeMap<PathBuf, Look> = copies.collect();
         let entries = self.seen.entries.range(top.to_owned()..);
-        for (path, entry) in entries.take_while(|(path, _)| path.starts_with(top)) {
-            let fate = self.fate(path, entry);
-            let is_copied = !matches!(entry.kind, Kind::Fifo | Kind::Socket | Kind::Node)
-                && (matches!(fate, Fate::Kept | Fate::Waits) || path == top);
-            if is_copied {
-                tree.insert(path.clone(), entry.meta.look);
-            }
-        }
-        tree
+        let entries = entries
+            .take_while(|(path, _)| path.starts_with(top))
+            .filter(|(path, entry)| {
+                let fate = || self.fate(path, entry);
+                !matches!(entry.kind, Kind::Fifo | Kind::Socket | Kind::Node)
+                    && (*path == top || matches!(fate(), Fate::Kept | Fate::Waits))
+            })
+            .map(|(path, entry)| (path.clone(), entry.meta.look));
+        // Of a path in both the later one counts: what is new.
+        copies.chain(entries).collect()
     }
 
     /// Copies of ours that are not wanted any more, and what steps moved that was to go at the end.

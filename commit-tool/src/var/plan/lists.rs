@@ -13,7 +13,7 @@ use crate::{
     handle::Look,
     place::Meta,
     var::{
-        boot::{ListLine, factory_of, pattern_of},
+        boot::{ListLine, factory_of},
         entry::{Entry, Kind},
     },
 };
@@ -21,7 +21,9 @@ use crate::{
 impl Planner<'_> {
     /// Wants a line for the lists of an entry that boot makes, unless lines of others give it these.
     pub(super) fn settle_lists(&mut self, path: &Path, entry: &Entry) {
-        self.settled.insert(path.to_owned());
+        if self.older_lists.contains_key(path) {
+            self.settled.insert(path.to_owned());
+        }
         let lists = &entry.attributes.lists;
         let boot = &self.seen.boot;
         let bits = (entry.meta.look.mode, entry.kind == Kind::Directory);
@@ -36,11 +38,11 @@ impl Planner<'_> {
 
     /// What comes to be in the factory has no lists: whoever carries the image may lose them, and copies have the
     /// permission bits alone until their lines are done.
-    pub(super) fn make_plain(&mut self, path: &Path, look: &Look) {
-        let entry = self.seen.entries.get(path);
-        if entry.is_none_or(|entry| entry.attributes.lists.is_empty()) {
+    pub(super) fn make_plain(&mut self, path: &Path, entry: &Entry) {
+        if entry.attributes.lists.is_empty() {
             return;
         }
+        let look = &entry.meta.look;
         let is_shared = self.has_names_elsewhere(look);
         self.plain.push(Action::Plain {
             path: factory_of(path),
@@ -64,12 +66,10 @@ impl Planner<'_> {
     /// The line about the lists of what is in a tree, of this step's or an earlier one's. It stands before the line
     /// of the owner: below a directory that has another owner already, boot changes nothing.
     pub(super) fn list_in_tree(&mut self, path: &Path) -> Option<Line> {
-        if !self.settled.insert(path.to_owned()) {
-            return self.lists.remove(path);
+        let older = self.older_lists.get(path);
+        match older.filter(|_| self.settled.insert(path.to_owned())) {
+            Some(older) => Some((*older).clone()),
+            None => self.lists.remove(path),
         }
-        let pattern = pattern_of(&absolute(path));
-        let mut own = self.seen.own.iter();
-        let own = own.find(|(_, line)| line.kind == b'a' && line.path == pattern);
-        own.map(|(_, line)| line.clone())
     }
 }
