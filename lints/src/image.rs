@@ -16,6 +16,7 @@ use crate::model::{sysusers, tmpfiles};
 use crate::predict::{self, Prediction};
 use crate::quirks::Quirks;
 use crate::rules::input_unreadable;
+use crate::top_level;
 use crate::tree::{Gathered, Kind, Tree};
 use crate::units::Units;
 use crate::var_state::Makers;
@@ -64,6 +65,7 @@ pub struct Image<'a> {
     tmpfiles: tmpfiles::Config,
     pub(crate) var_makers: OnceCell<Makers>,
     lost_access: OnceCell<Vec<LostAccess>>,
+    dropped_top_level: OnceCell<Vec<Vec<u8>>>,
     fresh_accounts: OnceCell<Accounts>,
     upgraded_accounts: OnceCell<Accounts>,
     initramfs: OnceCell<Vec<(String, Ostree)>>,
@@ -86,6 +88,7 @@ impl<'a> Image<'a> {
             tmpfiles: tmpfiles::Config::default(),
             var_makers: OnceCell::new(),
             lost_access: OnceCell::new(),
+            dropped_top_level: OnceCell::new(),
             fresh_accounts: OnceCell::new(),
             upgraded_accounts: OnceCell::new(),
             initramfs: OnceCell::new(),
@@ -266,6 +269,12 @@ impl<'a> Image<'a> {
     /// The directories whose mode or owner an import loses.
     pub(crate) fn lost_access(&self) -> &[LostAccess] {
         self.lost_access.get_or_init(|| lost_access(self))
+    }
+
+    /// The names at the top level that an import drops.
+    pub(crate) fn dropped_top_level(&self) -> &[Vec<u8>] {
+        self.dropped_top_level
+            .get_or_init(|| top_level::dropped(self))
     }
 
     /// Notes that a file could not be read as what it should be.

@@ -27,6 +27,7 @@ mod quirks;
 mod report;
 mod request;
 pub mod rules;
+mod top_level;
 pub mod tree;
 pub mod unbuilt;
 pub mod units;

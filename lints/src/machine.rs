@@ -229,8 +229,18 @@ impl<'a> Machine<'a> {
         })
     }
 
+    /// What the image has at a path once it is imported.
     fn in_image(&self, path: &[u8]) -> Step {
         let tree = self.image.tree;
+        let top = path.split(|&byte| byte == b'/').next().unwrap_or_default();
+        if self
+            .image
+            .dropped_top_level()
+            .iter()
+            .any(|name| name == top)
+        {
+            return Step::Missing;
+        }
         match tree.look(path) {
             Err(_) => Step::Unknown,
             Ok(None) => Step::Missing,

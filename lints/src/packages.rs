@@ -250,13 +250,25 @@ impl Package {
         })
     }
 
+    /// Whether what runs at its installation names a directory.
+    pub(crate) fn installs_with(&self, image: &Image<'_>, directory: &[u8]) -> bool {
+        let script = self.script(image);
+        let mut words = uncommented(&script)
+            .flat_map(|line| line.split(|byte| b" \t\"'=:;()&|<>".contains(byte)));
+        words.any(|word| word.strip_suffix(b"/").unwrap_or(word) == directory)
+    }
+
+    fn script(&self, image: &Image<'_>) -> Cow<'_, [u8]> {
+        match &self.script {
+            Script::At(path) => Cow::Owned(text_of(image, path)),
+            Script::Text(text) => Cow::Borrowed(&**text),
+        }
+    }
+
     /// The words of what runs at its installation, and the accounts that it asks for.
     fn words(&self, image: &Image<'_>) -> &BTreeSet<Vec<u8>> {
         self.words.get_or_init(|| {
-            let script = match &self.script {
-                Script::At(path) => Cow::Owned(text_of(image, path)),
-                Script::Text(text) => Cow::Borrowed(&**text),
-            };
+            let script = self.script(image);
             let words = uncommented(&script).flat_map(words_of);
             let accounts = self.accounts.iter().cloned();
             words.map(<[u8]>::to_vec).chain(accounts).collect()

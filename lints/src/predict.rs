@@ -72,7 +72,8 @@ impl Prediction {
     /// start on most machines, and so does not fail.
     pub fn certainty(&self) -> Certainty {
         let of_doubts = self.doubts.iter().map(|doubt| match doubt {
-            Doubt::Conditions { usually: false } => Certainty::Possible,
+            // Which comes first is decided anew at each boot.
+            Doubt::Conditions { usually: false } | Doubt::BeforeTmpfiles => Certainty::Possible,
             _ => Certainty::Likely,
         });
         let least = of_doubts.max().unwrap_or(Certainty::Certain);
@@ -208,6 +209,13 @@ pub enum Reason {
         /// The user's name.
         user: String,
     },
+    /// A directory at the top level is dropped by the import that the installation of the unit's package has made.
+    TopLevel {
+        /// The directory.
+        path: String,
+        /// The package.
+        package: String,
+    },
     /// Something in /var is missing that the unit's package brings, or that the unit says it needs:
     /// some programs fail without, some make it.
     State {
@@ -254,7 +262,8 @@ impl Reason {
             Self::Assertion { .. }
             | Self::PackageUser { .. }
             | Self::PackageGroup { .. }
-            | Self::Unreachable { .. } => Certainty::Likely,
+            | Self::Unreachable { .. }
+            | Self::TopLevel { .. } => Certainty::Likely,
             Self::State { is_likely, .. } if *is_likely => Certainty::Likely,
             Self::State { .. } => Certainty::Possible,
             _ => Certainty::Certain,
@@ -279,6 +288,7 @@ impl Reason {
             | Self::PackageUser { .. }
             | Self::PackageGroup { .. }
             | Self::Unreachable { .. }
+            | Self::TopLevel { .. }
             | Self::State { .. } => None,
         }
     }

@@ -45,6 +45,14 @@ impl Trial<'_> {
                 }
             }
         }
+        for name in self.image.dropped_top_level() {
+            let path = [b"/", &name[..]].concat();
+            if own.installs_with(self.image, &path) {
+                let (path, package) = (text(&path), own.name.clone());
+                let reason = Reason::TopLevel { path, package };
+                failures.push((reason, self.as_a_whole()));
+            }
+        }
         let groups = if is_daemon {
             package.configured_groups(self.image)
         } else {

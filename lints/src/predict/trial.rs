@@ -148,6 +148,7 @@ impl Trial<'_> {
             Reason::PackageUser { .. }
             | Reason::PackageGroup { .. }
             | Reason::Unreachable { .. }
+            | Reason::TopLevel { .. }
             | Reason::State { .. } => false,
         };
         if may_be_made {

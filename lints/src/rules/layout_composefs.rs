@@ -47,7 +47,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
 }
 
 /// The first of several files that exists, with its content.
-pub(super) fn first_of<'p>(image: &Image<'_>, paths: &[&'p str]) -> Option<(&'p str, Vec<u8>)> {
+pub(crate) fn first_of<'p>(image: &Image<'_>, paths: &[&'p str]) -> Option<(&'p str, Vec<u8>)> {
     let mut files = paths.iter();
     files.find_map(|path| image.content(path).map(|content| (*path, content)))
 }

@@ -1,6 +1,7 @@
 //! # What it does
 //! Looks for content at the top level (`/nix`, files in a real /opt or /srv) of an image whose base
-//! is an ostree commit without composefs and without a transient root.
+//! is an ostree commit without composefs and without a transient root. Looks as well for services whose package makes
+//! such a directory.
 //!
 //! # Why it breaks
 //! The importer of such an image keeps /usr, /etc and /var; what derived layers have elsewhere is
@@ -16,10 +17,8 @@
 //! Put it below /usr, or start from a base with composefs (`[composefs]`, `enabled = yes` in
 //! prepare-root.conf). A derived image cannot turn it on for itself.
 
-use super::layout_composefs::first_of;
 use super::{Check, Rule, Scope, absolute, counted};
-use crate::model::prepare_root;
-use crate::tree::Kind;
+use crate::predict::Reason;
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.
@@ -32,65 +31,37 @@ pub const RULE: Rule = Rule {
     ..Rule::IMAGE
 };
 
-/// What the importer keeps, what is mounted over, and what other rules speak of (/boot).
-const KEPT: [&[u8]; 11] = [
-    b"boot", b"dev", b"etc", b"ostree", b"proc", b"run", b"sys", b"sysroot", b"tmp", b"usr", b"var",
-];
-
-/// What every system has, a directory for mounts or a link into /usr or /var; only what is in them counts.
-const USUAL: [&[u8]; 13] = [
-    b"afs", b"bin", b"efi", b"home", b"lib", b"lib32", b"lib64", b"libx32", b"media", b"mnt",
-    b"opt", b"root", b"sbin",
-];
+const HELP: &str = "put it below /usr, or into /var by tmpfiles.d";
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
-    if !is_on_commit(image) || keeps_top_level(image) {
-        return Vec::new();
-    }
-    let names = image.tree.names(b"").unwrap_or_default().into_iter();
-    let dropped: Vec<_> = names
-        .filter(|name| !KEPT.contains(&name.as_slice()))
-        .filter(|name| {
-            let is_usual = USUAL.contains(&name.as_slice()) || name == b"srv";
-            !is_usual || has_content(image, name)
-        })
-        .collect();
+    let dropped = image.dropped_top_level();
     if dropped.is_empty() {
         return Vec::new();
     }
     let what = counted(dropped.len(), "top-level entry is", "top-level entries are");
-    vec![RULE.finding(
+    let mut findings = vec![RULE.finding(
         format!("{what} dropped when the image is imported"),
-        "put it below /usr, or into /var by tmpfiles.d".to_owned(),
+        HELP.to_owned(),
         dropped.iter().map(|name| absolute(name)).collect(),
-    )]
-}
-
-/// Whether the base is an encapsulated commit, which the importer asks for its prepare-root.conf;
-/// of other images it keeps all (ostree-ext, `container/store.rs`).
-fn is_on_commit(image: &Image<'_>) -> bool {
-    match image.config {
-        Some(config) => config.config.labels.contains_key("ostree.final-diffid"),
-        None => image.exists("sysroot/ostree/repo/config"),
-    }
-}
-
-fn keeps_top_level(image: &Image<'_>) -> bool {
-    let file = first_of(image, &prepare_root::PATHS);
-    file.is_some_and(|(_, content)| prepare_root::keeps_top_level(&content))
-}
-
-fn has_content(image: &Image<'_>, name: &[u8]) -> bool {
-    let is_directory =
-        matches!(image.tree.look(name), Ok(Some(meta)) if meta.kind == Kind::Directory);
-    is_directory && (image.tree.names(name)).is_ok_and(|names| !names.is_empty())
+    )];
+    findings.extend(RULE.predicted(image, |prediction| {
+        let Reason::TopLevel { path, package } = &prediction.reason else {
+            return None;
+        };
+        let message = format!("{path}, which package {package} makes, is dropped by the import");
+        Some((message, HELP.to_owned()))
+    }));
+    findings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::prepare_root;
     use crate::rules::fixture::Fixture;
-    use crate::{Container, ImageConfig};
+    use crate::rules::unit_exec_missing;
+    use crate::tree::testing::{LayerTar, TestImage};
+    use crate::{Container, ImageConfig, Selection, lint};
 
     fn base() -> Fixture {
         let base = Fixture::new().file("sysroot/ostree/repo/config", "");
@@ -105,6 +76,60 @@ mod tests {
         assert_eq!(base().findings_of(&RULE), []);
         let tree = base().directory("nix").file("srv/www/index.html", "");
         assert_eq!(tree.paths_of(&RULE), ["/nix", "/srv"]);
+    }
+
+    #[test]
+    fn a_unit_misses_what_its_package_has_made_there() {
+        let text = "[Service]\nExecStart=/usr/sbin/afsd\n";
+        let fixture = |script: &str| {
+            base()
+                .directory("afs")
+                .program("usr/bin/sh")
+                .program("usr/sbin/afsd")
+                .service("afs", text)
+                .file(
+                    "var/lib/dpkg/info/afs.list",
+                    "/usr/lib/systemd/system/afs.service\n",
+                )
+                .file("var/lib/dpkg/info/afs.postinst", script)
+        };
+        let found = fixture("test -d /afs || mkdir /afs\n").findings_of(&RULE);
+        let messages: Vec<&str> = found.iter().map(|finding| &*finding.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "1 top-level entry is dropped when the image is imported",
+                "afs.service fails on every machine: /afs, which package afs makes, is dropped by the import"
+            ]
+        );
+        assert!(
+            found
+                .iter()
+                .all(|finding| finding.severity == Severity::Warning)
+        );
+        for other in ["mkdir /usr/afs\n", "# mkdir /afs\n", "mkdir /afs-old\n"] {
+            assert_eq!(fixture(other).findings_of(&RULE).len(), 1, "{other}");
+        }
+    }
+
+    #[test]
+    fn programs_there_are_missing() {
+        let text = "[Service]\nExecStart=/nix/bin/run\n";
+        let fixture = base().program("nix/bin/run").service("a", text);
+        let found = fixture.findings_of(&unit_exec_missing::RULE);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
+    }
+
+    #[test]
+    fn what_the_commit_has_is_kept() {
+        let commit = LayerTar::new().directory("afs").directory("nix");
+        let derived = LayerTar::new().directory("srv/www").directory("data");
+        let image = TestImage::new().layer(commit).commit().layer(derived);
+        let tree = image.read().expect("an image");
+        let found = lint(&tree, Some(tree.config()), &Selection::default()).findings;
+        let found = found.iter().find(|finding| finding.rule == RULE.name);
+        assert_eq!(found.expect("a finding").paths, ["/data", "/srv"]);
     }
 
     #[test]

@@ -118,7 +118,7 @@ mod tests {
         fixture(&early).on_image(|image| {
             let predictions = image.predictions();
             assert_eq!(predictions.len(), 1, "{predictions:?}");
-            assert_eq!(predictions[0].certainty(), Certainty::Likely);
+            assert_eq!(predictions[0].certainty(), Certainty::Possible);
         });
     }
 

@@ -106,6 +106,8 @@ pub(crate) struct TestImage {
     folder: TempDir,
     layers: Vec<Vec<u8>>,
     created_by: Option<String>,
+    /// How many layers are those of an ostree commit; 0 for no commit.
+    of_commit: usize,
 }
 
 impl TestImage {
@@ -114,7 +116,14 @@ impl TestImage {
             folder: tempfile::tempdir().expect("a folder"),
             layers: Vec::new(),
             created_by: None,
+            of_commit: 0,
         }
+    }
+
+    /// Makes the layers so far those of an encapsulated commit.
+    pub(crate) fn commit(mut self) -> Self {
+        self.of_commit = self.layers.len();
+        self
     }
 
     /// Sets what the history says of each layer.
@@ -149,9 +158,13 @@ impl TestImage {
             .iter()
             .map(|layer| digest(&content(layer)))
             .collect();
+        let mut labels = json!({ "containers.bootc": "1" });
+        if self.of_commit > 0 {
+            labels["ostree.final-diffid"] = json!(diff_ids[self.of_commit - 1]);
+        }
         json!({
             "architecture": "amd64",
-            "config": { "Labels": { "containers.bootc": "1" } },
+            "config": { "Labels": labels },
             "history": history,
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
         })

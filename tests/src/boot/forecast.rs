@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use osderive_lints::Image;
-use osderive_lints::predict::{Certainty, Prediction};
+use osderive_lints::predict::{Certainty, Doubt, Prediction};
 use osderive_lints::tree::{Layered, Tree as _};
 use osderive_lints::units::{Dependency, Start};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub struct Forecast {
     /// What fails as far as the lints know no package by its name.
     #[serde(default)]
     pub without_quirks: BTreeSet<Expected>,
+    /// Units that start before or after what makes their files, as it comes: whether they fail, each boot decides anew.
+    #[serde(default)]
+    pub by_chance: BTreeSet<String>,
     /// The units that others do not start without, by those.
     pub required: BTreeMap<String, BTreeSet<String>>,
 }
@@ -71,6 +74,7 @@ impl Forecast {
         Self {
             expected: left(&self.expected, &base.expected),
             without_quirks: left(&self.without_quirks, &base.without_quirks),
+            by_chance: self.by_chance.clone(),
             required: self.required.clone(),
         }
     }
@@ -147,7 +151,7 @@ impl Forecast {
                 hits.false_positives.push(told);
             }
         }
-        for unit in &lost {
+        for unit in lost.difference(&self.by_chance) {
             // What a socket or a path starts again and again takes it down.
             let started = started_by(unit).filter(|service| failed(service));
             let is_expected = reasons.contains_key(unit.as_str())
@@ -304,6 +308,12 @@ pub(super) fn of(layout: &Layout) -> Result<Forecast> {
     let gathered = tree.walk(&|_, _| {});
     let image = Image::read(&tree, gathered, Some(tree.config()));
     let expected = told(&image);
+    let by_chance = image.predictions().iter();
+    let by_chance =
+        by_chance.filter(|prediction| prediction.doubts.contains(&Doubt::BeforeTmpfiles));
+    let by_chance = by_chance
+        .map(|prediction| prediction.unit.clone())
+        .collect();
     let units = image.units();
     let required = units.starting().map(|(unit, _)| {
         let dependencies = units.dependencies(&unit.name).into_iter();
@@ -318,6 +328,7 @@ pub(super) fn of(layout: &Layout) -> Result<Forecast> {
         .collect();
     Ok(Forecast {
         expected,
+        by_chance,
         required,
         without_quirks: told(&image.without_quirks()),
     })
@@ -490,6 +501,21 @@ mod tests {
         assert_eq!(alarms("ConditionVirtualization=!container"), 0);
         assert_eq!(alarms("ConditionPathExists=|/dev/kvm"), 0);
         assert_eq!(alarms("ConditionPathExists=/etc/a.conf"), 1);
+    }
+
+    #[test]
+    fn what_each_boot_decides_anew_is_neither_foreseen_nor_missed() {
+        let forecast = Forecast {
+            by_chance: BTreeSet::from(["a.service".to_owned()]),
+            ..Forecast::default()
+        };
+        let reference = Report {
+            units: units(&[("a.service", "active"), ("b.service", "active")]),
+            ..Report::default()
+        };
+        let lost = units(&[("a.service", "failed"), ("b.service", "failed")]);
+        let hits = forecast.compare(Way::Fresh, &reference, &lost);
+        assert_eq!(hits.counts(), [0, 0, 1]);
     }
 
     #[test]
