@@ -24,14 +24,15 @@ use crate::{
     scratch::{self, Scratch},
     settings::Settings,
     settled::{Settled, Tell},
+    sqlite::Databases,
     unread::require_all_read,
     var::{Prelude, Var},
 };
 
 /// The domains of a commit, in the order in which they are settled: what moves is declared by those
 /// after it, and programs of the image run before what they leave in /tmp goes. Whoever names accounts reads them in /etc.
-const DOMAINS: [&dyn Domain; 9] = [
-    &Links, &Accounts, &Opt, &Var, &Identity, &Kernels, &Metadata, &Scratch, &Altfiles,
+const DOMAINS: [&dyn Domain; 10] = [
+    &Links, &Databases, &Accounts, &Opt, &Var, &Identity, &Kernels, &Metadata, &Scratch, &Altfiles,
 ];
 
 /// What a commit did.

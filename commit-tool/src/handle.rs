@@ -112,11 +112,23 @@ fn below(top: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Err
 ///
 /// `LOOP` means that it is a link, `XDEV` a mount point, `NXIO` anything else.
 pub(crate) fn open_file(directory: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    open_regular(directory, name, READ)
+}
+
+/// The same, to write into it.
+pub(crate) fn open_file_to_change(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+) -> Result<OwnedFd, Errno> {
+    open_regular(directory, name, READ | OFlags::RDWR)
+}
+
+fn open_regular(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let found = open_one(directory, name, LOOK | OFlags::NOFOLLOW)?;
     match file_type(&found)? {
         FileType::RegularFile => {
-            let again = || openat(directory, name, READ | OFlags::NOFOLLOW, Mode::empty());
-            heed(directory, name, reopen(&found, again))
+            let again = || openat(directory, name, flags | OFlags::NOFOLLOW, Mode::empty());
+            heed(directory, name, reopen(&found, flags, again))
         }
         FileType::Symlink => Err(Errno::LOOP),
         _ => Err(Errno::NXIO),
@@ -139,14 +151,15 @@ fn file_type(found: &OwnedFd) -> Result<FileType, Errno> {
     Ok(FileType::from_raw_mode(fstat(found)?.st_mode))
 }
 
-/// Opens a regular file that was looked at, for reading. Without /proc it has to be found `again`, and `STALE` means
+/// Opens a regular file that was looked at. Without /proc it has to be found `again`, and `STALE` means
 /// that something else stands there now.
 fn reopen(
     found: &OwnedFd,
+    flags: OFlags,
     again: impl FnOnce() -> Result<OwnedFd, Errno>,
 ) -> Result<OwnedFd, Errno> {
     if let Some(handles) = handles_of_proc() {
-        return openat(handles, number_of(found), READ, Mode::empty());
+        return openat(handles, number_of(found), flags, Mode::empty());
     }
     let opened = again()?;
     if FileId::of(opened.as_fd())? == FileId::of(found.as_fd())? {
@@ -207,7 +220,7 @@ pub(crate) fn open_in_root(root: BorrowedFd<'_>, path: &OsStr) -> Option<OwnedFd
         if file_type(&found)? != FileType::RegularFile {
             return Ok(None);
         }
-        reopen(&found, || open(READ)).map(Some)
+        reopen(&found, READ, || open(READ)).map(Some)
     };
     heed(root, path, reached()).ok()?
 }

@@ -36,6 +36,7 @@ mod scratch;
 mod settings;
 mod settled;
 mod snippets;
+mod sqlite;
 mod step;
 mod summary;
 mod supervise;

@@ -3,8 +3,10 @@
 
 use osderive_tests::base::{self, Base, Shaped};
 use osderive_tests::boot::{Harness, Runner, Way, encapsulated, kept, losses};
+use osderive_tests::listing::{differences, list};
 use osderive_tests::scenario::{Scenario, findings};
 
+use crate::fidelity::TIMELESS;
 use crate::{SYNTAX, Setup};
 
 crate::tests![
@@ -23,6 +25,8 @@ crate::tests![
     groups_and_locks_of_dnf_stay_known,
     what_is_trusted_stays_in_directories_that_nobody_may_write_to,
     what_dnf_leaves_for_itself_is_not_in_the_image,
+    the_databases_of_rpm_and_dnf_are_each_in_one_file,
+    two_builds_differ_only_in_what_dnf_writes_by_the_clock,
 ];
 
 // Each needs another base, which takes a minute to build.
@@ -435,6 +439,59 @@ fn expect_no_litter(setup: &Setup, base: Shaped) {
     assert_eq!(declared, "", "{declared}");
     let factory = "find /usr/share/factory/var /var -mindepth 2 2>/dev/null || :";
     assert_eq!(scenario.output_of(factory).unwrap(), "");
+}
+
+fn the_databases_of_rpm_and_dnf_are_each_in_one_file(setup: &Setup) {
+    let steps = run("install serve") + "RUN rpm -q serve\n" + &run("install tmpfiled");
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-one-file", &steps);
+    let log = build(setup, &scenario, &[]);
+    assert_eq!(findings(&log), [], "{log}");
+    let beside = "find / -xdev -name '*-wal' -o -xdev -name '*-shm'";
+    assert_eq!(scenario.output_of(beside).unwrap(), "");
+    let databases = "find / -xdev -name rpmdb.sqlite -o -xdev -name transaction_history.sqlite";
+    let databases = scenario.output_of(databases).unwrap();
+    assert_eq!(databases.lines().count(), 2, "{databases}");
+    let check = "rpm --verifydb && dnf history info 1 | grep -c serve";
+    assert_ne!(scenario.output_of(check).unwrap().trim(), "0");
+
+    // As on a machine, whose /usr is read-only: as root and as anybody.
+    for user in ["0", "65534"] {
+        let mut query = setup.engine.docker();
+        query.args(["run", "--rm", "--read-only", "--user", user, scenario.tag()]);
+        query.args(["rpm", "-q", "--qf", "%{NAME}\\n", "serve", "tmpfiled"]);
+        let output = query.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(told, "serve\ntmpfiled\n", "as {user}: {output:?}");
+    }
+}
+
+/// What two builds of the same instructions, with one SOURCE_DATE_EPOCH, do not have alike, and why. rpm takes its times of
+/// installation from that.
+const BY_THE_CLOCK: [(&str, &str); 1] = [(
+    "usr/lib/sysimage/libdnf5/transaction_history.sqlite",
+    "when each transaction began and ended",
+)];
+
+fn two_builds_differ_only_in_what_dnf_writes_by_the_clock(setup: &Setup) {
+    let steps = format!(
+        "ARG SOURCE_DATE_EPOCH\n{}",
+        run(&format!("install {PACKAGES}"))
+    );
+    let scenario = shaped(setup, Shaped::Fedora, "fedora-twice", &steps);
+    let folder = tempfile::tempdir_in(setup.places.state()).unwrap();
+    let trees = ["first", "second"].map(|name| {
+        build(setup, &scenario, &[&TIMELESS[..], &["--no-cache"]].concat());
+        let root = folder.path().join(name);
+        std::fs::create_dir(&root).unwrap();
+        scenario.unpack(&["etc", "usr", "var"], &root).unwrap();
+        list(&root, &["etc", "usr", "var"]).unwrap()
+    });
+    let different = differences(&trees[0], &trees[1]);
+    let paths: Vec<String> = (different.keys())
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect();
+    let known = BY_THE_CLOCK.map(|(path, _)| path);
+    assert_eq!(paths, known, "{different:#?}");
 }
 
 fn every_package_boots_installed_and_updated(setup: &Setup) {

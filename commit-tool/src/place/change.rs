@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs::File,
     io,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
@@ -18,7 +19,7 @@ use rustix::{
 };
 
 use super::{Entries, Handles, NewOwner, Place, beside::Beside, copy::copy_xattrs};
-use crate::handle::{Moment, errno, look, open_child, set_mode};
+use crate::handle::{Moment, errno, look, open_child, open_file_to_change, set_mode};
 
 impl Place<'_> {
     /// Removes entries, of directories only empty ones; answers with those that cannot be removed.
@@ -118,6 +119,12 @@ impl Place<'_> {
         })?;
         let done = chown_at(beside.directory, &beside.name, owner).and_then(|()| beside.settle());
         beside.or_remove(done, AtFlags::empty())
+    }
+
+    /// Opens a file to change a part of it where it is.
+    pub(crate) fn open_file_to_change(&self, path: &Path) -> Result<File, Errno> {
+        let (directory, name) = self.parent_to_change(path)?;
+        Ok(open_file_to_change(directory.as_fd(), name)?.into())
     }
 
     /// Writes a file beside its place and renames it there.

@@ -114,6 +114,21 @@ impl<R: Read + Seek> Database<R> {
         })
     }
 
+    /// Visits the pages that the log has and the file has not yet, each with where it begins in the file; answers with how
+    /// many bytes the file has with them. None where the log holds no transaction.
+    ///
+    /// # Errors
+    /// When the log cannot be read, and what `visit` returns.
+    pub fn checkpoint(
+        &mut self,
+        visit: impl FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> io::Result<Option<u64>> {
+        match &mut self.log {
+            Some(log) => log.checkpoint(visit),
+            None => Ok(None),
+        }
+    }
+
     /// Visits the rows of a table by their keys, those behind a key alone if one is given. Of a row with more than `limit`
     /// bytes only the key is known.
     ///

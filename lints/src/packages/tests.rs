@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::io::Read as _;
+use std::io::{Cursor, Read as _};
 use std::{fs, iter};
 
 use flate2::read::GzDecoder;
@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::Severity;
+use crate::model::sqlite::Database;
 use crate::model::sqlite::testing::Written;
 use crate::rules::fixture::Fixture;
 use crate::rules::{input_unreadable, unit_state_missing};
@@ -115,9 +116,9 @@ fn an_owner_is_found_by_its_very_path() {
 fn what_a_killed_transaction_has_written_counts() {
     let (database, log) = (unpacked(DATABASE), unpacked(LOG));
     let path = "usr/share/rpm/rpmdb.sqlite";
-    let names = |log: &[u8]| {
+    let names_of = |database: &[u8], log: &[u8]| {
         let wal = format!("{path}-wal");
-        let root = root(&[(path, &database), (&wal, log)]);
+        let root = root(&[(path, database), (&wal, log)]);
         let tree = Rootfs::open(root.path()).expect("a root");
         let mut names = BTreeSet::new();
         let unread = PackageDb::of(&tree).each(&mut |installed| {
@@ -128,6 +129,7 @@ fn what_a_killed_transaction_has_written_counts() {
         assert!(unread.is_empty(), "{unread:?}");
         names
     };
+    let names = |log: &[u8]| names_of(&database, log);
     let before = [
         ("acme-agent", 15),
         ("acme-agent-plugin", 2),
@@ -144,6 +146,26 @@ fn what_a_killed_transaction_has_written_counts() {
     damaged[5000] ^= 1;
     assert_eq!(names(&damaged), before);
     assert_eq!(names(b""), before);
+
+    // The log in the file says the same.
+    let mut file = database.clone();
+    let opened = Database::open(Cursor::new(&database), Some(Cursor::new(&log)));
+    let size = opened.expect("a database").checkpoint(|place, page| {
+        let place = usize::try_from(place).expect("a place");
+        file.resize(file.len().max(place + page.len()), 0);
+        file[place..place + page.len()].copy_from_slice(page);
+        Ok(())
+    });
+    let size = size.expect("reads").expect("a transaction");
+    assert_eq!(size, file.len() as u64);
+    assert_eq!(names_of(&file, b""), after);
+    for none in [&log[..log.len() / 2], b""] {
+        let opened = Database::open(Cursor::new(&database[..]), Some(Cursor::new(none)));
+        let checkpoint = opened
+            .expect("a database")
+            .checkpoint(|_, _| panic!("a page"));
+        assert_eq!(checkpoint.expect("reads"), None);
+    }
 }
 
 #[test]

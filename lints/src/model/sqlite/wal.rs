@@ -19,6 +19,9 @@ pub(super) struct Log<R> {
     file: R,
     /// Where the last committed content of a page is.
     places: HashMap<u32, u64>,
+    page_size: usize,
+    /// How many pages the database has with it.
+    size: u32,
 }
 
 impl<R: Read + Seek> Log<R> {
@@ -27,7 +30,7 @@ impl<R: Read + Seek> Log<R> {
     /// # Errors
     /// When it cannot be read, or has too many pages.
     pub(super) fn read(mut file: R, page_size: usize) -> io::Result<Option<Self>> {
-        let mut places = HashMap::new();
+        let (mut places, mut size) = (HashMap::new(), 0);
         let mut input = BufReader::with_capacity(128 << 10, &mut file);
         input.rewind()?;
         let mut header = [0; HEADER];
@@ -60,12 +63,38 @@ impl<R: Read + Seek> Log<R> {
             }
             let start = HEADER + number * frame.len() + FRAME_HEADER;
             pending.push((self::word(&frame), start as u64));
-            let is_end = self::word(&frame[4..]) != 0;
-            if is_end {
+            let size_at_end = self::word(&frame[4..]);
+            if size_at_end != 0 {
                 places.extend(pending.drain(..));
+                size = size_at_end;
             }
         }
-        Ok(Some(Self { file, places }))
+        Ok(Some(Self {
+            file,
+            places,
+            page_size,
+            size,
+        }))
+    }
+
+    /// Visits the pages that belong into the file, each with where it begins there, in their order; answers with how many
+    /// bytes the file has then. None where the log holds no transaction.
+    ///
+    /// # Errors
+    /// Those of reading and of `visit`.
+    pub(super) fn checkpoint(
+        &mut self,
+        mut visit: impl FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> io::Result<Option<u64>> {
+        let mut numbers: Vec<u32> = self.places.keys().copied().collect();
+        numbers.retain(|number| (1..=self.size).contains(number));
+        numbers.sort_unstable();
+        let mut page = vec![0; self.page_size];
+        for number in numbers {
+            self.page(number, &mut page)?;
+            visit(u64::from(number - 1) * self.page_size as u64, &page)?;
+        }
+        Ok((self.size > 0).then(|| u64::from(self.size) * self.page_size as u64))
     }
 
     /// How many pages it has.
