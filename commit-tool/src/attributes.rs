@@ -26,15 +26,10 @@ use rustix::{
 
 use crate::{
     handle::{look, open_child, open_file, path_in_proc},
+    paths::pattern_of,
     place::{Handles, NewOwner, Place},
-    var::boot::pattern_of,
+    xattrs::{filled, is_list_of_xfs},
 };
-
-/// The largest attribute, and the longest list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
-const MAX_BYTES: usize = 1 << 16;
-
-/// Names of most entries, if they have any.
-const FEW_BYTES: usize = 512;
 
 const CAPABILITIES: &str = "boot copies no capabilities of files";
 const TRUSTED: &str = "boot copies no attributes of trusted.*";
@@ -151,11 +146,6 @@ impl Attributes {
     }
 }
 
-/// Whether a name is the one by which XFS shows a list once more (`xfs_xattr_put_listent`).
-pub(crate) fn is_list_of_xfs(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.SGI_ACL_")
-}
-
 /// An entry whose attributes can be asked for.
 enum Entry {
     /// Its name below where /proc leads to its directory; it may be a link itself.
@@ -211,21 +201,4 @@ impl Entry {
             done => done,
         }
     }
-}
-
-/// What the kernel fills a buffer with; none where there is nothing, or the file system has no attributes.
-pub(crate) fn filled(
-    fill: impl Fn(&mut [u8]) -> Result<usize, Errno>,
-) -> Result<Option<Vec<u8>>, Errno> {
-    let mut few = [0; FEW_BYTES];
-    match fill(&mut few) {
-        Ok(length) => return Ok(Some(few[..length].to_vec())),
-        Err(Errno::RANGE) => {}
-        Err(Errno::NODATA | Errno::NOTSUP) => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let mut many = vec![0; MAX_BYTES];
-    let length = fill(&mut many)?;
-    many.truncate(length);
-    Ok(Some(many))
 }

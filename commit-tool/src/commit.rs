@@ -26,14 +26,72 @@ use crate::{
     settled::{Settled, Tell},
     sqlite::Databases,
     unread::require_all_read,
-    var::{Prelude, Var},
+    var::{Left, Prelude, Var},
 };
 
 /// The domains of a commit, in the order in which they are settled: what moves is declared by those
 /// after it, and programs of the image run before what they leave in /tmp goes. Whoever names accounts reads them in /etc.
-const DOMAINS: [&dyn Domain; 10] = [
-    &Links, &Databases, &Accounts, &Opt, &Var, &Identity, &Kernels, &Metadata, &Scratch, &Altfiles,
+const DOMAINS: [Maker; 10] = [
+    |_| Box::new(Links),
+    |_| Box::new(Databases),
+    |known| known.accounts(),
+    |known| known.opt(),
+    |known| known.var(),
+    |_| Box::new(Identity),
+    |_| Box::new(Kernels),
+    |known| known.metadata(),
+    |_| Box::new(Scratch),
+    |known| known.altfiles(),
 ];
+
+/// Makes a domain with what it wants to know.
+type Maker = for<'a> fn(&Known<'a>) -> Box<dyn Domain + 'a>;
+
+/// What is known of before.
+pub(crate) struct Known<'a> {
+    before: Option<&'a Before>,
+    /// What is left in /var of what was made or was there before.
+    left: Option<&'a Left<'a>>,
+    /// What in /etc belonged to accounts before any domain changed something there; none when nothing in /etc is new.
+    owned: Option<&'a metadata::Owned>,
+}
+
+impl<'a> Known<'a> {
+    pub(crate) fn accounts(&self) -> Box<dyn Domain + 'a> {
+        Box::new(Accounts {
+            before: self.before.map(|before| &before.accounts),
+            is_untouched: self.before.is_some() && self.owned.is_none(),
+        })
+    }
+
+    pub(crate) fn altfiles(&self) -> Box<dyn Domain + 'a> {
+        Box::new(Altfiles {
+            before: self.before.map(|before| &before.accounts),
+        })
+    }
+
+    pub(crate) fn metadata(&self) -> Box<dyn Domain + 'a> {
+        Box::new(Metadata {
+            before: self.before.map(|before| &before.metadata),
+            owned: self.owned,
+        })
+    }
+
+    pub(crate) fn opt(&self) -> Box<dyn Domain + 'a> {
+        let prelude = self.before.and_then(Before::prelude);
+        Box::new(Opt {
+            before: self.before.map(|before| &before.opt),
+            lower: prelude.map(Prelude::lower),
+        })
+    }
+
+    pub(crate) fn var(&self) -> Box<dyn Domain + 'a> {
+        Box::new(Var {
+            left: self.left,
+            packages: self.before.and_then(|before| before.packages),
+        })
+    }
+}
 
 /// What a commit did.
 #[derive(Debug)]
@@ -185,7 +243,7 @@ pub(crate) fn commit(
 
 /// Settles domains, one after the other, in a /var without what boot makes again.
 pub(crate) fn settle(
-    domains: &[&dyn Domain],
+    domains: &[Maker],
     rootfs: &Rootfs,
     before: Option<&Before>,
     settings: &Settings,
@@ -203,12 +261,15 @@ pub(crate) fn settle(
         place: &place,
         settings,
         phase: before.map_or(Phase::ByHand, Before::phase),
-        before,
+        began: before.and_then(Before::began),
         base: before.and_then(Before::base),
+    };
+    let known = Known {
+        before,
         left: left.as_ref(),
         owned: owned.as_ref(),
     };
-    settled.add(each(domains, &work, Some(tell))?);
+    settled.add(each(domains, &known, &work, Some(tell))?);
     if let (Some(prelude), Some(left)) = (prelude, &left) {
         prelude.finish(rootfs, left)?;
     }
@@ -224,25 +285,37 @@ pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
         place: &place,
         settings,
         phase: Phase::ByHand,
-        before: None,
+        began: None,
         base: None,
+    };
+    let known = Known {
+        before: None,
         left: None,
         owned: owned.as_ref(),
     };
-    each(&DOMAINS, &work, None)
+    each(&DOMAINS, &known, &work, None)
 }
 
 /// Plans and applies the domains; without a listener it only tells what they would do.
-fn each(domains: &[&dyn Domain], work: &Work<'_>, mut tell: Option<Tell<'_>>) -> Result<Settled> {
+fn each(
+    domains: &[Maker],
+    known: &Known<'_>,
+    work: &Work<'_>,
+    mut tell: Option<Tell<'_>>,
+) -> Result<Settled> {
     let mut settled = Settled::default();
-    let is_due = |domain: &&&dyn Domain| work.phase != Phase::Step || !domain.waits_for_the_end();
-    for domain in domains.iter().filter(is_due) {
+    let is_due = |domain: &dyn Domain| work.phase != Phase::Step || !domain.waits_for_the_end();
+    for make in domains {
+        let domain = &*make(known);
+        if !is_due(domain) {
+            continue;
+        }
         match &mut tell {
             Some(tell) => {
                 settled.add(domain.recover(work, tell)?);
-                settled.add(planned(*domain, work)?.apply(work, tell)?);
+                settled.add(planned(domain, work)?.apply(work, tell)?);
             }
-            None => settled.add(planned(*domain, work)?.preview()),
+            None => settled.add(planned(domain, work)?.preview()),
         }
     }
     require_all_read()?;
@@ -303,7 +376,7 @@ pub(crate) mod testing {
 
     /// What a domain alone does, from what was before.
     pub(crate) fn settle_alone(
-        domain: &dyn Domain,
+        domain: Maker,
         rootfs: &Rootfs,
         before: Option<&Before>,
         settings: &Settings,

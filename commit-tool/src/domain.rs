@@ -4,14 +4,12 @@
 
 use crate::{
     base::Base,
-    commit::Before,
+    began::Began,
     error::Result,
-    metadata::Owned,
     place::Place,
     rootfs::Rootfs,
     settings::Settings,
     settled::{self, Settled, Tell},
-    var::Left,
 };
 
 /// When a commit happens.
@@ -25,20 +23,16 @@ pub(crate) enum Phase {
     ByHand,
 }
 
-/// What the domains of one commit work on.
+/// What the domains of one commit work on. What a domain alone wants to know of before it is made with.
 pub(crate) struct Work<'a> {
     pub(crate) rootfs: &'a Rootfs,
     pub(crate) place: &'a Place<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) phase: Phase,
-    /// What was there before: before the command, or in the base image.
-    pub(crate) before: Option<&'a Before>,
+    /// When the command began, after a RUN.
+    pub(crate) began: Option<Began>,
     /// The base image, at the end of a build.
     pub(crate) base: Option<&'a Base>,
-    /// What is left in /var of what was made or was there before.
-    pub(crate) left: Option<&'a Left<'a>>,
-    /// What in /etc belonged to accounts before any domain changed something there; none when nothing in /etc is new.
-    pub(crate) owned: Option<&'a Owned>,
 }
 
 /// A part of a commit.

@@ -1,16 +1,14 @@
 //! Whole files that a plan writes or takes away. Each is written beside its place and renamed there,
 //! so that a kill at any point leaves a state that the next run ends in the same place.
 
-use std::{
-    os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use osderive_lints::{Change, ChangedFile, EntryKind, escape_path};
+use osderive_lints::{Change, ChangedFile, EntryKind};
 use rustix::io::Errno;
 
 use crate::{
     error::{Error, Result},
+    paths::shown,
     place::{NewOwner, Place},
 };
 
@@ -71,11 +69,6 @@ impl Action {
             reason: reason.clone(),
         }
     }
-}
-
-/// The absolute path as text.
-pub(crate) fn shown(path: &Path) -> String {
-    escape_path(&[b"/", path.as_os_str().as_bytes()].concat())
 }
 
 /// Applies actions, first one first; answers with those that a mount or a link on the way hides,

@@ -13,8 +13,8 @@ use osderive_lints::{Change, ChangedFile, EntryKind, rules::layout_link_replaced
 use crate::{
     domain::{self, Domain, Work},
     error::Result,
-    files::shown,
     opt::relocate,
+    paths::shown,
     place::{NewOwner, Place, Told as _},
     scratch::resolved,
     settled::{Settled, Tell},

@@ -27,6 +27,7 @@ mod metadata;
 mod mounts;
 mod opt;
 mod packages;
+mod paths;
 mod place;
 mod report;
 mod rootfs;
@@ -47,6 +48,7 @@ mod unmapped;
 mod unread;
 mod user;
 mod var;
+mod xattrs;
 
 use std::{
     io::{Write as _, stdout},

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{began::Began, opt, rootfs::Rootfs};
+use crate::{began::Began, opt::area, rootfs::Rootfs};
 
 /// Entries of packages that are looked at, at most.
 const MAX_ENTRIES: usize = 20_000;
@@ -153,7 +153,7 @@ pub(crate) fn missing<'a>(
     };
     let is_missing = |entry: &&Entry| {
         let is_file = matches!(entry.kind, Kind::File | Kind::Symlink);
-        let moved = opt::image_path(&entry.path);
+        let moved = area::image_path(&entry.path);
         let is_moved = moved.is_some_and(|path| find(rootfs, &path) == Found::There);
         is_file
             && !is_moved

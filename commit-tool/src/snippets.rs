@@ -6,25 +6,23 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
-    fmt::Write as _,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use osderive_lints::model::tmpfiles::{Config, Line, Snippet};
 use rustix::fd::AsFd as _;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::{Error, Result},
     files::Action,
     handle::{open_below, read_listed, sorted_names},
+    paths::{HASH_DIGITS, digits_of},
     rootfs::Rootfs,
 };
 
 const PREFIX: &str = "00-osderive-";
 const SUFFIX: &str = ".conf";
-const HASH_DIGITS: usize = 12;
 
 /// As much of a file as is read.
 const MAX_FILE_BYTES: u64 = 10 << 20;
@@ -189,15 +187,6 @@ pub(crate) fn is_own(name: &[u8]) -> bool {
 
 fn own_name(content: &[u8]) -> String {
     format!("{PREFIX}{}{SUFFIX}", digits_of(content))
-}
-
-/// The first digits of a content's hash, for names.
-pub(crate) fn digits_of(content: &[u8]) -> String {
-    let mut digits = String::with_capacity(HASH_DIGITS);
-    for byte in Sha256::digest(content).iter().take(HASH_DIGITS / 2) {
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
 }
 
 fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {

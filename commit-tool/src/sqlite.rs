@@ -19,7 +19,6 @@ use rustix::{
 };
 
 use crate::{
-    commit::Before,
     domain::{self, Domain, Phase, Work},
     error::Result,
     handle::errno,
@@ -138,7 +137,7 @@ fn beside(database: &Path, end: &str) -> PathBuf {
 fn is_new(work: &Work<'_>, path: &Path, meta: &Meta) -> Result<bool, Errno> {
     match work.phase {
         Phase::Step => {
-            let began = work.before.and_then(Before::began);
+            let began = work.began.as_ref();
             Ok(began.is_none_or(|began| began.has_changed(&meta.look)))
         }
         Phase::End => Ok(!work.base.is_some_and(|base| base.has(path, meta))),
@@ -210,7 +209,11 @@ mod tests {
     use nix::fcntl::FcntlArg;
 
     use super::*;
-    use crate::{commit::testing::settle_alone, rootfs::Rootfs, settings::Settings};
+    use crate::{
+        commit::{Before, testing::settle_alone},
+        rootfs::Rootfs,
+        settings::Settings,
+    };
 
     const DATABASE: &str = "usr/lib/sysimage/rpm/rpmdb.sqlite";
 
@@ -231,7 +234,13 @@ mod tests {
 
     fn commit(root: &tempfile::TempDir, before: Option<&Before>) -> bool {
         let rootfs = Rootfs::open(root.path()).expect("opens");
-        settle_alone(&Databases, &rootfs, before, &Settings::default()).is_changed()
+        settle_alone(
+            |_| Box::new(Databases),
+            &rootfs,
+            before,
+            &Settings::default(),
+        )
+        .is_changed()
     }
 
     /// What is in the directory of the database, and its mode.

@@ -29,16 +29,19 @@ use crate::{
 };
 
 /// The domain: moves the accounts of services that are not the base's.
-pub(crate) struct Altfiles;
+pub(crate) struct Altfiles<'a> {
+    /// Those of the base.
+    pub(crate) before: Option<&'a Snapshot>,
+}
 
-impl Domain for Altfiles {
+impl Domain for Altfiles<'_> {
     fn waits_for_the_end(&self) -> bool {
         true
     }
 
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let plan = if work.settings.altfiles {
-            plan(work.rootfs, work.before.map(|before| &before.accounts))?
+            plan(work.rootfs, self.before)?
         } else {
             Plan::default()
         };

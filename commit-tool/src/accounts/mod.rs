@@ -52,14 +52,18 @@ fn made(before: &Snapshot, after: &Snapshot) -> Vec<Entry> {
 
 /// The domain: declares the accounts that are new compared with what was before; without that, those that the
 /// image does not declare.
-pub(crate) struct Accounts;
+pub(crate) struct Accounts<'a> {
+    pub(crate) before: Option<&'a Snapshot>,
+    /// Whether nothing in /etc is new, where all account files are.
+    pub(crate) is_untouched: bool,
+}
 
-impl Domain for Accounts {
+impl Domain for Accounts<'_> {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
-        // All account files are in /etc.
-        let plan = match (work.before, work.owned) {
-            (Some(_), None) => Plan::default(),
-            (before, _) => plan(work.rootfs, before.map(|before| &before.accounts))?,
+        let plan = if self.is_untouched {
+            Plan::default()
+        } else {
+            plan(work.rootfs, self.before)?
         };
         Ok(Box::new(plan))
     }

@@ -20,13 +20,13 @@ use rustix::{
 };
 
 use crate::{
-    attributes::filled,
     began::Began,
     error::{Error, Result},
     handle::{Descent, Look, look, open_child, open_file, sorted_names},
     mounts::either_says_mount,
     mounts::{MountNode, Mounts},
     rootfs::Rootfs,
+    xattrs::filled,
 };
 
 /// Chown takes it away (`security/commoncap.c`); it is put back.

@@ -71,11 +71,21 @@ impl Image {
     fn step(&self, command: impl FnOnce(&Self)) -> Settled {
         let before = Before::of_step(&self.rootfs, None).expect("looks");
         command(self);
-        settle_alone(&Accounts, &self.rootfs, Some(&before), &Settings::default())
+        settle_alone(
+            |known| known.accounts(),
+            &self.rootfs,
+            Some(&before),
+            &Settings::default(),
+        )
     }
 
     fn commit(&self) -> Settled {
-        settle_alone(&Accounts, &self.rootfs, None, &Settings::default())
+        settle_alone(
+            |known| known.accounts(),
+            &self.rootfs,
+            None,
+            &Settings::default(),
+        )
     }
 
     /// The lines of our own files, file by file.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use osderive_lints::rules::{identity_shared, secret_in_image};
 
 use super::observe::{MADE_ANEW, SNAKEOIL_CERTIFICATE, SNAKEOIL_KEY, SSH_KEYS, Seen, UNITS};
-use crate::{files::shown, settled::Plan};
+use crate::{paths::shown, settled::Plan};
 
 /// Runs before anything that may need the keys, sockets too: hence no default dependencies, which
 /// would order it after them. `|` means that one missing file is enough.

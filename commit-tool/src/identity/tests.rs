@@ -64,7 +64,12 @@ impl Root {
         let rootfs = self.rootfs();
         let base = before.map(|(copy, _)| Base::open(copy.path()).expect("opens"));
         let before = base.map(|base| upon(&rootfs, base));
-        settle_alone(&Identity, &rootfs, before.as_ref(), &Settings::default())
+        settle_alone(
+            |_| Box::new(Identity),
+            &rootfs,
+            before.as_ref(),
+            &Settings::default(),
+        )
     }
 
     /// What openssh-server and ssl-cert of Debian make when they are installed.

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
 use osderive_lints::{Finding, rules::kernel_akmod_failed, tree::Tree as _};
 
-use crate::{began::Began, files::shown, rootfs::Rootfs};
+use crate::{began::Began, paths::shown, rootfs::Rootfs};
 
 /// Relative to the root. The cache may be a mount, which has the logs of other builds as well.
 const LOGS: &str = "var/cache/akmods";

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    files::shown,
+    paths::shown,
     place::{Place, Told as _, unfinished},
     rootfs::Rootfs,
     say::say,

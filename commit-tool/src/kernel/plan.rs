@@ -15,7 +15,7 @@ use osderive_lints::{
 
 use super::observe::{BOOT, INITRAMFS, InBoot, Kernel, MODULES, PARTS, Seen, VMLINUZ};
 use crate::{
-    files::shown,
+    paths::shown,
     place::unfinished,
     settled::{self, Settled},
 };

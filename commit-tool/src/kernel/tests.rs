@@ -79,7 +79,12 @@ impl Root {
         let rootfs = self.rootfs();
         let base = before.map(|(copy, _)| Base::open(copy.path()).expect("opens"));
         let before = base.map(|base| upon(&rootfs, base));
-        settle_alone(&Kernels, &rootfs, before.as_ref(), &Settings::default())
+        settle_alone(
+            |_| Box::new(Kernels),
+            &rootfs,
+            before.as_ref(),
+            &Settings::default(),
+        )
     }
 
     /// What linux-image of Debian leaves, with the initramfs that dracut's hook makes.

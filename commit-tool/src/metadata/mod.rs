@@ -11,7 +11,6 @@ mod plan;
 use osderive_lints::rules::directory_metadata;
 
 use crate::{
-    commit::Before,
     domain::{self, Domain, Work},
     error::Result,
     settled::Plan,
@@ -23,18 +22,22 @@ pub(crate) use observe::{Owned, Snapshot, suspects};
 
 /// The domain. After a step it is about what the step changed, at the end also about what COPY did; by hand only
 /// about owners.
-pub(crate) struct Metadata;
+pub(crate) struct Metadata<'a> {
+    /// What was before: before the command, or in the base image.
+    pub(crate) before: Option<&'a Snapshot>,
+    /// What in /etc belonged to accounts before any domain changed something there; none when nothing in /etc is new.
+    pub(crate) owned: Option<&'a Owned>,
+}
 
-impl Domain for Metadata {
+impl Domain for Metadata<'_> {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let place = work.place;
-        let began = work.before.and_then(Before::began);
-        let looked = match work.before {
-            Some(before) => before.metadata.again(place, began)?,
-            None => Snapshot::take(place)?.again(place, began)?,
+        let looked = match self.before {
+            Some(before) => before.again(place, work.began)?,
+            None => Snapshot::take(place)?.again(place, work.began)?,
         };
         let mut plan = Plan::default();
-        if let Some(owned) = work.owned {
+        if let Some(owned) = self.owned {
             let owned = owned.again(place)?;
             let own = Folder::read_own(work.rootfs, TMPFILES_D.directory)?;
             let listed = looked.lists(place, &own)?;

@@ -23,11 +23,10 @@ use osderive_lints::{
 use crate::{
     began::Began,
     error::Result,
-    files::shown,
+    paths::{shown, single_path},
     place::{Meta, Place, Told as _},
     rootfs::Rootfs,
     snippets::{Folder, TMPFILES_D},
-    var::boot::single_path,
 };
 
 pub(super) const ETC: &str = "etc";

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +12,12 @@ use osderive_lints::model::{
 };
 
 use super::observe::{Accounts, DYNAMIC, Declared, Listed, Looked, Metadata, Owned, path_of_list};
-use crate::{attributes, files::Action, snippets::TMPFILES_D, var::boot::pattern_of};
+use crate::{
+    attributes,
+    files::Action,
+    paths::{absolute, pattern_of},
+    snippets::TMPFILES_D,
+};
 
 /// The lines about /etc, of `listed` access control lists where there are some.
 pub(super) fn lines(
@@ -136,10 +140,6 @@ fn line_of_owner(
     }
     let line = text(pattern_of(&path), None, user, group)?;
     Some((path, line))
-}
-
-fn absolute(path: &Path) -> Vec<u8> {
-    [b"/", path.as_os_str().as_bytes()].concat()
 }
 
 fn text(

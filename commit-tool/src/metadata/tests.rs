@@ -11,7 +11,7 @@ use osderive_lints::model::acl::ACCESS;
 use super::*;
 use crate::{
     began::Began,
-    commit::testing::settle_alone,
+    commit::{Before, testing::settle_alone},
     lists::{list_of, set},
     place::Place,
     rootfs::Rootfs,
@@ -44,13 +44,23 @@ impl Root {
         let rootfs = Rootfs::open(self.0.path()).expect("opens");
         let before = Before::of_step(&rootfs, None).expect("looks");
         command();
-        settle_alone(&Metadata, &rootfs, Some(&before), &Settings::default())
+        settle_alone(
+            |known| known.metadata(),
+            &rootfs,
+            Some(&before),
+            &Settings::default(),
+        )
     }
 
     /// A commit by hand, which knows of no state before it.
     fn by_hand(&self) -> Settled {
         let rootfs = Rootfs::open(self.0.path()).expect("opens");
-        settle_alone(&Metadata, &rootfs, None, &Settings::default())
+        settle_alone(
+            |known| known.metadata(),
+            &rootfs,
+            None,
+            &Settings::default(),
+        )
     }
 
     /// The lines of our files, without comments.

@@ -11,11 +11,11 @@ use super::{
     area::{AREAS, Layout},
     links::relative,
     observe::{Before, PART_LINK, unfinished_parts},
-    plan::{Action, absolute},
+    plan::Action,
 };
 use crate::{
     error::{Error, IN_THE_WAY, Result},
-    files::shown,
+    paths::{absolute, shown},
     place::{NewOwner, Place, Told as _, moved, unfinished},
     settled::{Settled, Tell},
 };

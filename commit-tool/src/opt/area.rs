@@ -8,7 +8,10 @@ use std::{
 
 use osderive_lints::EntryKind;
 
-use crate::{place::Place, scratch::resolved};
+use crate::{
+    place::{Place, moved},
+    scratch::resolved,
+};
 
 /// A directory that software is installed into beside /usr. Paths are relative to the root.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,4 +117,17 @@ fn has_overlay(place: &Place<'_>, path: &Path) -> bool {
     OVERLAY_LINKS
         .iter()
         .any(|links| is_there(Path::new(links).join(&unit)))
+}
+
+/// Where the commit moves what a path of /opt or /usr/local names, relative to the root.
+pub(crate) fn image_path(path: &Path) -> Option<PathBuf> {
+    AREAS.iter().find_map(|area| {
+        let below = path.strip_prefix(area.public).ok()?;
+        Some(Path::new(area.image).join(below))
+    })
+}
+
+/// Where a path in /var is kept in the image.
+pub(super) fn in_image(area: &Area, state: &Path, path: &Path) -> PathBuf {
+    moved(path, state, Path::new(area.image))
 }

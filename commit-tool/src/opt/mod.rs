@@ -5,42 +5,44 @@
 
 mod accounts;
 mod apply;
-mod area;
+pub(crate) mod area;
 mod labels;
 mod links;
 mod observe;
 mod plan;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use osderive_lints::MAX_LISTED_ENTRIES;
 
 use crate::{
-    commit,
     domain::{self, Domain, Work},
     error::Result,
-    files::shown,
+    paths::{absolute, shown},
+    place::Entries,
     place::Place,
     rootfs::Rootfs,
     settled::{Settled, Tell},
-    var::Prelude,
 };
 
 pub(crate) use apply::relocate;
-use area::AREAS;
 pub(crate) use observe::Before;
 use plan::Plan;
 
 /// The domain: moves what is new in /opt and /usr/local; without a state of before, all that is there.
-pub(crate) struct Opt;
+pub(crate) struct Opt<'a> {
+    pub(crate) before: Option<&'a Before>,
+    /// What layers below have in /var.
+    pub(crate) lower: Option<&'a Entries>,
+}
 
-impl Domain for Opt {
+impl Domain for Opt<'_> {
     fn recover(&self, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
-        let Some(before) = work.before else {
+        let Some(before) = self.before else {
             apply::finish_parts(work.place)?;
             return Ok(Settled::default());
         };
-        let restored = apply::restore(work.place, &before.opt)?;
+        let restored = apply::restore(work.place, before)?;
         restored.iter().for_each(tell);
         Ok(Settled {
             changed: restored,
@@ -49,12 +51,8 @@ impl Domain for Opt {
     }
 
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
-        let before = work.before.map(|before| {
-            let lower = before.prelude().map(Prelude::lower);
-            (&before.opt, lower)
-        });
-        let began = work.before.and_then(commit::Before::began);
-        let seen = observe::observe(work.place, work.rootfs, before, began, work.settings)?;
+        let before = self.before.map(|before| (before, self.lower));
+        let seen = observe::observe(work.place, work.rootfs, before, work.began, work.settings)?;
         let plan = seen.map(|seen| plan::plan(&seen, work.settings, work.phase));
         Ok(Box::new(plan.unwrap_or_default()))
     }
@@ -77,21 +75,13 @@ impl domain::Plan for Plan {
     }
 }
 
-/// Where the commit moves what a path of /opt or /usr/local names, relative to the root.
-pub(crate) fn image_path(path: &Path) -> Option<PathBuf> {
-    AREAS.iter().find_map(|area| {
-        let below = path.strip_prefix(area.public).ok()?;
-        Some(Path::new(area.image).join(below))
-    })
-}
-
 /// Makes what stands in the place of a link of ours part of what the link leads to, and the link again: COPY puts
 /// directories there, and the command is to find all of the software.
 pub(crate) fn fold(rootfs: &Rootfs) -> Result<()> {
     let place = Place::of(rootfs);
     for (path, target) in links::replaced(&place, rootfs)? {
         apply::relocate(&place, &path, &target)?;
-        apply::leave_link(&place, &path, &plan::absolute(&target))?;
+        apply::leave_link(&place, &path, &absolute(&target))?;
     }
     Ok(())
 }

@@ -14,10 +14,10 @@ use osderive_lints::{
 
 use super::{
     accounts::Accounts,
+    area::in_image,
     area::{AREAS, Area, Layout},
     labels::Equivalences,
     links::{link_of, moved_to, names_of, relative},
-    plan::in_image,
 };
 use crate::{
     base::{Base, of_image},

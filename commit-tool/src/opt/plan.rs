@@ -17,14 +17,15 @@ use osderive_lints::{
 };
 
 use super::{
-    area::{AREAS, Area, Layout},
+    area::{AREAS, Area, Layout, in_image},
     labels::Equivalences,
     links::{moved_to, relative},
     observe::{Seen, SeenArea, may_hold_state},
 };
 use crate::{
     domain::Phase,
-    files::{self, shown},
+    files,
+    paths::{absolute, shown},
     place::{Entries, Meta, is_unfinished_link, moved},
     scratch::MOUNT_POINT,
     settings::Settings,
@@ -90,11 +91,6 @@ pub(super) struct Plan {
     pub(super) actions: Vec<Action>,
     /// What is left alone, and what was found.
     pub(super) settled: Settled,
-}
-
-/// Where a path in /var is kept in the image.
-pub(super) fn in_image(area: &Area, state: &Path, path: &Path) -> PathBuf {
-    moved(path, state, Path::new(area.image))
 }
 
 /// Makes the plan.
@@ -464,10 +460,6 @@ fn below<'a>(entries: &'a Entries, top: &'a Path) -> impl Iterator<Item = (&'a P
 /// The absolute path under which users know something in the image.
 fn public(area: &Area, image: &Path, path: &Path) -> PathBuf {
     Path::new("/").join(moved(path, image, Path::new(area.public)))
-}
-
-pub(super) fn absolute(path: &Path) -> Vec<u8> {
-    [b"/", path.as_os_str().as_bytes()].concat()
 }
 
 fn link_line(path: &Path, target: &[u8]) -> Line {

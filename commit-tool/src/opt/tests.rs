@@ -55,14 +55,14 @@ fn step(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> Settle
     let rootfs = Rootfs::open(root).expect("opens");
     let before = commit::Before::of_step(&rootfs, None).expect("looks");
     command(root);
-    settle_alone(&Opt, &rootfs, Some(&before), settings)
+    settle_alone(|known| known.opt(), &rootfs, Some(&before), settings)
 }
 
 /// Ends a build upon a base image.
 fn end(root: &Path, base: &Path, settings: &Settings) -> Settled {
     let rootfs = Rootfs::open(root).expect("opens");
     let before = upon(&rootfs, Base::open(base).expect("opens"));
-    settle_alone(&Opt, &rootfs, Some(&before), settings)
+    settle_alone(|known| known.opt(), &rootfs, Some(&before), settings)
 }
 
 /// A whole build of one RUN: what the end of it did.
@@ -79,7 +79,7 @@ fn plain_step(root: &Path, command: impl FnOnce(&Path)) -> Settled {
 /// A commit by hand.
 fn bare(root: &Path) -> Settled {
     let rootfs = Rootfs::open(root).expect("opens");
-    settle_alone(&Opt, &rootfs, None, &Settings::default())
+    settle_alone(|known| known.opt(), &rootfs, None, &Settings::default())
 }
 
 /// The lines of all files of ours.
@@ -598,7 +598,7 @@ fn mounts_and_what_is_above_them_stay() {
     let rootfs = Rootfs::open(root.path()).expect("opens");
     let mounts = Mounts::parse(b"1 1 0:1 / /var/opt/acme/cache rw - x x rw", b"/");
     rootfs.assume_mounts(mounts);
-    settle_alone(&Opt, &rootfs, None, &Settings::default());
+    settle_alone(|known| known.opt(), &rootfs, None, &Settings::default());
     assert!(root.path().join("var/opt/acme/cache/x").exists());
     assert_eq!(
         target(root.path(), "var/opt/acme/run"),
@@ -608,7 +608,7 @@ fn mounts_and_what_is_above_them_stay() {
     let mounts = Mounts::parse(b"1 1 0:1 / /usr/lib/opt/other/x rw - x x rw", b"/");
     rootfs.assume_mounts(mounts);
     write(root.path(), "var/opt/other/x", "1");
-    let kept = settle_alone(&Opt, &rootfs, None, &Settings::default()).kept;
+    let kept = settle_alone(|known| known.opt(), &rootfs, None, &Settings::default()).kept;
     assert!(root.path().join("var/opt/other/x").exists());
     assert!(
         kept.iter().any(|kept| kept.path == "/var/opt/other"),
@@ -637,7 +637,13 @@ fn a_file_in_the_way_of_a_directory_with_content_stops_the_step() {
     write(root.path(), "usr/lib/opt/acme/lib/precious", "1");
     write(root.path(), "var/opt/acme/lib", "2");
     let rootfs = Rootfs::open(root.path()).expect("opens");
-    let outcome = commit::settle(&[&Opt], &rootfs, None, &Settings::default(), &mut |_| ());
+    let outcome = commit::settle(
+        &[|known| known.opt()],
+        &rootfs,
+        None,
+        &Settings::default(),
+        &mut |_| (),
+    );
     assert!(
         outcome
             .expect_err("stops")

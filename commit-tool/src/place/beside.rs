@@ -19,7 +19,7 @@ use rustix::{
 use crate::{
     error::IN_THE_WAY,
     handle::{errno, look, open_file},
-    snippets::digits_of,
+    paths::digits_of,
 };
 
 /// How the name of what is being made ends, until it is whole.

@@ -10,16 +10,22 @@ use std::{
 
 use osderive_lints::EntryKind;
 use rustix::{
-    fd::{AsFd, BorrowedFd, OwnedFd},
+    fd::{AsFd, OwnedFd},
     fs::{
-        AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
-        linkat, mkdirat, readlinkat, renameat, symlinkat, unlinkat, utimensat,
+        AtFlags, Mode, fstat, linkat, mkdirat, readlinkat, renameat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
 
-use super::{Entries, Handles, NewOwner, Place, beside::Beside, copy::copy_xattrs};
-use crate::handle::{Moment, errno, look, open_child, open_file_to_change, set_mode};
+use super::{
+    beside::Beside,
+    look::{Entries, Handles, Place},
+    owner::{NewOwner, chown_at, chown_open, give_mode, times},
+};
+use crate::{
+    handle::{Moment, errno, look, open_child, open_file_to_change, set_mode},
+    xattrs::copy_xattrs,
+};
 
 impl Place<'_> {
     /// Removes entries, of directories only empty ones; answers with those that cannot be removed.
@@ -242,44 +248,4 @@ fn removal_of(kind: EntryKind) -> AtFlags {
         EntryKind::Directory => AtFlags::REMOVEDIR,
         _ => AtFlags::empty(),
     }
-}
-
-pub(super) fn times(modified: Moment) -> Timestamps {
-    Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: modified.seconds,
-            tv_nsec: modified.nanoseconds.into(),
-        },
-    }
-}
-
-/// Sets the permission bits of an open file or directory. `PERM` means that the kernel left out the set-group-ID bit
-/// without a word: for a group that is not the caller's it wants `CAP_FSETID` (chmod(2)).
-pub(super) fn give_mode(file: impl AsFd, mode: u32) -> Result<(), Errno> {
-    let mode = Mode::from_raw_mode(mode);
-    fchmod(&file, mode)?;
-    let is_given = !mode.contains(Mode::SGID)
-        || Mode::from_raw_mode(fstat(&file)?.st_mode).contains(Mode::SGID);
-    if is_given { Ok(()) } else { Err(Errno::PERM) }
-}
-
-pub(super) fn chown_open(file: impl AsFd, owner: NewOwner) -> Result<(), Errno> {
-    fchown(
-        file,
-        owner.uid.map(Uid::from_raw),
-        owner.gid.map(Gid::from_raw),
-    )
-}
-
-pub(super) fn chown_at(
-    directory: BorrowedFd<'_>,
-    name: &OsStr,
-    owner: NewOwner,
-) -> Result<(), Errno> {
-    let (uid, gid) = (owner.uid.map(Uid::from_raw), owner.gid.map(Gid::from_raw));
-    chownat(directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
 }

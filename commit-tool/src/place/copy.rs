@@ -2,33 +2,27 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsStr,
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use osderive_lints::EntryKind;
 use rustix::{
     fd::AsFd,
-    fs::{
-        AtFlags, FileType, Mode, XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat,
-        futimens, mknodat, seek, statat,
-    },
+    fs::{AtFlags, FileType, Mode, fstat, futimens, mknodat, seek, statat},
     io::Errno,
 };
 
 use super::{
-    Entries, Meta, NewOwner, Place,
     beside::{Beside, unfinished},
-    change::{chown_at, chown_open, give_mode, times},
-    moved,
+    look::{Entries, Meta, Place, moved},
+    owner::{NewOwner, chown_at, chown_open, give_mode, times},
 };
 use crate::{
-    attributes::{filled, is_list_of_xfs},
     handle::{Moment, errno, look, open_file, set_mode},
     unread::is_of_the_machine,
+    xattrs::copy_xattrs,
 };
 
 impl Place<'_> {
@@ -182,32 +176,4 @@ fn copy_attributes(source: &File, target: &File, owner: NewOwner) -> Result<(), 
         nanoseconds: u32::try_from(found.st_mtime_nsec).unwrap_or(0),
     };
     futimens(target, &times(modified))
-}
-
-/// Gives a target the attributes of a source and no others, such as lists that its directory hands down. A change
-/// of owner drops capabilities, so this comes after it.
-pub(super) fn copy_xattrs(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
-    let wanted = xattr_names(&source)?;
-    for name in xattr_names(&target)? {
-        let is_ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_");
-        if is_ours && !wanted.contains(&name) {
-            fremovexattr(&target, OsStr::from_bytes(&name))?;
-        }
-    }
-    for name in &wanted {
-        let name = OsStr::from_bytes(name);
-        let value = filled(|buffer| fgetxattr(&source, name, buffer))?.unwrap_or_default();
-        fsetxattr(&target, name, &value, XattrFlags::empty())?;
-    }
-    Ok(())
-}
-
-/// The names of a file's extended attributes, but for labels of a policy, which are the machine's business, and what
-/// XFS tells twice.
-fn xattr_names(file: impl AsFd) -> Result<Vec<Vec<u8>>, Errno> {
-    let names = filled(|buffer| flistxattr(&file, buffer))?.unwrap_or_default();
-    let names = names.split(|&byte| byte == 0);
-    let is_left_out = |name: &[u8]| name == b"security.selinux" || is_list_of_xfs(name);
-    let names = names.filter(|name| !name.is_empty() && !is_left_out(name));
-    Ok(names.map(<[u8]>::to_vec).collect())
 }

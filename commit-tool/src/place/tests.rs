@@ -1,10 +1,13 @@
-use std::fs;
-
-use super::{
-    beside::{MAX_NAME, unfinished},
-    *,
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
 };
-use crate::error::IN_THE_WAY;
+
+use rustix::io::Errno;
+
+use super::{beside::MAX_NAME, *};
+use crate::{error::IN_THE_WAY, rootfs::Rootfs};
 
 fn root_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Rootfs) {
     let root = tempfile::tempdir().expect("a directory");

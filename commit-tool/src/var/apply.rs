@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::plan::action::Action;
 use crate::{
     error::{Error, Result},
-    files::shown,
+    paths::shown,
     place::{Meta, NewOwner, Place},
     settled::{Settled, Tell},
 };

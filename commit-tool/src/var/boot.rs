@@ -17,6 +17,7 @@ use rustix::fd::AsFd as _;
 
 use crate::{
     handle::{directory_in_root, read_in_root, read_listed, sorted_names},
+    paths::single_path,
     place::NewOwner,
     rootfs::Rootfs,
     snippets::is_own,
@@ -242,50 +243,6 @@ pub(super) fn relative(path: &[u8]) -> Option<PathBuf> {
     let path = Path::new(OsStr::from_bytes(path));
     let path = path.strip_prefix("/").ok()?;
     (path.starts_with("var") && path != Path::new("var")).then(|| path.to_owned())
-}
-
-/// The signs that mean something in a pattern (glob(7), with braces).
-const MAGIC: &[u8] = b"*?[]{}\\";
-
-/// The only path that a pattern can match; none when there may be several.
-pub(crate) fn single_path(pattern: &[u8]) -> Option<Vec<u8>> {
-    let mut path = Vec::with_capacity(pattern.len());
-    let mut rest = pattern;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let (byte, tail) = match (byte, tail) {
-            (b'\\', [escaped, tail @ ..]) | (b'[', [b'\\', escaped, b']', tail @ ..]) => {
-                (*escaped, tail)
-            }
-            (byte, _) if MAGIC.contains(&byte) => return None,
-            found => found,
-        };
-        path.push(byte);
-        rest = tail;
-    }
-    Some(path)
-}
-
-/// A pattern that matches this path, and no other but one with another control character where this
-/// has a line break, which no line can hold. The last name is escaped more than it needs: systemd
-/// applies the line of a directory before those of what is in it unless it cannot tell (`parent` of
-/// `ItemArray` in tmpfiles.c), and below a directory that has its owner already it refuses.
-pub(crate) fn pattern_of(path: &[u8]) -> Vec<u8> {
-    let name = path
-        .iter()
-        .rposition(|&byte| byte == b'/')
-        .map_or(0, |slash| slash + 1);
-    let mut pattern = Vec::with_capacity(path.len() + 1);
-    for (index, &byte) in path.iter().enumerate() {
-        match byte {
-            b'\n' | b'\r' => pattern.extend(b"[[:cntrl:]]"),
-            byte if index == name && MAGIC.contains(&byte) => {
-                pattern.extend([b'[', b'\\', byte, b']']);
-            }
-            byte if index == name || MAGIC.contains(&byte) => pattern.extend([b'\\', byte]),
-            byte => pattern.push(byte),
-        }
-    }
-    pattern
 }
 
 fn snippets(rootfs: &Rootfs) -> Vec<Snippet> {

@@ -9,6 +9,7 @@ use std::{
 use osderive_lints::{
     Finding,
     model::tmpfiles::{Line, Mode, Owner},
+    packages::Moment,
     rules::package_files_missing,
     tree::Kind,
 };
@@ -17,19 +18,17 @@ use super::{
     Left, VAR,
     boot::Boot,
     known::{CACHE, LOG, is_of_others, is_package_cache, leftover_reason},
-    obstacles::MAX_PATH,
-    plan::absolute,
+    walk::MAX_PATH,
 };
 use crate::{
     domain::{Phase, Work},
-    files::shown,
     packages::{self, Entry},
+    paths::{absolute, shown},
     place::Entries,
 };
 
 /// What packages own that the step installed; nothing where it installed none.
-pub(super) fn installed(work: &Work<'_>) -> Vec<Entry> {
-    let then = work.before.and_then(|before| before.packages);
+pub(super) fn installed(work: &Work<'_>, then: Option<Moment>) -> Vec<Entry> {
     let then = then.filter(|_| work.phase == Phase::Step);
     then.map_or_else(Vec::new, |then| {
         packages::installed_since(work.rootfs, then)

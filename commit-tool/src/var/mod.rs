@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use osderive_lints::MAX_LISTED_ENTRIES;
+use osderive_lints::{MAX_LISTED_ENTRIES, packages::Moment};
 
 use crate::{
-    domain::{self, Domain, Work},
+    domain::{self, Domain, Phase, Work},
     error::Result,
     place::Place,
     settled::{Settled, Tell},
@@ -26,6 +26,7 @@ mod prelude;
 mod required;
 mod run;
 mod unmade;
+mod walk;
 use plan::action::{Action, Plan};
 pub(crate) use prelude::{Left, Prelude};
 
@@ -40,14 +41,19 @@ fn is_open(place: &Place<'_>) -> bool {
 
 /// The domain: declares what is new below /var and takes it away there; by hand all that is there. After a step what
 /// later RUNs may need stays in its place until the end: logs, package lists and what else is known to go.
-pub(crate) struct Var;
+pub(crate) struct Var<'a> {
+    /// What is left of what was made or was there before; none where /var was no plain directory, and by hand.
+    pub(crate) left: Option<&'a Left<'a>>,
+    /// What the package databases had before the command.
+    pub(crate) packages: Option<Moment>,
+}
 
-impl Domain for Var {
+impl Domain for Var<'_> {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         // Where /var was no plain directory before, nothing in it is new.
-        let was_open = work.before.is_none() || work.left.is_some();
+        let was_open = work.phase == Phase::ByHand || self.left.is_some();
         let seen = if was_open && is_open(work.place) {
-            observe::observe(work)?
+            observe::observe(work, self.left, self.packages)?
         } else {
             None
         };

@@ -12,26 +12,28 @@ use osderive_lints::{
         secrets::{MAX_BYTES, holds_private_key},
         tmpfiles::{FACTORY, Line},
     },
+    packages::Moment,
 };
 use rustix::io::Errno;
 
 use super::{
     VAR,
-    boot::{Boot, factory_of, relative, single_path},
+    boot::{Boot, factory_of, relative},
     brought,
     databases::{self, Found, leave_caches},
     entry::Entry,
     known::{DATABASES, is_of_others, leftover_reason},
-    obstacles::MAX_PATH,
+    prelude::Left,
     required,
     unmade::{self, Unmade},
+    walk::walk,
 };
 use crate::{
     base::Base,
     domain::{Phase, Work},
     error::Result,
-    files::shown,
     handle::Look,
+    paths::{shown, single_path},
     place::{Entries, Meta, Place, Told as _, moved},
     snippets::{Folder, TMPFILES_D},
     tmpfiles_tool,
@@ -87,8 +89,12 @@ pub(super) struct Observed {
 }
 
 /// Looks at what is new below /var; none when that is nothing.
-pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
-    let (place, left) = (work.place, work.left);
+pub(super) fn observe(
+    work: &Work<'_>,
+    left: Option<&Left<'_>>,
+    packages: Option<Moment>,
+) -> Result<Option<Observed>> {
+    let place = work.place;
     let now = walk(place).told("look at", Path::new(VAR))?;
     let is_lower = |path: &Path, meta: &Meta| {
         let lower = left.and_then(|left| left.lower.get(path));
@@ -103,7 +109,7 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
     };
     let new: Vec<_> = now.iter().filter(is_new).collect();
     let is_step = work.phase == Phase::Step;
-    let installed = brought::installed(work);
+    let installed = brought::installed(work, packages);
     let is_untouched = new.is_empty() && installed.is_empty();
     if is_step && is_untouched && left.is_some_and(|left| left.gone.is_empty()) {
         return Ok(None);
@@ -158,11 +164,6 @@ pub(super) fn observe(work: &Work<'_>) -> Result<Option<Observed>> {
         observed.keys = observed.private_keys(place, work.base)?;
     }
     Ok(Some(observed))
-}
-
-/// All that is in /var but what is in directories whose path is so long that it stays.
-pub(super) fn walk(place: &Place<'_>) -> Result<Entries, Errno> {
-    place.walk_into(Path::new(VAR), |path| path.as_os_str().len() <= MAX_PATH)
 }
 
 fn owners(now: &Entries) -> BTreeMap<PathBuf, u32> {

@@ -2,12 +2,11 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path};
 
-use osderive_lints::model::tmpfiles::FACTORY;
-
 use super::{
     entry::{Entry, Kind, Made},
     known::is_shared,
     observe::Observed,
+    walk::MAX_PATH,
 };
 use crate::settings::Settings;
 
@@ -18,10 +17,6 @@ const LOCKED: &str = "it is immutable or append-only (chattr(1)), or in such a d
 const TOO_LONG: &str = "boot makes no path of more than 4095 bytes";
 pub(super) const UNSAFE: &str =
     "boot makes nothing in a directory that is one user's below another's";
-
-/// Bytes that a path, relative to the root, has at most if systemd can name it in the factory, which takes 4095
-/// with the slashes (`PATH_MAX`).
-pub(super) const MAX_PATH: usize = 4093 - FACTORY.len();
 
 /// Why what cannot be moved or declared stays as it is.
 pub(super) fn obstacle(

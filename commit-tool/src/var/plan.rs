@@ -7,7 +7,6 @@ mod lists;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -18,14 +17,15 @@ use osderive_lints::{
 
 use self::action::{Action, Plan};
 use super::{
-    boot::{factory_of, relative, single_path},
+    boot::{factory_of, relative},
     entry::{Entry, Kind, Made},
     known::{CACHE, LOG, is_shared, leftover_reason, scratch_reason},
     observe::Observed,
     obstacles::{LINE_BREAK, UNSAFE, is_way_safe, is_writable, obstacle},
 };
 use crate::{
-    domain::Phase, files::shown, handle::Look, place::is_unfinished_link, settings::Settings,
+    domain::Phase, handle::Look, paths::absolute, paths::shown, paths::single_path,
+    place::is_unfinished_link, settings::Settings,
 };
 
 const NEEDED: &str = "/var is empty on a new machine";
@@ -488,8 +488,4 @@ fn raw(line: &Line) -> Option<Vec<u8>> {
     let mut text = line.to_text()?;
     text.pop();
     Some(text)
-}
-
-pub(super) fn absolute(path: &Path) -> Vec<u8> {
-    [b"/", path.as_os_str().as_bytes()].concat()
 }

@@ -24,9 +24,9 @@ use crate::{
         VAR,
         boot::Boot,
         known::is_of_others,
-        observe,
         run::{self, Run},
         unmade,
+        walk::walk,
     },
 };
 
@@ -61,7 +61,7 @@ impl Prelude {
             return Ok(None);
         }
         let boot = Boot::read(rootfs);
-        let mut lower = observe::walk(place).told("look at", Path::new(VAR))?;
+        let mut lower = walk(place).told("look at", Path::new(VAR))?;
         let unmade = unmade::read(place);
         let (made, given_back) =
             make::make(place, &boot, &unmade, &lower).told("look at", Path::new(VAR))?;

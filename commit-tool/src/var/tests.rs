@@ -320,7 +320,12 @@ fn step(root: &Path, command: &str) {
     let mut shell = Command::new("sh");
     let ended = shell.args(["-ec", command]).current_dir(root).status();
     assert!(ended.expect("runs").success(), "{command}");
-    settle_alone(&Var, &rootfs, Some(&before), &Settings::default());
+    settle_alone(
+        |known| known.var(),
+        &rootfs,
+        Some(&before),
+        &Settings::default(),
+    );
 }
 
 /// Ends a build upon a base image; answers whether something changed.
@@ -332,7 +337,12 @@ fn end(root: &Path, base: &Path) -> bool {
 fn ended(root: &Path, base: &Path) -> Settled {
     let rootfs = Rootfs::open(root).expect("opens");
     let before = upon(&rootfs, Base::open(base).expect("opens"));
-    settle_alone(&Var, &rootfs, Some(&before), &Settings::default())
+    settle_alone(
+        |known| known.var(),
+        &rootfs,
+        Some(&before),
+        &Settings::default(),
+    )
 }
 
 /// The lines of our files.

@@ -25,9 +25,14 @@ fn end(base: &Image, image: &Image) -> Settled {
         altfiles: true,
         ..Settings::default()
     };
-    let mut settled = settle_alone(&Accounts, &image.rootfs, Some(&before), &settings);
+    let mut settled = settle_alone(
+        |known| known.accounts(),
+        &image.rootfs,
+        Some(&before),
+        &settings,
+    );
     settled.add(settle_alone(
-        &Altfiles,
+        |known| known.altfiles(),
         &image.rootfs,
         Some(&before),
         &settings,
@@ -135,7 +140,7 @@ fn nothing_is_written_over_what_is_no_file() {
         ..Settings::default()
     };
     let work = crate::commit::settle(
-        &[&Altfiles],
+        &[|known| known.altfiles()],
         &image.rootfs,
         Some(&before),
         &settings,

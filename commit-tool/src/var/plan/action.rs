@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use osderive_lints::{Change, ChangedFile, EntryKind, Finding};
 
-use crate::files::{self, shown};
+use crate::{files, paths::shown};
 
 /// For users whose next RUN begins with nothing that makes /var.
 const EMPTIED: &str = "/var: took away what boot makes; a later RUN has it again as \

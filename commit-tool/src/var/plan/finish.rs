@@ -11,17 +11,18 @@ use osderive_lints::{
 };
 
 use super::{
-    Fate, NEEDED, Planner, absolute,
+    Fate, NEEDED, Planner,
     action::{Action, Plan},
     raw,
 };
 use crate::{
     domain::Phase,
-    files::{self, shown},
+    files,
     handle::Look,
+    paths::{absolute, pattern_of, shown, single_path},
     snippets::{TMPFILES_D, is_own},
     var::{
-        boot::{factory_of, pattern_of, relative, single_path},
+        boot::{factory_of, relative},
         entry::Kind,
         unmade::{self, Unmade},
     },

@@ -7,10 +7,11 @@ use osderive_lints::{
     model::{acl::Lists, tmpfiles::Line},
 };
 
-use super::{Planner, absolute, action::Action};
+use super::{Planner, action::Action};
 use crate::{
     attributes,
     handle::Look,
+    paths::absolute,
     place::Meta,
     var::{
         boot::{ListLine, factory_of},

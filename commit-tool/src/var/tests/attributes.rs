@@ -50,7 +50,12 @@ fn step_with(root: &Path, command: impl FnOnce(&Path)) -> Settled {
     let rootfs = Rootfs::open(root).expect("opens");
     let before = Before::of_step(&rootfs, None).expect("looks");
     command(&root.join("var"));
-    settle_alone(&Var, &rootfs, Some(&before), &Settings::default())
+    settle_alone(
+        |known| known.var(),
+        &rootfs,
+        Some(&before),
+        &Settings::default(),
+    )
 }
 
 /// What a machine has in /var.
