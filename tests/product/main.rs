@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::Command;
 
 use osderive_tests::engine::Selection;
 use osderive_tests::product::{self, Binary, Profile};
@@ -134,4 +135,40 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn the_host_command_has_the_linter() {
+    let places = Places::of_workspace().unwrap();
+    let host = product::host(Profile::Test, &places).unwrap();
+    let run = |words: &[&str]| {
+        let output = Command::new(&host).args(words).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (said, told) = (text(output.stdout), text(output.stderr));
+        (output.status.code(), said, told)
+    };
+    let (code, page, _) = run(&["explain", "kernel-count"]);
+    assert_eq!(code, Some(0));
+    assert!(page.contains("# Why it breaks"), "{page}");
+    let (code, _, told) = run(&["explain", "no-such-rule"]);
+    assert_eq!(code, Some(2));
+    assert!(told.contains("there is no rule"), "{told}");
+
+    let (_, help, _) = run(&["lint", "--help"]);
+    assert!(help.contains("Usage: osderive lint"), "{help}");
+    let root = tempfile::tempdir().unwrap();
+    let input = format!("rootfs:{}", root.path().display());
+    let (code, found, _) = run(&["lint", &input, "--format", "json"]);
+    assert_eq!(code, Some(1), "{found}");
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let rules = found["findings"].as_array().unwrap().iter();
+    assert!(
+        rules
+            .map(|one| &one["rule"])
+            .any(|rule| rule == "kernel-count"),
+        "{found}"
+    );
+    let (code, _, told) = run(&["lint", "no-such-file"]);
+    assert_eq!(code, Some(2));
+    assert!(told.contains("no-such-file"), "{told}");
 }

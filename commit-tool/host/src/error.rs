@@ -13,6 +13,9 @@ pub(crate) const FAILED: u8 = 125;
 /// What it ends with when something was found that fails the build.
 pub(crate) const FOUND: u8 = 1;
 
+/// What `osderive lint` ends with when it could not look at all, as the linter does.
+pub(crate) const LINT_FAILED: u8 = 2;
+
 /// A failure of this command.
 #[derive(Debug, Error)]
 pub(crate) enum Error {

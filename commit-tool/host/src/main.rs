@@ -21,9 +21,11 @@ mod source;
 mod store;
 mod verdict;
 
+use std::convert::Infallible;
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use osderive_lints::escape_text;
@@ -31,7 +33,7 @@ use osderive_lints::output::{Form, Look};
 use osderive_log as log;
 
 use crate::arguments::Engine;
-use crate::error::{Error, FAILED};
+use crate::error::{Error, FAILED, LINT_FAILED, in_file};
 
 /// Builds images with podman or buildah that machines boot
 #[derive(Debug, Parser)]
@@ -88,6 +90,13 @@ enum Word {
     Podman(Words),
     /// Goes before a build: osderive buildah build -t my-os .
     Buildah(Words),
+    /// Looks for what would go wrong on a machine that runs an image: osderive lint image.tar
+    Lint(Words),
+    /// Prints the documentation of a rule: osderive explain kernel-count
+    Explain {
+        /// The rule's name
+        rule: OsString,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +125,8 @@ fn main() -> ExitCode {
     let (engine, Words { words }) = match engine {
         Word::Podman(words) => (Engine::Podman, words),
         Word::Buildah(words) => (Engine::Buildah, words),
+        Word::Lint(Words { words }) => return lint(&words),
+        Word::Explain { rule } => return lint(&["--explain".into(), rule]),
     };
     let code = match install::run(&words, runtime::tool) {
         Some(answer) => answer.map(|said| {
@@ -129,6 +140,24 @@ fn main() -> ExitCode {
         FAILED
     });
     ExitCode::from(code)
+}
+
+/// Becomes the tool, which has the linter; comes back only where it cannot.
+fn lint(words: &[OsString]) -> ExitCode {
+    let become_it = || {
+        let tool = runtime::tool()?;
+        let mut command = Command::new(&tool);
+        command.arg0("osderive").arg("lint").args(words);
+        Err(in_file(&tool)(command.exec()))
+    };
+    let failed: Result<Infallible, Error> = become_it();
+    match failed {
+        Ok(never) => match never {},
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(LINT_FAILED)
+        }
+    }
 }
 
 fn complain(error: &Error) {
