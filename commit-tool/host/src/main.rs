@@ -23,11 +23,13 @@ mod verdict;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use osderive_lints::escape_text;
 use osderive_lints::output::{Form, Look};
 use osderive_log as log;
@@ -97,6 +99,10 @@ enum Word {
         /// The rule's name
         rule: OsString,
     },
+    /// Prints what a shell completes commands with: osderive completions bash >~/.local/share/bash-completion/completions/osderive
+    Completions { shell: Shell },
+    /// Prints the manual page: osderive man >~/.local/share/man/man1/osderive.1
+    Man,
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +133,8 @@ fn main() -> ExitCode {
         Word::Buildah(words) => (Engine::Buildah, words),
         Word::Lint(Words { words }) => return lint(&words),
         Word::Explain { rule } => return lint(&["--explain".into(), rule]),
+        Word::Completions { shell } => return print(&completions(shell)),
+        Word::Man => return print(&man()),
     };
     let code = match install::run(&words, runtime::tool) {
         Some(answer) => answer.map(|said| {
@@ -140,6 +148,26 @@ fn main() -> ExitCode {
         FAILED
     });
     ExitCode::from(code)
+}
+
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "osderive", &mut script);
+    script
+}
+
+/// A page of section 1.
+fn man() -> Vec<u8> {
+    let mut page = Vec::new();
+    // Writing to memory does not fail.
+    let _ = clap_mangen::Man::new(Cli::command()).render(&mut page);
+    page
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    // A reader that has seen enough may close the pipe.
+    let _ = io::stdout().write_all(text);
+    ExitCode::SUCCESS
 }
 
 /// Becomes the tool, which has the linter; comes back only where it cannot.
@@ -165,5 +193,30 @@ fn complain(error: &Error) {
         anstream::eprint!("{}", error.render(true));
     } else {
         eprintln!("osderive: {}", escape_text(&error.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_is_in_the_manual_page_and_completed() {
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        let page = text(man());
+        let scripts = [Shell::Bash, Shell::Zsh, Shell::Fish].map(|shell| text(completions(shell)));
+        let command = Cli::command();
+        for word in command.get_subcommands().map(clap::Command::get_name) {
+            assert!(
+                page.contains(&format!("osderive\\-{word}(1)")),
+                "{word}: {page}"
+            );
+            assert!(scripts.iter().all(|script| script.contains(word)), "{word}");
+        }
     }
 }
