@@ -1,6 +1,6 @@
 //! The image of osderive itself.
 
-use osderive_tests::sbom;
+use osderive_tests::{product, sbom};
 
 use crate::Setup;
 
@@ -12,5 +12,8 @@ fn it_tells_what_it_is_made_of(setup: &Setup) {
     scenario.build(&[]).unwrap().expect_success();
     let image = scenario.saved(1).unwrap();
     let contents = String::from_utf8_lossy(&image.top()[sbom::FILE].content);
-    assert_eq!(contents, sbom::document(&setup.places).unwrap());
+    assert_eq!(
+        contents,
+        sbom::document(&setup.places, &product::IN_IMAGE).unwrap()
+    );
 }

@@ -6,7 +6,10 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use osderive_tests::base::with_package_managers;
+use osderive_tests::dist::dist;
 use osderive_tests::engine::Selection;
+use osderive_tests::listing::{differences, list};
 use osderive_tests::product::{self, Binary, Profile};
 use osderive_tests::{Places, sbom};
 use serde_json::Value;
@@ -41,7 +44,8 @@ fn named_in(binary: &[u8]) -> BTreeSet<String> {
 #[test]
 fn the_list_of_contents_has_every_crate_that_the_binaries_name() {
     let places = Places::of_workspace().unwrap();
-    let document: Value = serde_json::from_str(&sbom::document(&places).unwrap()).unwrap();
+    let document: Value =
+        serde_json::from_str(&sbom::document(&places, &product::IN_IMAGE).unwrap()).unwrap();
     let components = document["components"].as_array().unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let target = places.state().join("product");
@@ -171,4 +175,66 @@ fn the_host_command_has_the_linter() {
     let (code, _, told) = run(&["lint", "no-such-file"]);
     assert_eq!(code, Some(2));
     assert!(told.contains("no-such-file"), "{told}");
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Installs a package below an empty folder, by its own package manager. Arguments: PACKAGE FOLDER
+const INSTALL: [(&str, &str); 2] = [
+    (
+        concat!("osderive_", env!("CARGO_PKG_VERSION"), "_amd64.deb"),
+        "mkdir -p $2/var/lib/dpkg/info $2/var/lib/dpkg/updates; : >$2/var/lib/dpkg/status
+        dpkg --root=$2 --path-include='/usr/*' --install $1",
+    ),
+    (
+        concat!("osderive-", env!("CARGO_PKG_VERSION"), "-1.x86_64.rpm"),
+        "rpm --root=$2 --dbpath=/var/lib/rpm --install $1",
+    ),
+];
+
+#[test]
+fn what_is_installed_from_packages_runs() {
+    let places = Places::of_workspace().unwrap();
+    let folder = tempfile::tempdir_in(places.state()).unwrap();
+    let out = folder.path().join("dist");
+    dist(Profile::Test, &places, &out).unwrap();
+    let sums = fs::read_to_string(out.join("SHA256SUMS")).unwrap();
+    assert_eq!(sums.lines().count(), 4, "{sums}");
+    let mut check = Command::new("sha256sum");
+    let check = check.args(["--check", "--quiet", "SHA256SUMS"]);
+    assert!(check.current_dir(&out).status().unwrap().success());
+
+    let mut trees = Vec::new();
+    for (package, script) in INSTALL {
+        let tree = folder.path().join(package).with_extension("root");
+        fs::create_dir(&tree).unwrap();
+        let root = with_package_managers(&places).unwrap();
+        let mut install = root.command("/bin/sh", places.state(), &[places.state()]);
+        install.args(["-ec", script, "install"]);
+        let output = install.arg(out.join(package)).arg(&tree).output().unwrap();
+        assert!(output.status.success(), "{package}: {output:?}");
+        trees.push(tree);
+    }
+    let archive = format!("osderive-{VERSION}-x86_64-linux");
+    let tree = folder.path().join("archive");
+    fs::create_dir(&tree).unwrap();
+    let mut unpack = Command::new("tar");
+    unpack.arg("-xf").arg(out.join(format!("{archive}.tar.gz")));
+    assert!(unpack.current_dir(&tree).status().unwrap().success());
+    fs::rename(tree.join(&archive), tree.join("usr")).unwrap();
+    trees.push(tree);
+    for tree in &trees {
+        let explain = Command::new(tree.join("usr/bin/osderive"))
+            .args(["explain", "kernel-count"])
+            .output();
+        assert!(explain.unwrap().status.success(), "{}", tree.display());
+        let page = fs::read_to_string(tree.join("usr/share/man/man1/osderive.1")).unwrap();
+        assert!(page.contains(".TH osderive 1"), "{page}");
+    }
+    // All of the three are the same.
+    let of = |tree: &Path| list(tree, &["usr"]).unwrap();
+    for other in &trees[1..] {
+        let different = differences(&of(&trees[0]), &of(other));
+        assert!(different.is_empty(), "{different:#?}");
+    }
 }

@@ -1,5 +1,4 @@
-//! What the frontend image is made of, as a CycloneDX 1.6 document (ECMA-424): the crates that are linked into its
-//! binaries, as cargo resolves them, and what the compilers link in beside them.
+//! What binaries are made of, as a CycloneDX 1.6 document (ECMA-424): the crates that are linked into them, as cargo resolves them, and what the compilers link in beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,14 +23,14 @@ struct Part {
     within: BTreeSet<&'static str>,
 }
 
-/// The document; the same sources and compilers give the same bytes.
+/// The document about some binaries; the same sources and compilers give the same bytes.
 ///
 /// # Errors
 /// When cargo or a compiler does not tell, or `Cargo.lock` cannot be read.
-pub fn document(places: &Places) -> Result<String> {
+pub fn document(places: &Places, binaries: &[Binary]) -> Result<String> {
     let checksums = checksums(places)?;
     let mut parts = BTreeMap::new();
-    for binary in [Binary::Frontend, Binary::Tool] {
+    for &binary in binaries {
         crates_of(binary, places, &mut parts)?;
         for (id, license) in linked_by_compilers()? {
             add(&mut parts, id, license, binary);
@@ -47,7 +46,7 @@ pub fn document(places: &Places) -> Result<String> {
         "version": 1,
         "metadata": {
             "component": {
-                "type": "container",
+                "type": "application",
                 "name": "osderive",
                 "version": env!("CARGO_PKG_VERSION"),
             },

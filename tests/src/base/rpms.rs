@@ -21,7 +21,7 @@ const TWINS: &str = include_str!("twins.sh");
 /// # Errors
 /// When this machine cannot make it; see [`Recipe::build`].
 pub fn repository(places: &Places) -> Result<PathBuf> {
-    let root = root(places)?;
+    let root = with_package_managers(places)?;
     let kernel = Base::Ostree.build(places)?;
     let specs = places.workspace().join("tests/fixtures/specs");
     let mut hash = Sha256::new_with_prefix(format!("{} {} {SCRIPT}", root.hash, kernel.hash));
@@ -61,7 +61,7 @@ pub fn twins(places: &Places, packages: &[&str]) -> Result<TempDir> {
     let repository = repository(places)?;
     let state = places.state();
     let trees = tempfile::tempdir_in(state).map_err(io_error("make a folder in", state))?;
-    let mut command = root(places)?.command("/bin/sh", state, &[state]);
+    let mut command = with_package_managers(places)?.command("/bin/sh", state, &[state]);
     command
         .args(["-c", TWINS, "twins"])
         .arg(&repository)
@@ -71,8 +71,11 @@ pub fn twins(places: &Places, packages: &[&str]) -> Result<TempDir> {
     Ok(trees)
 }
 
-/// A system that has rpm and dpkg.
-fn root(places: &Places) -> Result<Root> {
+/// A system that has rpm and dpkg, and what makes packages of theirs.
+///
+/// # Errors
+/// When this machine cannot make it; see [`Recipe::build`].
+pub fn with_package_managers(places: &Places) -> Result<Root> {
     let packages = ["createrepo-c", "file", "rpm", "xz-utils"];
     Recipe {
         name: "rpms",

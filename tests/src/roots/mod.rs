@@ -172,12 +172,7 @@ impl Recipe {
 impl Root {
     /// A program of the root, a directory, that begins in a folder. It sees nothing else of the machine than what is
     /// shared, at its own path; what it writes elsewhere goes with it.
-    pub(crate) fn command(
-        &self,
-        program: impl AsRef<Path>,
-        folder: &Path,
-        shared: &[&Path],
-    ) -> Command {
+    pub fn command(&self, program: impl AsRef<Path>, folder: &Path, shared: &[&Path]) -> Command {
         let mut command = ending_with_us("unshare");
         command
             .args(["--mount", "--pid", "--ipc"])

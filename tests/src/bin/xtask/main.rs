@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use osderive_tests::base::{Base, repository};
 use osderive_tests::boot::Runner;
+use osderive_tests::dist::dist;
 use osderive_tests::engine::{Engine, Kind, Selection};
 use osderive_tests::product::{Profile, install_host};
 use osderive_tests::{Places, bench};
@@ -72,6 +73,15 @@ enum Task {
     Image(image::Arguments),
     /// Build the host command `osderive`, for podman and buildah, and say where it is.
     Host,
+    /// Build what people install the host command from: an archive, a .deb and an .rpm, with checksums and an SBOM.
+    Dist {
+        /// The folder that they are put into; what is there goes.
+        #[arg(long, value_name = "DIR", default_value = "target/dist")]
+        out: PathBuf,
+        /// How to build osderive: `product-test` takes a third of the time.
+        #[arg(long, hide = true, default_value = "release")]
+        profile: Profile,
+    },
     /// Boot an image of an engine, imported as clients do, and tell what became of it.
     Boot(boot::Arguments),
     /// Tell which of a list of packages boot, built with osderive and without.
@@ -147,6 +157,10 @@ fn run() -> Result<ExitCode> {
         Task::Engine { engine, profile } => serve(&engine.start(&places)?, profile, &places)?,
         Task::Image(arguments) => image::run(&arguments, &places)?,
         Task::Host => println!("{}/osderive", install_host(&places)?.display()),
+        Task::Dist { out, profile } => {
+            dist(profile, &places, &out)?;
+            println!("{}", out.display());
+        }
         Task::Boot(arguments) => return boot::run(&arguments, &places),
         Task::BootRate(arguments) => boot_rate::run(&arguments, &places)?,
         Task::Base => build_bases(&places)?,
