@@ -2,7 +2,8 @@
 //! the cache. The commit at the end gathers them.
 
 use osderive_lints::{
-    Directory, Finding, Gathered, MAX_REPORT_BYTES, REPORT_FILE, REPORT_MOUNT, Severity, StepReport,
+    Directory, Gathered, MAX_REPORT_BYTES, REPORT_FILE, REPORT_MOUNT, StepReport,
+    rules::report_unread,
 };
 use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Edge};
@@ -92,24 +93,13 @@ impl Reported {
                     }
                     report.findings
                 }
-                Gathered::Unread(reason) => vec![not_read(&reason)],
+                // What a step's command has made of the report, as root beside it, is no reason to fail.
+                Gathered::Unread(reason) => vec![report_unread::finding(&reason)],
             };
             let found = findings.into_iter().map(|finding| step.found(finding));
             reported.found.extend(found);
             reported.steps.push(step);
         }
         reported
-    }
-}
-
-/// What a step's command has made of the report, as root beside it, is no reason to fail.
-fn not_read(reason: &str) -> Finding {
-    Finding {
-        rule: "osderive".to_owned(),
-        severity: Severity::Warning,
-        message: format!("the report of a committed step could not be read: {reason}"),
-        help: String::new(),
-        paths: Vec::new(),
-        origin: None,
     }
 }

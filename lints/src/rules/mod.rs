@@ -79,6 +79,7 @@ pub mod owner_unknown;
 pub mod package_files_missing;
 mod pages;
 pub mod policy_rejected;
+pub mod report_unread;
 pub mod rule_broken;
 pub mod secret_in_env;
 pub mod secret_in_image;
@@ -266,6 +267,7 @@ pub const RULES: &[Rule] = &[
     owner_unknown::RULE,
     package_files_missing::RULE,
     policy_rejected::RULE,
+    report_unread::RULE,
     rule_broken::RULE,
     secret_in_env::RULE,
     secret_in_image::RULE,
