@@ -59,7 +59,7 @@ pub struct Forecast {
     pub without_quirks: BTreeSet<Expected>,
     /// Units that start before or after what makes their files, as it comes: whether they fail, each boot decides anew.
     #[serde(default)]
-    pub by_chance: BTreeSet<String>,
+    pub by_chance: BTreeSet<Expected>,
     /// The units that others do not start without, by those.
     pub required: BTreeMap<String, BTreeSet<String>>,
 }
@@ -151,7 +151,9 @@ impl Forecast {
                 hits.false_positives.push(told);
             }
         }
-        for unit in lost.difference(&self.by_chance) {
+        let by_chance = self.by_chance.iter().filter(|unit| unit.is_about(way));
+        let by_chance: BTreeSet<String> = by_chance.map(|expected| expected.unit.clone()).collect();
+        for unit in lost.difference(&by_chance) {
             // What a socket or a path starts again and again takes it down.
             let started = started_by(unit).filter(|service| failed(service));
             let is_expected = reasons.contains_key(unit.as_str())
@@ -311,9 +313,7 @@ pub(super) fn of(layout: &Layout) -> Result<Forecast> {
     let by_chance = image.predictions().iter();
     let by_chance =
         by_chance.filter(|prediction| prediction.doubts.contains(&Doubt::BeforeTmpfiles));
-    let by_chance = by_chance
-        .map(|prediction| prediction.unit.clone())
-        .collect();
+    let by_chance = by_chance.map(Expected::of).collect();
     let units = image.units();
     let required = units.starting().map(|(unit, _)| {
         let dependencies = units.dependencies(&unit.name).into_iter();
@@ -506,7 +506,10 @@ mod tests {
     #[test]
     fn what_each_boot_decides_anew_is_neither_foreseen_nor_missed() {
         let forecast = Forecast {
-            by_chance: BTreeSet::from(["a.service".to_owned()]),
+            by_chance: BTreeSet::from([Expected {
+                upgraded: false,
+                ..expected("a.service", true)
+            }]),
             ..Forecast::default()
         };
         let reference = Report {
@@ -516,6 +519,8 @@ mod tests {
         let lost = units(&[("a.service", "failed"), ("b.service", "failed")]);
         let hits = forecast.compare(Way::Fresh, &reference, &lost);
         assert_eq!(hits.counts(), [0, 0, 1]);
+        let hits = forecast.compare(Way::Upgraded, &reference, &lost);
+        assert_eq!(hits.counts(), [0, 0, 2]);
     }
 
     #[test]
