@@ -9,7 +9,7 @@ use std::{
 };
 
 use osderive_lints::{
-    packages::{Manager, Moment, Owned, PackageDb, is_of_nobody},
+    packages::{Manager, Moment, Owned, PackageDb, RPM_PLACES, is_of_nobody},
     tree::{Kind, Tree},
 };
 use rustix::{
@@ -25,15 +25,9 @@ const MAX_ENTRIES: usize = 20_000;
 /// Files that are told of, at most.
 const MAX_MISSING: usize = 1_000;
 
-/// What changes with each package that comes or goes. Of rpm's databases the log is written first.
-const DATABASES: [&str; 6] = [
-    "usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
-    "usr/share/rpm/rpmdb.sqlite",
-    "usr/share/rpm/rpmdb.sqlite-wal",
-    "var/lib/rpm/rpmdb.sqlite",
-    "var/lib/dpkg/status",
-];
+/// What changes with each package that comes or goes: rpm's database, whose log is written first, and dpkg's.
+const OF_RPM: [&str; 2] = ["rpmdb.sqlite", "rpmdb.sqlite-wal"];
+const OF_DPKG: &str = "var/lib/dpkg/status";
 
 /// As a system that runs on the root resolves paths, but for what mounts are on the way.
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT
@@ -115,8 +109,14 @@ fn relative(path: &[u8]) -> Option<PathBuf> {
 
 /// Whether a step changed a package database.
 pub(crate) fn have_changed(rootfs: &Rootfs, began: Began) -> bool {
-    let mut changed = DATABASES.iter().filter_map(|path| rootfs.changed(*path));
-    changed.any(|changed| began.is_since(changed))
+    let of_rpm = RPM_PLACES
+        .iter()
+        .flat_map(|place| OF_RPM.map(|name| Path::new(place).join(name)));
+    let mut databases = of_rpm.chain([PathBuf::from(OF_DPKG)]);
+    databases.any(|path| {
+        let changed = rootfs.changed(path);
+        changed.is_some_and(|changed| began.is_since(changed))
+    })
 }
 
 /// Of absolute paths those at and below which no package owns anything, dpkg's and rpm's; none of them where a database

@@ -12,7 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use osderive_lints::{EntryKind, model::sqlite::Database};
+use osderive_lints::{
+    Change, ChangedFile, EntryKind, model::sqlite::Database, packages::RPM_PLACES,
+};
 use rustix::{
     fs::{FlockOperation, fcntl_lock, fstat},
     io::Errno,
@@ -22,16 +24,14 @@ use crate::{
     domain::{self, Domain, Phase, Work},
     error::Result,
     handle::errno,
+    paths::shown,
     place::{Meta, Place, Told as _},
     settled::{Settled, Tell},
     unread::is_of_the_machine,
 };
 
-/// The databases: rpm's in its three places, dnf5's history, and that of dnf 4 where it is and where it moves to.
-const DATABASES: [&str; 6] = [
-    "usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "usr/share/rpm/rpmdb.sqlite",
-    "var/lib/rpm/rpmdb.sqlite",
+/// dnf5's history, and that of dnf 4 where it is and where it moves to.
+const HISTORIES: [&str; 3] = [
     "usr/lib/sysimage/libdnf5/transaction_history.sqlite",
     "usr/lib/sysimage/dnf/history.sqlite",
     "var/lib/dnf/history.sqlite",
@@ -61,13 +61,25 @@ struct Logged {
     beside: Vec<PathBuf>,
 }
 
+impl Logged {
+    fn told(&self) -> ChangedFile {
+        ChangedFile {
+            change: Change::Wrote,
+            path: shown(&self.database),
+            from: None,
+            reason: "its log goes into it, and it is left alone".to_owned(),
+        }
+    }
+}
+
 struct Plan(Vec<Logged>);
 
 impl Domain for Databases {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let mut all = Vec::new();
-        for database in DATABASES.map(Path::new) {
-            all.extend(look(work, database).told("look at", database)?);
+        let of_rpm = RPM_PLACES.map(|place| Path::new(place).join("rpmdb.sqlite"));
+        for database in of_rpm.into_iter().chain(HISTORIES.map(PathBuf::from)) {
+            all.extend(look(work, &database).told("look at", &database)?);
         }
         Ok(Box::new(Plan(all)))
     }
@@ -76,16 +88,19 @@ impl Domain for Databases {
 impl domain::Plan for Plan {
     fn preview(self: Box<Self>) -> Settled {
         Settled {
-            is_quietly_changed: !self.0.is_empty(),
+            changed: self.0.iter().map(Logged::told).collect(),
             ..Settled::default()
         }
     }
 
-    fn apply(self: Box<Self>, work: &Work<'_>, _: Tell<'_>) -> Result<Settled> {
+    /// Each RUN of a package manager has it, so only who asks for every change hears of it.
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
         let mut settled = Settled::default();
         for logged in &self.0 {
-            let done = leave_alone(work.place, logged).told("change", &logged.database)?;
-            settled.is_quietly_changed |= done;
+            if leave_alone(work.place, logged).told("change", &logged.database)? {
+                tell(&logged.told());
+                settled.is_quietly_changed = true;
+            }
         }
         Ok(settled)
     }
@@ -210,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        commit::{Before, testing::settle_alone},
+        commit::{Before, preview, testing::settle_alone},
         rootfs::Rootfs,
         settings::Settings,
     };
@@ -270,6 +285,12 @@ mod tests {
                 meta.expect("there").modified().expect("a time")
             };
             let before = time();
+            let rootfs = Rootfs::open(root.path()).expect("opens");
+            let shown = preview(&rootfs, &Settings::default())
+                .expect("looks")
+                .changed;
+            let of_database = |file: &ChangedFile| file.path == format!("/{DATABASE}");
+            assert!(shown.iter().any(of_database), "{shown:?}");
             assert!(commit(&root, None));
             assert_eq!(left(&root), (vec![ALL[0].to_owned()], ALONE));
             assert_eq!(time(), before);

@@ -21,6 +21,7 @@ use installed::Script;
 
 pub use database::{Moment, PackageDb};
 pub use installed::{Account, Attributes, Installed, Manager, Owned, Unread};
+pub use rpm::PLACES as RPM_PLACES;
 
 /// Entries of /var of one package at most.
 const MAX_ENTRIES: usize = 1000;

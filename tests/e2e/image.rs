@@ -1,6 +1,6 @@
 //! The image of osderive itself.
 
-use osderive_tests::{product, sbom};
+use osderive_tests::sbom::{self, Subject};
 
 use crate::Setup;
 
@@ -14,6 +14,6 @@ fn it_tells_what_it_is_made_of(setup: &Setup) {
     let contents = String::from_utf8_lossy(&image.top()[sbom::FILE].content);
     assert_eq!(
         contents,
-        sbom::document(&setup.places, &product::IN_IMAGE).unwrap()
+        sbom::document(&setup.places, Subject::Image).unwrap()
     );
 }

@@ -6,12 +6,13 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use osderive_tests::Places;
 use osderive_tests::base::with_package_managers;
 use osderive_tests::dist::dist;
 use osderive_tests::engine::Selection;
 use osderive_tests::listing::{differences, list};
 use osderive_tests::product::{self, Binary, Profile};
-use osderive_tests::{Places, sbom};
+use osderive_tests::sbom::{self, Subject};
 use serde_json::Value;
 
 /// All that the tool is built from, and the rest of the workspace that cargo asks for.
@@ -45,11 +46,11 @@ fn named_in(binary: &[u8]) -> BTreeSet<String> {
 fn the_list_of_contents_has_every_crate_that_the_binaries_name() {
     let places = Places::of_workspace().unwrap();
     let document: Value =
-        serde_json::from_str(&sbom::document(&places, &product::IN_IMAGE).unwrap()).unwrap();
+        serde_json::from_str(&sbom::document(&places, Subject::Image).unwrap()).unwrap();
     let components = document["components"].as_array().unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let target = places.state().join("product");
-    for binary in [Binary::Frontend, Binary::Tool] {
+    for binary in Subject::Image.binaries() {
         let is_within = |component: &&Value| {
             let properties = component["properties"].as_array().unwrap();
             let mut values = properties.iter().map(|property| text(&property["value"]));
@@ -160,6 +161,9 @@ fn the_host_command_has_the_linter() {
 
     let (_, help, _) = run(&["lint", "--help"]);
     assert!(help.contains("Usage: osderive lint"), "{help}");
+    let (code, _, told) = run(&["--report", "json", "lint"]);
+    assert_eq!(code, Some(125));
+    assert!(told.contains("--format"), "{told}");
     let root = tempfile::tempdir().unwrap();
     let input = format!("rootfs:{}", root.path().display());
     let (code, found, _) = run(&["lint", &input, "--format", "json"]);

@@ -12,7 +12,7 @@ use crate::places::Places;
 use crate::process::{capture, copy_program, run_logged};
 use crate::product::{self, Binary, Profile};
 use crate::roots::SOURCE_DATE_EPOCH;
-use crate::sbom;
+use crate::sbom::{self, Subject};
 
 const SCRIPT: &str = include_str!("dist.sh");
 
@@ -33,26 +33,21 @@ const PRINTED: [(&[&str], &str); 4] = [
     ),
 ];
 
-/// Makes them in a folder, which is made anew. The same sources give the same bytes.
+/// Makes them in a folder, in place of those of the same version. The same sources give the same bytes.
 ///
 /// # Errors
 /// When the programs cannot be built, or this machine cannot make the private root.
 pub fn dist(profile: Profile, places: &Places, out: &Path) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
-    match fs::remove_dir_all(out) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(io_error("empty", out)(error));
-        }
-        _ => {}
-    }
     fs::create_dir_all(out).map_err(io_error("make", out))?;
     let out = fs::canonicalize(out).map_err(io_error("use", out))?;
     let state = places.state();
     let tree = tempfile::tempdir_in(state).map_err(io_error("make a folder in", state))?;
     let usr = tree.path().join("usr");
     lay_out(profile, places, &usr)?;
-    let contents = out.join(format!("osderive-{version}.cdx.json"));
-    let document = sbom::document(places, &[Binary::Host, Binary::Tool])?;
+    let made = tempfile::tempdir_in(&out).map_err(io_error("make a folder in", &out))?;
+    let contents = made.path().join(format!("osderive-{version}.cdx.json"));
+    let document = sbom::document(places, Subject::Packages)?;
     fs::write(&contents, document).map_err(io_error("write", contents))?;
 
     let root = with_package_managers(places)?;
@@ -61,13 +56,19 @@ pub fn dist(profile: Profile, places: &Places, out: &Path) -> Result<()> {
         .args(["-c", SCRIPT, "dist"])
         .arg(tree.path())
         .arg(version)
-        .arg(&out)
+        .arg(made.path())
         .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH);
     run_logged(
         "pack the host command",
         &mut command,
         &state.join("dist.log"),
-    )
+    )?;
+    let names = fs::read_dir(made.path()).map_err(io_error("list", made.path()))?;
+    for entry in names.flatten() {
+        let to = out.join(entry.file_name());
+        fs::rename(entry.path(), &to).map_err(io_error("put in place", to))?;
+    }
+    Ok(())
 }
 
 /// The programs and what belongs to them, as they are below /usr.

@@ -2,12 +2,11 @@
 # Arguments: TREE VERSION OUT
 set -eu
 tree=$1 version=$2 out=$3
-mkdir "$out/partial"
 find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 folder=osderive-$version-x86_64-linux
 tar --create --sort=name --owner=0 --group=0 --numeric-owner --transform="s,^usr,$folder," --directory="$tree" usr |
-    gzip --no-name --best >"$out/partial/$folder.tar.gz"
+    gzip --no-name --best >"$out/$folder.tar.gz"
 
 deb=/tmp/deb
 mkdir -p "$deb/DEBIAN"
@@ -23,7 +22,7 @@ Recommends: podman | buildah
 Description: builds images with podman or buildah that machines boot
  It goes before a build. Each RUN of the image is committed, and what a machine would stumble over is told with its line.
 END
-dpkg-deb --root-owner-group --build "$deb" "$out/partial/osderive_${version}_amd64.deb" >&2
+dpkg-deb --root-owner-group --build "$deb" "$out/osderive_${version}_amd64.deb" >&2
 
 cat >/tmp/osderive.spec <<END
 # What is packed is built and stripped already.
@@ -51,10 +50,8 @@ END
 rpmbuild -bb --quiet --target x86_64 --define '_topdir /tmp/rpm' --define '_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' \
     --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \
     --define 'clamp_mtime_to_source_date_epoch 1' /tmp/osderive.spec >&2
-mv /tmp/rpm/RPMS/*.rpm "$out/partial/"
+mv /tmp/rpm/RPMS/*.rpm "$out/"
 
-mv "$out"/partial/* "$out/"
-rmdir "$out/partial"
 cd "$out"
 sha256sum -- * >/tmp/SHA256SUMS
 mv /tmp/SHA256SUMS .

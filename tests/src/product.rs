@@ -65,9 +65,6 @@ impl Binary {
     }
 }
 
-/// The binaries of the frontend image.
-pub const IN_IMAGE: [Binary; 2] = [Binary::Frontend, Binary::Tool];
-
 /// How the product is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -209,7 +206,7 @@ pub fn frontend_context(profile: Profile, places: &Places) -> Result<TempDir> {
     let context = image_of(&in_workspace(Binary::Frontend, profile, places)?, places)?;
     install(&tool, &context.path().join("root/tool/linux-amd64"))?;
     let contents = context.path().join("root").join(sbom::FILE);
-    fs::write(&contents, sbom::document(places, &IN_IMAGE)?)
+    fs::write(&contents, sbom::document(places, sbom::Subject::Image)?)
         .map_err(io_error("write", contents))?;
     Ok(context)
 }

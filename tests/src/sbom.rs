@@ -23,14 +23,41 @@ struct Part {
     within: BTreeSet<&'static str>,
 }
 
-/// The document about some binaries; the same sources and compilers give the same bytes.
+/// What a document is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject {
+    /// The frontend image.
+    Image,
+    /// What people install the host command from.
+    Packages,
+}
+
+impl Subject {
+    /// The binaries in it.
+    pub fn binaries(self) -> [Binary; 2] {
+        match self {
+            Self::Image => [Binary::Frontend, Binary::Tool],
+            Self::Packages => [Binary::Host, Binary::Tool],
+        }
+    }
+
+    /// What CycloneDX calls it.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Image => "container",
+            Self::Packages => "application",
+        }
+    }
+}
+
+/// The document; the same sources and compilers give the same bytes.
 ///
 /// # Errors
 /// When cargo or a compiler does not tell, or `Cargo.lock` cannot be read.
-pub fn document(places: &Places, binaries: &[Binary]) -> Result<String> {
+pub fn document(places: &Places, subject: Subject) -> Result<String> {
     let checksums = checksums(places)?;
     let mut parts = BTreeMap::new();
-    for &binary in binaries {
+    for binary in subject.binaries() {
         crates_of(binary, places, &mut parts)?;
         for (id, license) in linked_by_compilers()? {
             add(&mut parts, id, license, binary);
@@ -46,7 +73,7 @@ pub fn document(places: &Places, binaries: &[Binary]) -> Result<String> {
         "version": 1,
         "metadata": {
             "component": {
-                "type": "application",
+                "type": subject.kind(),
                 "name": "osderive",
                 "version": env!("CARGO_PKG_VERSION"),
             },

@@ -66,6 +66,9 @@ pub(crate) enum Error {
     )]
     NoTool(PathBuf),
 
+    #[error("--report goes before a build; `osderive lint` has --format and --output")]
+    NoBuild,
+
     #[error("cannot start {program}: {source}; install it, or build with another engine")]
     NoEngine { program: String, source: io::Error },
 

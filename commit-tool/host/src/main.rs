@@ -21,7 +21,6 @@ mod source;
 mod store;
 mod verdict;
 
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -128,6 +127,11 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(FAILED);
     }
+    let is_build = matches!(engine, Word::Podman(_) | Word::Buildah(_));
+    if !is_build && !report.is_empty() {
+        complain(&Error::NoBuild);
+        return ExitCode::from(FAILED);
+    }
     let (engine, Words { words }) = match engine {
         Word::Podman(words) => (Engine::Podman, words),
         Word::Buildah(words) => (Engine::Buildah, words),
@@ -172,20 +176,15 @@ fn print(text: &[u8]) -> ExitCode {
 
 /// Becomes the tool, which has the linter; comes back only where it cannot.
 fn lint(words: &[OsString]) -> ExitCode {
-    let become_it = || {
-        let tool = runtime::tool()?;
-        let mut command = Command::new(&tool);
-        command.arg0("osderive").arg("lint").args(words);
-        Err(in_file(&tool)(command.exec()))
-    };
-    let failed: Result<Infallible, Error> = become_it();
-    match failed {
-        Ok(never) => match never {},
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(LINT_FAILED)
+    let error = match runtime::tool() {
+        Ok(tool) => {
+            let mut lint = Command::new(&tool);
+            in_file(&tool)(lint.arg0("osderive").arg("lint").args(words).exec())
         }
-    }
+        Err(error) => error,
+    };
+    complain(&error);
+    ExitCode::from(LINT_FAILED)
 }
 
 fn complain(error: &Error) {

@@ -24,8 +24,11 @@ use super::{
     obstacles::{LINE_BREAK, UNSAFE, is_way_safe, is_writable, obstacle},
 };
 use crate::{
-    domain::Phase, handle::Look, paths::absolute, paths::shown, paths::single_path,
-    place::is_unfinished_link, settings::Settings,
+    domain::Phase,
+    handle::Look,
+    paths::{absolute, shown, single_path},
+    place::is_unfinished_link,
+    settings::Settings,
 };
 
 const NEEDED: &str = "/var is empty on a new machine";

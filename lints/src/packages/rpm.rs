@@ -8,7 +8,7 @@ use crate::model::sqlite::{Database, Row, Value};
 use crate::tree::{Seekable, Tree};
 
 /// Where the database may be. Images have links between these, so that it is the same file in several.
-const PLACES: [&str; 3] = ["usr/lib/sysimage/rpm", "usr/share/rpm", "var/lib/rpm"];
+pub const PLACES: [&str; 3] = ["usr/lib/sysimage/rpm", "usr/share/rpm", "var/lib/rpm"];
 
 /// Files of rpm's other databases, which are not read, and the names of those.
 const OTHERS: [(&str, &str); 2] = [("Packages.db", "ndb"), ("Packages", "bdb")];

@@ -31,8 +31,6 @@ pub const RULE: Rule = Rule {
     ..Rule::IMAGE
 };
 
-const HELP: &str = "put it below /usr, or into /var by tmpfiles.d";
-
 fn check(image: &Image<'_>) -> Vec<Finding> {
     let dropped = image.dropped_top_level();
     if dropped.is_empty() {
@@ -41,7 +39,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
     let what = counted(dropped.len(), "top-level entry is", "top-level entries are");
     let mut findings = vec![RULE.finding(
         format!("{what} dropped when the image is imported"),
-        HELP.to_owned(),
+        "put it below /usr, or into /var by tmpfiles.d".to_owned(),
         dropped.iter().map(|name| absolute(name)).collect(),
     )];
     findings.extend(RULE.predicted(image, |prediction| {
@@ -49,7 +47,9 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             return None;
         };
         let message = format!("{path}, which package {package} makes, is dropped by the import");
-        Some((message, HELP.to_owned()))
+        let help =
+            "start from a base with composefs, which keeps it; a derived image cannot turn that on";
+        Some((message, help.to_owned()))
     }));
     findings
 }

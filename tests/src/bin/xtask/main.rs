@@ -75,7 +75,7 @@ enum Task {
     Host,
     /// Build what people install the host command from: an archive, a .deb and an .rpm, with checksums and an SBOM.
     Dist {
-        /// The folder that they are put into; what is there goes.
+        /// The folder that they are put into.
         #[arg(long, value_name = "DIR", default_value = "target/dist")]
         out: PathBuf,
         /// How to build osderive: `product-test` takes a third of the time.
