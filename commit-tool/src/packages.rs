@@ -4,16 +4,18 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
+    ops::Bound,
     os::unix::ffi::OsStrExt as _,
     path::{Component, Path, PathBuf},
 };
 
 use osderive_lints::{
-    packages::{Manager, Moment, Owned, PackageDb, RPM_PLACES, is_of_nobody},
+    model::tmpfiles::Owner,
+    packages::{Attributes, Manager, Moment, PackageDb, RPM_PLACES, is_of_nobody},
     tree::{Kind, Tree},
 };
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, openat2},
+    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat},
     io::Errno,
 };
 
@@ -27,12 +29,16 @@ const MAX_MISSING: usize = 1_000;
 
 /// What changes with each package that comes or goes: rpm's database, whose log is written first, and dpkg's.
 const OF_RPM: [&str; 2] = ["rpmdb.sqlite", "rpmdb.sqlite-wal"];
-const OF_DPKG: &str = "var/lib/dpkg/status";
+const OF_DPKG: [&str; 2] = ["usr/lib/sysimage/dpkg/status", "var/lib/dpkg/status"];
 
-/// As a system that runs on the root resolves paths, but for what mounts are on the way.
-const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT
-    .union(ResolveFlags::NO_MAGICLINKS)
-    .union(ResolveFlags::NO_XDEV);
+/// As a system that runs on the root resolves paths.
+const WITH_MOUNTS: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+
+/// The same, but for what mounts are on the way.
+const INSIDE: ResolveFlags = WITH_MOUNTS.union(ResolveFlags::NO_XDEV);
+
+/// A handle that only looks.
+const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Directories in which many have their own, besides those right in /usr/local.
 const OF_MANY: [&str; 2] = ["opt", "usr/local"];
@@ -40,17 +46,25 @@ const OF_MANY: [&str; 2] = ["opt", "usr/local"];
 /// What packages own there is looked at.
 const TOPS: [&[u8]; 3] = [b"/opt", b"/usr/local", b"/var"];
 
-/// An entry as a package has it.
+/// An entry as a package has it. dpkg does not know what its entries are: what stands there in a mount is one as the
+/// package's installation left it, and of others nothing is known but whether something is below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) package: String,
     /// As the package names it, relative to the root.
     pub(crate) path: PathBuf,
     pub(crate) kind: Kind,
+    pub(crate) metadata: Option<Metadata>,
+}
+
+/// Whose an entry is and what may be done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Metadata {
     /// The twelve permission bits.
     pub(crate) mode: u32,
-    pub(crate) user: Vec<u8>,
-    pub(crate) group: Vec<u8>,
+    pub(crate) user: Owner,
+    pub(crate) group: Owner,
+    /// Where a link leads.
     pub(crate) target: Option<Vec<u8>>,
 }
 
@@ -62,39 +76,103 @@ pub(crate) fn now(rootfs: &Rootfs) -> Option<Moment> {
 
 /// What packages own in /opt, /usr/local and /var that were installed since a moment: what they have put there, each as its
 /// own. What cannot be read tells nothing.
-pub(crate) fn installed_since(rootfs: &Rootfs, then: Moment) -> Vec<Entry> {
+pub(crate) fn installed_since(rootfs: &Rootfs, then: Moment, began: Began) -> Vec<Entry> {
     let mut entries = Vec::new();
     let Ok(tree) = rootfs.tree() else {
         return entries;
     };
-    PackageDb::of(&tree).since(then, &mut |installed| {
+    let is_new = |path: &str| {
+        let changed = rootfs.changed(path);
+        changed.is_some_and(|changed| began.is_since(changed))
+    };
+    let has_new = OF_DPKG.iter().any(|path| is_new(path));
+    let is_new_list = |path: &str| has_new && is_new(path);
+    PackageDb::of(&tree).since(then, &is_new_list, &mut |installed| {
+        let package = installed.name();
+        // Of dpkg's package, parents before what is in them.
+        let mut listed = BTreeSet::new();
         installed.entries(&mut |owned| {
-            if entries.len() < MAX_ENTRIES {
-                entries.extend(entry(installed.name(), installed.manager(), owned));
+            let path = its_own(installed.manager(), owned.path);
+            let Some(path) = path.filter(|_| entries.len() + listed.len() < MAX_ENTRIES) else {
+                return;
+            };
+            if let Some(attributes) = owned.attributes {
+                entries.extend(entry(package, path, &attributes));
+            } else {
+                listed.insert(path);
             }
         });
+        for path in &listed {
+            let after = (Bound::Excluded(path), Bound::Unbounded);
+            let next = listed.range::<PathBuf, _>(after).next();
+            let has_more = next.is_some_and(|next| next.starts_with(path));
+            entries.push(in_a_mount(rootfs, package, path).unwrap_or_else(|| Entry {
+                package: package.to_owned(),
+                path: path.clone(),
+                kind: if has_more {
+                    Kind::Directory
+                } else {
+                    Kind::File
+                },
+                metadata: None,
+            }));
+        }
     });
     entries
 }
 
-fn entry(package: &str, manager: Manager, owned: &Owned<'_>) -> Option<Entry> {
-    let is_below = |top: &&[u8]| {
-        let rest = owned.path.strip_prefix(*top);
-        rest.is_some_and(|rest| rest.starts_with(b"/"))
-    };
-    let attributes = owned.attributes.filter(|its| its.is_installed)?;
-    if !TOPS.iter().any(is_below) || is_of_nobody(manager, owned.path) {
+fn entry(package: &str, path: PathBuf, attributes: &Attributes<'_>) -> Option<Entry> {
+    attributes.is_installed.then(|| Entry {
+        package: package.to_owned(),
+        path,
+        kind: attributes.kind,
+        metadata: Some(Metadata {
+            mode: attributes.mode,
+            user: Owner::Name(attributes.user.to_vec()),
+            group: Owner::Name(attributes.group.to_vec()),
+            target: attributes.target.map(<[u8]>::to_vec),
+        }),
+    })
+}
+
+/// An entry that a mount hides, as it stands there.
+fn in_a_mount(rootfs: &Rootfs, package: &str, path: &Path) -> Option<Entry> {
+    if find(rootfs, path) != Found::Hidden {
         return None;
     }
+    let file = openat2(rootfs, path, LOOK, Mode::empty(), WITH_MOUNTS).ok()?;
+    let found = fstat(&file).ok()?;
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Symlink,
+        FileType::RegularFile => Kind::File,
+        _ => return None,
+    };
+    let target = match kind {
+        Kind::Symlink => Some(readlinkat(&file, "", Vec::new()).ok()?.into_bytes()),
+        _ => None,
+    };
     Some(Entry {
         package: package.to_owned(),
-        path: relative(owned.path)?,
-        kind: attributes.kind,
-        mode: attributes.mode,
-        user: attributes.user.to_vec(),
-        group: attributes.group.to_vec(),
-        target: attributes.target.map(<[u8]>::to_vec),
+        path: path.to_owned(),
+        kind,
+        metadata: Some(Metadata {
+            mode: found.st_mode & 0o7777,
+            user: Owner::Id(found.st_uid),
+            group: Owner::Id(found.st_gid),
+            target,
+        }),
     })
+}
+
+/// The path of what a package has for itself in a directory that is looked at.
+fn its_own(manager: Manager, path: &[u8]) -> Option<PathBuf> {
+    let is_below = |top: &&[u8]| {
+        let rest = path.strip_prefix(*top);
+        rest.is_some_and(|rest| rest.starts_with(b"/"))
+    };
+    let is_its_own = TOPS.iter().any(is_below) && !is_of_nobody(manager, path);
+    is_its_own.then(|| relative(path))?
 }
 
 /// An absolute path without `..` as one that is relative to the root.
@@ -112,7 +190,7 @@ pub(crate) fn have_changed(rootfs: &Rootfs, began: Began) -> bool {
     let of_rpm = RPM_PLACES
         .iter()
         .flat_map(|place| OF_RPM.map(|name| Path::new(place).join(name)));
-    let mut databases = of_rpm.chain([PathBuf::from(OF_DPKG)]);
+    let mut databases = of_rpm.chain(OF_DPKG.map(PathBuf::from));
     databases.any(|path| {
         let changed = rootfs.changed(path);
         changed.is_some_and(|changed| began.is_since(changed))
@@ -190,8 +268,7 @@ enum Found {
 }
 
 fn find(rootfs: &Rootfs, path: &Path) -> Found {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match openat2(rootfs, path, flags, Mode::empty(), INSIDE) {
+    match openat2(rootfs, path, LOOK, Mode::empty(), INSIDE) {
         Err(Errno::XDEV) => Found::Hidden,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Found::Gone,
         // What cannot be looked at is not said to be missing.
@@ -210,10 +287,7 @@ mod tests {
             package: "acme".to_owned(),
             path: path.into(),
             kind: Kind::File,
-            mode: 0o644,
-            user: b"root".to_vec(),
-            group: b"root".to_vec(),
-            target: None,
+            metadata: None,
         }
     }
 

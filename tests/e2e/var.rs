@@ -17,6 +17,7 @@ crate::tests![
     a_step_finds_what_the_images_own_systemd_would_make,
     services_have_their_var_through_install_upgrade_and_purge,
     what_a_first_start_makes_is_left_to_it,
+    what_a_package_of_dpkg_loses_to_a_mount_or_rm_is_declared_or_told,
 ];
 
 /// Lines with every kind of quoting and owner, beside those that the base's packages bring.
@@ -229,6 +230,44 @@ RUN echo build >/var/lib/sql/main/id && echo 2 >/var/lib/sql/conf";
     let made = scenario.output_of(at_boot).unwrap();
     assert_eq!(made, "2\nd 700 daemon /var/lib/sql/main");
 }
+
+fn what_a_package_of_dpkg_loses_to_a_mount_or_rm_is_declared_or_told(setup: &Setup) {
+    let syntax = crate::SYNTAX;
+    let install = |mounts: &str, then: &str| {
+        format!(
+            "{syntax}\n{ACME}RUN --mount=type=bind,from=build,source=/packages,target=/packages {mounts} \
+             dpkg -i /packages/acme.deb{then}\n"
+        )
+    };
+    let caches =
+        "--mount=type=cache,target=/var/log,id=e2e-dpkg-log --mount=type=tmpfs,target=/var/spool";
+    let scenario = setup.scenario("dpkg-mounts", &install(caches, ""));
+    let log = scenario.build(&[]).unwrap().expect_success();
+    let at_boot = "systemd-tmpfiles --create --prefix=/var; \
+                   find /var/log/acme /var/spool/acme -printf '%y %m %u %g %p\n' | sort -k 5";
+    let made = scenario.output_of(at_boot).unwrap();
+    let expected = "d 2750 daemon adm /var/log/acme\nd 755 root root /var/spool/acme\nd 700 daemon root /var/spool/acme/queue";
+    assert_eq!(made, expected);
+    let told =
+        "/var/spool/acme/seed of the package acme: installed in this RUN, and not in the image";
+    assert!(log.contains(told), "{}", log);
+
+    let scenario = setup.scenario("dpkg-rm", &install("", " && rm -rf /opt/* /var/*"));
+    let log = scenario.build(&[]).unwrap().expect_success();
+    // dpkg does not know whether its last directories are any.
+    let told = "/opt/acme/tool and 2 other files of the package acme: installed in this RUN, and not in the image";
+    assert!(log.contains(told), "{}", log);
+}
+
+/// A package with entries of each kind, whose script gives some away.
+const ACME: &str = r"FROM debian-ostree-base AS build
+RUN mkdir -p /p/DEBIAN /p/var/log/acme /p/var/spool/acme/queue /p/opt/acme /packages && cd /p && \
+    touch var/spool/acme/seed opt/acme/tool && \
+    printf 'Package: acme\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: one\n' >DEBIAN/control && \
+    printf '#!/bin/sh\nchown daemon:adm /var/log/acme; chmod 2750 /var/log/acme\nchown daemon /var/spool/acme/queue; chmod 700 /var/spool/acme/queue\n' >DEBIAN/postinst && \
+    chmod 755 DEBIAN/postinst && dpkg-deb --build /p /packages/acme.deb
+FROM debian-ostree-base
+";
 
 /// Each RUN looks for what earlier ones left, in the places where people put things.
 const GOING_ON: &str = "\

@@ -1,5 +1,6 @@
 //! What the packages that a step installed own in /var and the step has not: a mount hid it, or the command emptied the
-//! directory around it. Lines make such directories and links at boot, as the package has them; files are told.
+//! directory around it. Lines make such directories and links at boot, as the package has them: rpm's database tells, and of
+//! dpkg's packages what stands in the mount. Files are told, and what nothing is known of.
 
 use std::{
     collections::BTreeMap,
@@ -30,8 +31,9 @@ use crate::{
 /// What packages own that the step installed; nothing where it installed none.
 pub(super) fn installed(work: &Work<'_>, then: Option<Moment>) -> Vec<Entry> {
     let then = then.filter(|_| work.phase == Phase::Step);
-    then.map_or_else(Vec::new, |then| {
-        packages::installed_since(work.rootfs, then)
+    let step = then.zip(work.began);
+    step.map_or_else(Vec::new, |(then, began)| {
+        packages::installed_since(work.rootfs, then, began)
     })
 }
 
@@ -89,14 +91,15 @@ fn is_taken_along(path: &Path, now: &Entries, left: Option<&Left<'_>>) -> bool {
 }
 
 fn line(entry: &Entry, boot: &Boot) -> Option<Line> {
+    let metadata = entry.metadata.as_ref()?;
     let mode = Mode {
-        bits: entry.mode,
+        bits: metadata.mode,
         masked: false,
         only_created: false,
     };
     let (kind, mode, argument) = match entry.kind {
         Kind::Directory => (b'd', Some(mode), None),
-        Kind::Symlink => (b'L', None, Some(entry.target.clone()?)),
+        Kind::Symlink => (b'L', None, Some(metadata.target.clone()?)),
         _ => return None,
     };
     let mut line = Line {
@@ -104,8 +107,14 @@ fn line(entry: &Entry, boot: &Boot) -> Option<Line> {
         modifiers: Vec::new(),
         path: absolute(&entry.path),
         mode,
-        user: Some(Owner::Name(entry.user.clone())),
-        group: Some(Owner::Name(entry.group.clone())),
+        user: Some(match &metadata.user {
+            Owner::Id(uid) => boot.names.user(*uid),
+            name @ Owner::Name(_) => name.clone(),
+        }),
+        group: Some(match &metadata.group {
+            Owner::Id(gid) => boot.names.group(*gid),
+            name @ Owner::Name(_) => name.clone(),
+        }),
         age: None,
         argument,
         file: Vec::new(),

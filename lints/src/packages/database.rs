@@ -27,16 +27,25 @@ impl<'a> PackageDb<'a> {
     }
 
     /// Visits each package that was installed since then and still is, an upgraded one too; returns what could not be read.
-    /// Where the database could not be read then, nothing is known to be new. dpkg's database does not tell.
-    pub fn since(&self, then: Moment, visit: &mut dyn FnMut(&Installed<'_>)) -> Vec<Unread> {
-        rpm::each(self.tree, then.0, visit)
+    /// Where rpm's database could not be read then, nothing in it is known to be new. dpkg's has no such order. It writes the
+    /// list of a package's files anew with each installation (dpkg 1.22, `src/main/unpack.c`): `is_new` says of the path of
+    /// such a list, relative to the root, whether it was written since.
+    pub fn since(
+        &self,
+        then: Moment,
+        is_new: &dyn Fn(&str) -> bool,
+        visit: &mut dyn FnMut(&Installed<'_>),
+    ) -> Vec<Unread> {
+        let mut unread = rpm::each(self.tree, then.0, visit);
+        unread.extend(dpkg::each(self.tree, is_new, visit));
+        unread
     }
 
     /// Visits each installed package once, rpm's before dpkg's; returns what could not be read, beside which the others
     /// were visited.
     pub fn each(&self, visit: &mut dyn FnMut(&Installed<'_>)) -> Vec<Unread> {
         let mut unread = rpm::each(self.tree, None, visit);
-        unread.extend(dpkg::each(self.tree, visit));
+        unread.extend(dpkg::each(self.tree, &|_| true, visit));
         unread.extend(pacman::unread(self.tree));
         unread
     }

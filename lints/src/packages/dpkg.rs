@@ -35,8 +35,12 @@ impl Record for Listed<'_> {
     }
 }
 
-/// Visits each package.
-pub(super) fn each(tree: &dyn Tree, visit: &mut dyn FnMut(&Installed<'_>)) -> Vec<Unread> {
+/// Visits each package whose list, by its path, is wanted.
+pub(super) fn each(
+    tree: &dyn Tree,
+    is_wanted: &dyn Fn(&str) -> bool,
+    visit: &mut dyn FnMut(&Installed<'_>),
+) -> Vec<Unread> {
     let mut unread = Vec::new();
     let is_there = |path: &&str| matches!(tree.follow(path.as_bytes()), Ok(Some(_)));
     let Some(info) = INFO.into_iter().find(is_there) else {
@@ -56,6 +60,9 @@ pub(super) fn each(tree: &dyn Tree, visit: &mut dyn FnMut(&Installed<'_>)) -> Ve
             continue;
         };
         let path = format!("{info}/{file}");
+        if !is_wanted(&path) {
+            continue;
+        }
         match tree.read(path.as_bytes(), MAX_LIST_BYTES) {
             Ok(list) => {
                 let record = Listed {
