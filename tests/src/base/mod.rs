@@ -14,7 +14,7 @@ use crate::process::capture;
 use crate::roots::{Recipe, Shape, Suite};
 
 pub use fedora::Shaped;
-pub use rpms::{repository, twins, with_package_managers};
+pub use rpms::{large_database, repository, twins, with_package_managers};
 
 const BOOTABLE_PACKAGES: &[&str] = &[
     "ca-certificates",

@@ -15,6 +15,7 @@ use crate::roots::{Recipe, Root, SOURCE_DATE_EPOCH, Shape, Suite, remove, twelve
 
 const SCRIPT: &str = include_str!("build-rpms.sh");
 const TWINS: &str = include_str!("twins.sh");
+const LARGE_DATABASE: &str = include_str!("large-rpmdb.sh");
 
 /// The folder of the repository, made now (a minute, and some for its root) unless the same specs were built before.
 ///
@@ -69,6 +70,24 @@ pub fn twins(places: &Places, packages: &[&str]) -> Result<TempDir> {
         .args(packages);
     run_logged("install twins", &mut command, &trees.path().join("log"))?;
     Ok(trees)
+}
+
+/// The folder of a database as a desktop image has it: `packages` packages of `files` files each, by rpm itself. 400 of
+/// 900 are 105 MB.
+///
+/// # Errors
+/// As of [`repository`].
+pub fn large_database(places: &Places, packages: usize, files: usize) -> Result<TempDir> {
+    let state = places.state();
+    let folder = tempfile::tempdir_in(state).map_err(io_error("make a folder in", state))?;
+    let mut command = with_package_managers(places)?.command("/bin/sh", state, &[state]);
+    command
+        .args(["-c", LARGE_DATABASE, "large-rpmdb"])
+        .arg(folder.path())
+        .args([packages.to_string(), files.to_string()]);
+    let log = folder.path().join("log");
+    run_logged("make a large database of rpm", &mut command, &log)?;
+    Ok(folder)
 }
 
 /// A system that has rpm and dpkg, and what makes packages of theirs.

@@ -2,17 +2,18 @@
 //! unpacking and hashing the layers of an archive; in memory, the peak of the process.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use flate2::{Compression, GzBuilder};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{median, steps};
-use crate::base::Base;
+use crate::base::{Base, large_database};
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
 use crate::process::capture;
@@ -21,8 +22,11 @@ use crate::product::{self, Profile};
 /// How many pairs of runs.
 const PAIRS: usize = 15;
 
-/// How many pairs on an archive.
-const ARCHIVE_PAIRS: usize = 3;
+/// How many pairs on an archive, and with a large database of rpm.
+const LARGE_PAIRS: usize = 3;
+
+/// What the large database of rpm has: packages, and files of each.
+const LARGE_RPMDB: (usize, usize) = (400, 900);
 
 /// Bytes of the archive's layers without compression, at least.
 const ARCHIVE_BYTES: u64 = 1 << 30;
@@ -42,6 +46,10 @@ pub struct Lint {
     pub peak_mib_1m: f64,
     /// Time on an archive of 1 GiB, in times of that of `gzip -dc | sha256sum` on its layers.
     pub archive_vs_hash: f64,
+    /// Time on 500,000 files with a database of rpm of 105 MB, in times of that without it.
+    pub large_rpmdb: f64,
+    /// The most memory that it had with that database, in MiB.
+    pub peak_mib_large_rpmdb: f64,
 }
 
 /// Measures all of it.
@@ -64,12 +72,16 @@ pub fn lint(places: &Places) -> Result<Lint> {
     steps::fill(&many, files, 100_000)?;
     let vs_find_100k = bench.against_find()?;
     let peak_mib_100k = bench.peak()?;
-    steps::fill(&many, files.max(100_000), 1_000_000)?;
+    steps::fill(&many, files.max(100_000), 500_000)?;
+    let (large_rpmdb, peak_mib_large_rpmdb) = bench.with_large_rpmdb(places)?;
+    steps::fill(&many, files.max(500_000), 1_000_000)?;
     Ok(Lint {
         vs_find_100k,
         peak_mib_100k,
         peak_mib_1m: bench.peak()?,
         archive_vs_hash,
+        large_rpmdb,
+        peak_mib_large_rpmdb,
     })
 }
 
@@ -101,6 +113,32 @@ impl Bench {
             ratios.push(timed(&mut self.tool(&self.root))? / without);
         }
         Ok(median(ratios))
+    }
+
+    /// Of a lint with a large database of rpm: its time in times of that without it, and its peak of memory in MiB.
+    fn with_large_rpmdb(&self, places: &Places) -> Result<(f64, f64)> {
+        let (packages, files) = LARGE_RPMDB;
+        let database = large_database(places, packages, files)?;
+        let folder = self.root.join("usr/lib/sysimage/rpm");
+        fs::create_dir_all(&folder).map_err(io_error("make", &folder))?;
+        let [here, away] = [
+            folder.join("rpmdb.sqlite"),
+            database.path().join("rpmdb.sqlite"),
+        ];
+        let moved = |from: &Path, to: &Path| fs::rename(from, to).map_err(io_error("move", from));
+        let lint = || timed(&mut self.tool(&self.root));
+        lint()?;
+        let mut ratios = Vec::new();
+        for _ in 0..LARGE_PAIRS {
+            let without = lint()?;
+            moved(&away, &here)?;
+            ratios.push(lint()? / without);
+            moved(&here, &away)?;
+        }
+        moved(&away, &here)?;
+        let peak = self.peak()?;
+        moved(&here, &away)?;
+        Ok((median(ratios), peak))
     }
 
     /// MiB at the most that the process had; what it takes in its last moments may be missed.
@@ -151,7 +189,7 @@ impl Bench {
         hash()?;
         timed(&mut self.tool(&archive))?;
         let mut ratios = Vec::new();
-        for _ in 0..ARCHIVE_PAIRS {
+        for _ in 0..LARGE_PAIRS {
             let without = hash()?;
             ratios.push(timed(&mut self.tool(&archive))? / without);
         }
@@ -168,14 +206,17 @@ fn write_archive(path: &Path, layer: &Path, count: usize) -> Result<()> {
     let failed = || io_error("write", path);
     let mut archive = tar::Builder::new(create(path)?);
     let mut layers = Vec::new();
+    let layer = fs::read(layer).map_err(io_error("read", layer))?;
     for number in 0..count {
-        // Names of their own: nothing may be read once and used often.
-        let digest = format!("sha256:{}", hex(format!("layer {number}").as_bytes()));
-        let name = format!("blobs/{}", digest.replace(':', "/"));
-        archive
-            .append_path_with_name(layer, name)
-            .map_err(failed())?;
-        layers.push(json!({ "digest": digest }));
+        // A digest of its own, for nothing may be read once and used often: another, empty member of gzip with that name.
+        let name = format!("layer {number}");
+        let end = GzBuilder::new()
+            .filename(name)
+            .write(Vec::new(), Compression::none());
+        let blob = [&layer[..], &end.finish().map_err(failed())?].concat();
+        let digest = hex(&blob);
+        add(&mut archive, &format!("blobs/sha256/{digest}"), &blob).map_err(failed())?;
+        layers.push(json!({ "digest": format!("sha256:{digest}") }));
     }
     let config = json!({}).to_string();
     let config_digest = hex(config.as_bytes());
@@ -189,18 +230,20 @@ fn write_archive(path: &Path, layer: &Path, count: usize) -> Result<()> {
         (format!("blobs/sha256/{manifest_digest}"), manifest),
         ("index.json".to_owned(), index.to_string()),
     ] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        archive
-            .append_data(&mut header, name, content.as_bytes())
-            .map_err(failed())?;
+        add(&mut archive, &name, content.as_bytes()).map_err(failed())?;
     }
     let mut file = archive.into_inner().map_err(failed())?;
     file.flush().map_err(failed())
+}
+
+fn add(archive: &mut tar::Builder<File>, name: &str, content: &[u8]) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    archive.append_data(&mut header, name, content)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -229,6 +229,8 @@ fn measure(
         add("lint_peak_mib_100k", lint.peak_mib_100k);
         add("lint_peak_mib_1m", lint.peak_mib_1m);
         add("archive_vs_hash_ratio", lint.archive_vs_hash);
+        add("lint_large_rpmdb_ratio", lint.large_rpmdb);
+        add("lint_peak_mib_large_rpmdb", lint.peak_mib_large_rpmdb);
     }
     if is_wanted(Figures::Podman) {
         let podman = bench::podman(&engine.start(places)?, places)?;
