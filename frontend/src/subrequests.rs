@@ -191,12 +191,17 @@ fn warning(found: &Found, location: &SourceLocation, source: usize) -> Value {
         json!({"start": line(range.start), "end": line(range.end)})
     });
     let rule = &found.finding.rule;
-    json!({
+    let known = Rule::named(rule);
+    let mut warning = json!({
         "ruleName": rule,
-        "description": Rule::named(rule).map(|rule| rule.summary),
+        "description": known.map(|rule| rule.summary),
         "detail": detail(found),
         "location": {"sourceIndex": source, "ranges": ranges.collect::<Vec<_>>()},
-    })
+    });
+    if let Some(url) = known.and_then(Rule::url) {
+        warning["url"] = url.into();
+    }
+    warning
 }
 
 /// What is wrong, what happens, what to do.
@@ -263,6 +268,7 @@ mod tests {
                 help: "mend it".to_owned(),
                 paths: Vec::new(),
                 origin: None,
+                confidence: None,
             },
             digest: Digest::of(b""),
             location: Some(in_file(&info, lines)),

@@ -118,6 +118,7 @@ mod tests {
             help: "h".to_owned(),
             paths: names.collect(),
             origin: None,
+            confidence: None,
         }
     }
 

@@ -35,6 +35,18 @@ impl Severity {
     }
 }
 
+/// How sure a prediction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// systemd itself refuses to start the unit.
+    Certain,
+    /// The program of the unit misses what nearly all do not run without.
+    Likely,
+    /// It misses what its package has made for it, and may do without.
+    Possible,
+}
+
 /// A finding of one rule about one step or one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -52,6 +64,9 @@ pub struct Finding {
     /// What brought it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// How sure it is, where it says what will be; none where it says what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Certainty>,
 }
 
 /// What brought a finding into an image.

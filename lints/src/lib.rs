@@ -42,7 +42,7 @@ pub use config::{Container, History, ImageConfig, Layers};
 pub use escape::{
     MAX_PATH_BYTES, escape_finding, escape_lines, escape_path, escape_text, unescape_path,
 };
-pub use finding::{Finding, Origin, Severity};
+pub use finding::{Certainty, Finding, Origin, Severity};
 pub use image::{File, Image, MAX_FILE_BYTES};
 pub use input::{Input, InputError, Opened};
 pub use lint::{Outcome as LintOutcome, Selection, lint};

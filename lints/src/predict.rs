@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use self::trial::Trial;
-use crate::Image;
 use crate::machine::{History, Machine};
 use crate::packages::{self, Package};
 use crate::units::{Start, Unit};
+use crate::{Certainty, Image};
 
 /// One unit that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,6 +180,14 @@ pub enum Reason {
         /// Its value, with a `!` before what shall not be.
         value: String,
     },
+    /// A condition asks for something in /var that the image was built with or the unit's package brings, and that is lost:
+    /// the unit does not fail, and does not start.
+    Condition {
+        /// The setting's name.
+        key: String,
+        /// Its value.
+        value: String,
+    },
     /// A unit that it cannot do without is missing, or masked.
     Requires {
         /// The unit's name.
@@ -229,17 +237,6 @@ pub enum Reason {
     },
 }
 
-/// How sure a prediction is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Certainty {
-    /// systemd itself refuses to start the unit.
-    Certain,
-    /// The program of the unit misses what nearly all do not run without.
-    Likely,
-    /// It misses what its package has made for it, and may do without.
-    Possible,
-}
-
 impl Reason {
     /// Whether systemd itself looks for a path before it starts the unit's program, and misses it.
     fn is_of_a_path(&self) -> bool {
@@ -260,6 +257,7 @@ impl Reason {
         match self {
             // Whoever asserts something may want it so.
             Self::Assertion { .. }
+            | Self::Condition { .. }
             | Self::PackageUser { .. }
             | Self::PackageGroup { .. }
             | Self::Unreachable { .. }
@@ -284,6 +282,7 @@ impl Reason {
             Self::Output(_) => Some("209/STDOUT"),
             Self::Environment(_)
             | Self::Assertion { .. }
+            | Self::Condition { .. }
             | Self::Requires { .. }
             | Self::PackageUser { .. }
             | Self::PackageGroup { .. }

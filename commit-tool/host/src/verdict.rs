@@ -184,6 +184,7 @@ RUN two
             help: "mend it".to_owned(),
             paths: paths.iter().map(|&path| path.to_owned()).collect(),
             origin: None,
+            confidence: None,
         }
     }
 

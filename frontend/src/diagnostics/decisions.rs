@@ -293,6 +293,7 @@ mod tests {
                 help: "h".to_owned(),
                 paths: paths.iter().map(|&path| path.to_owned()).collect(),
                 origin: None,
+                confidence: None,
             },
             digest: Digest::of(b""),
             location: Some(in_file(&info(text), (line, line))),

@@ -84,6 +84,7 @@ mod tests {
             help: "mend it".to_owned(),
             paths: paths.iter().map(|&path| path.to_owned()).collect(),
             origin: None,
+            confidence: None,
         }
     }
 

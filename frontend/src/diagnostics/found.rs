@@ -41,6 +41,7 @@ impl Found {
             digest: self.digest,
             short: self.short(),
             detail,
+            url: Rule::named(&self.finding.rule).and_then(Rule::url),
             location: self.location.clone(),
         }
     }

@@ -141,6 +141,7 @@ fn unread(name: &str, error: &BuildError, digest: Digest) -> Warning {
         digest,
         short: format!("osderive: the ids of the previous image {name} are not compared: {error}"),
         detail: vec!["Leave the option out where there is no previous image".to_owned()],
+        url: None,
         location: None,
     }
 }

@@ -139,6 +139,7 @@ fn of_whole(image: &Definition, short: String, detail: Vec<String>) -> Warning {
         digest: output.map_or_else(|| Digest::of(&[]), |edge| edge.digest),
         short,
         detail,
+        url: None,
         location: None,
     }
 }

@@ -133,6 +133,7 @@ fn undecided(lineage: &Lineage, error: &BuildError) -> Warning {
         digest: lineage::end(lineage),
         short: format!("osderive: osderive.toml could not be read: {error}"),
         detail: Vec::new(),
+        url: None,
         location: None,
     }
 }
@@ -148,6 +149,7 @@ fn missed_steps(stopped: &Stopped) -> Warning {
         detail: vec![
             "Build the lower image on its own, with osderive, and derive from that".to_owned(),
         ],
+        url: None,
         location: None,
     }
 }

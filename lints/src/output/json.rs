@@ -1,12 +1,15 @@
 //! One versioned JSON document for programs, as `docs/schema/lint-1.json` describes it, and the findings
 //! of one that was written earlier.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::Report;
 use crate::Finding;
 use crate::policy::Suppressed;
+use crate::rules::RULES;
 
 /// The version of the document's schema.
 pub const LINT_VERSION: u32 = 1;
@@ -18,12 +21,23 @@ struct Document<'a> {
     findings: &'a [Finding],
     suppressed: &'a [Suppressed],
     unasked: Vec<Unasked<'a>>,
+    rules: Vec<About>,
 }
 
 #[derive(Serialize)]
 struct Unasked<'a> {
     rule: &'a str,
     needs: &'a str,
+}
+
+/// A rule that found something.
+#[derive(Serialize)]
+struct About {
+    rule: &'static str,
+    summary: &'static str,
+    since: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
 }
 
 /// What of an earlier document counts.
@@ -49,6 +63,11 @@ pub enum ReadError {
 /// The report as JSON with a line feed at its end.
 pub(super) fn json(report: &Report) -> String {
     let unasked = report.unasked.iter();
+    let suppressed = report.suppressed.iter().map(|one| &one.finding);
+    let found: BTreeSet<&str> = (report.findings.iter().chain(suppressed))
+        .map(|finding| finding.rule.as_str())
+        .collect();
+    let rules = RULES.iter().filter(|rule| found.contains(rule.name));
     let document = Document {
         version: LINT_VERSION,
         subject: &report.subject,
@@ -56,6 +75,14 @@ pub(super) fn json(report: &Report) -> String {
         suppressed: &report.suppressed,
         unasked: unasked
             .map(|&(rule, needs)| Unasked { rule, needs })
+            .collect(),
+        rules: rules
+            .map(|rule| About {
+                rule: rule.name,
+                summary: rule.summary,
+                since: rule.since,
+                url: rule.url(),
+            })
             .collect(),
     };
     let text = serde_json::to_string_pretty(&document).unwrap_or_default();

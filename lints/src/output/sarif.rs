@@ -48,14 +48,18 @@ pub(super) fn sarif(report: &Shown) -> String {
 
 fn described(rule: &Rule) -> Value {
     let documentation = rule.documentation();
-    json!({
+    let mut described = json!({
         "id": rule.name,
         "shortDescription": { "text": rule.summary },
         "fullDescription": { "text": rule.why() },
         "help": { "text": documentation, "markdown": documentation },
         "defaultConfiguration": { "level": level(rule.severity) },
-        "properties": { "tags": [rule.scope.name()] },
-    })
+        "properties": { "tags": [rule.scope.name()], "since": rule.since },
+    });
+    if let Some(url) = rule.url() {
+        described["helpUri"] = url.into();
+    }
+    described
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -107,6 +111,9 @@ fn result(report: &Report, finding: &Finding, suppressed: Option<&Suppressed>) -
     }
     if let Some(origin) = &finding.origin {
         result["properties"] = json!({ "instruction": origin.instruction, "layer": origin.layer });
+    }
+    if let Some(confidence) = finding.confidence {
+        result["properties"]["confidence"] = json!(confidence);
     }
     if let Some(suppressed) = suppressed {
         let in_source = report

@@ -14,6 +14,7 @@ fn finding(rule: &Rule, severity: Severity, message: &str, paths: &[&str]) -> Fi
             .to_owned(),
         paths: paths.iter().map(|&path| path.to_owned()).collect(),
         origin: None,
+        confidence: None,
     }
 }
 

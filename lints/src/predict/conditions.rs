@@ -6,6 +6,8 @@ use super::trial::{Trial, text};
 use super::{Reason, SaidAt};
 use crate::machine::Place;
 use crate::model::unit_name::expand;
+use crate::packages::Package;
+use crate::tree;
 use crate::units::Setting;
 
 /// Kinds that ordinary machines fulfil, whatever is asked.
@@ -60,6 +62,54 @@ impl Trial<'_> {
     fn of_sort(&self, sort: &str) -> impl Iterator<Item = (&Setting, &str)> {
         let all = self.unit.conditions();
         all.filter_map(move |setting| Some((setting, setting.key.strip_prefix(sort)?)))
+    }
+
+    /// The first condition that asks for what is lost, where no other is in the way.
+    pub(super) fn lost_condition(&self, package: Option<&Package>) -> Option<(Reason, SaidAt)> {
+        let mut lost = None;
+        let mut alternatives = Vec::new();
+        for (setting, kind) in self.of_sort("Unit.Condition") {
+            match self.holds(setting, kind) {
+                (true, holds) => alternatives.push(holds),
+                (false, Holds::No) => {
+                    let found = self.is_lost(setting, kind, package)?;
+                    lost.get_or_insert((found, setting));
+                }
+                (false, _) => {}
+            }
+        }
+        if alternatives.into_iter().reduce(Holds::or) == Some(Holds::No) {
+            return None;
+        }
+        lost.map(|(reason, setting)| (reason, self.at(setting)))
+    }
+
+    /// Whether the conditions hold beside those that do not.
+    pub(super) fn other_conditions(&self) -> Holds {
+        let all = self.of_sort("Unit.Condition");
+        let others = all.map(|(setting, kind)| self.holds(setting, kind).1);
+        others
+            .filter(|holds| *holds != Holds::No)
+            .fold(Holds::Yes, Holds::and)
+    }
+
+    /// That a condition which does not hold would, had the machine what the image has in /var or the package brings there.
+    fn is_lost(&self, setting: &Setting, kind: &str, package: Option<&Package>) -> Option<Reason> {
+        let path = expand(setting.value.trim_ascii_start(), &self.unit.name)?;
+        let in_root = path.strip_prefix(b"/")?;
+        let held = match (self.image.gathered.var.get(in_root), kind) {
+            (Some(_), "PathExists" | "PathIsReadWrite") => true,
+            (Some(meta), "PathIsDirectory") => meta.kind == tree::Kind::Directory,
+            (Some(meta), "FileNotEmpty") => meta.kind == tree::Kind::File && meta.size > 0,
+            (None, "PathExists" | "PathIsReadWrite" | "PathIsDirectory") => {
+                package.is_some_and(|package| package.var.contains(&path))
+            }
+            _ => false,
+        };
+        (held && self.machine.lacks(&path)).then(|| Reason::Condition {
+            key: format!("Condition{kind}"),
+            value: text(&path),
+        })
     }
 
     /// The assertion that does not hold, where they do not as a whole.

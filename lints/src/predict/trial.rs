@@ -35,8 +35,15 @@ pub(super) struct Trial<'a> {
 
 impl Trial<'_> {
     pub(super) fn failures(&self, start: Start, package: Option<&Package>) -> Failures {
-        if self.unit.is_refused || self.conditions() == Holds::No {
+        if self.unit.is_refused {
             return Vec::new();
+        }
+        if self.conditions() == Holds::No {
+            let lost = self.lost_condition(package);
+            return lost
+                .filter(|_| start == Start::AtBoot)
+                .into_iter()
+                .collect();
         }
         if let Some(failed) = self.failed_assertion() {
             return vec![failed];
@@ -107,7 +114,11 @@ impl Trial<'_> {
         if start == Start::OnDemand || !units.surely_starts(&self.unit.name) {
             doubts.insert(Doubt::NotStarted);
         }
-        if let Holds::Unknown { usually } = self.conditions().and(self.assertions()) {
+        let conditions = match reason {
+            Reason::Condition { .. } => self.other_conditions(),
+            _ => self.conditions(),
+        };
+        if let Holds::Unknown { usually } = conditions.and(self.assertions()) {
             doubts.insert(Doubt::Conditions { usually });
         }
         let is_settled = |path: &str| {
@@ -141,7 +152,7 @@ impl Trial<'_> {
             // A file of the image has the image's mode, but what is in /var belongs to the machine.
             Reason::NotExecutable(path) => !is_settled(path) && !path.starts_with("/etc/"),
             // Of a machine's other files somebody may have said when the unit shall start.
-            Reason::Assertion { value, .. } => {
+            Reason::Assertion { value, .. } | Reason::Condition { value, .. } => {
                 let path = value.trim_start_matches(['|', '!', ' ']);
                 path.starts_with('/') && !is_settled(path)
             }

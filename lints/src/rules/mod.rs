@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::predict::{Doubt, Prediction};
+use crate::predict::{Doubt, Prediction, Reason};
 use crate::tree::{Entry, MAX_PATHS, Paths};
 use crate::{Finding, Image, Severity, escape_path, unescape_path};
 
@@ -97,6 +97,7 @@ pub mod tmpfiles_only_adjusts;
 pub mod tmpfiles_rejected;
 pub mod tmpfiles_unknown_account;
 pub mod unit_assertion_fails;
+pub mod unit_condition_lost;
 pub mod unit_dangling_enablement;
 pub mod unit_directory_missing;
 pub mod unit_environment_missing;
@@ -130,6 +131,8 @@ pub struct Rule {
     pub needs: Need,
     /// How it looks.
     pub check: Check,
+    /// The version that had it first.
+    pub since: &'static str,
 }
 
 /// What a rule's findings concern.
@@ -285,6 +288,7 @@ pub const RULES: &[Rule] = &[
     tmpfiles_rejected::RULE,
     tmpfiles_unknown_account::RULE,
     unit_assertion_fails::RULE,
+    unit_condition_lost::RULE,
     unit_dangling_enablement::RULE,
     unit_directory_missing::RULE,
     unit_environment_missing::RULE,
@@ -348,6 +352,9 @@ impl Findings {
     }
 }
 
+/// Where the pages of docs/rules are published.
+const PAGES: Option<&str> = option_env!("OSDERIVE_RULE_PAGES");
+
 /// Paths or processes that one finding names; the message counts all.
 pub const MAX_NAMED: usize = 20;
 
@@ -361,6 +368,7 @@ impl Rule {
         scope: Scope::Step,
         needs: Need::Tree,
         check: Check::Step,
+        since: "0.1.0",
     };
 
     /// All that most rules about an image have in common, but how they look.
@@ -387,6 +395,17 @@ impl Rule {
         of_rule.map_or("", |(_, text)| text)
     }
 
+    /// Where its page is published; none where the build of this program was not told (`OSDERIVE_RULE_PAGES`, an address
+    /// that `/NAME.md` is put behind).
+    pub fn url(&self) -> Option<String> {
+        self.url_below(PAGES)
+    }
+
+    fn url_below(&self, pages: Option<&str>) -> Option<String> {
+        let pages = pages?.trim_end_matches('/');
+        (!pages.is_empty()).then(|| format!("{pages}/{}.md", self.name))
+    }
+
     /// What goes wrong on a machine because of a finding, as the documentation says it.
     pub fn why(&self) -> String {
         let section = self.documentation().split("# Why it breaks\n").nth(1);
@@ -402,6 +421,7 @@ impl Rule {
             help,
             paths,
             origin: None,
+            confidence: None,
         }
     }
 
@@ -433,16 +453,18 @@ impl Rule {
                 } else {
                     help
                 };
-                let when = if prediction.doubts.contains(&Doubt::NotStarted) {
-                    ", once it is started,"
+                let fails = if matches!(prediction.reason, Reason::Condition { .. }) {
+                    "is not started"
+                } else if prediction.doubts.contains(&Doubt::NotStarted) {
+                    "fails, once it is started,"
                 } else {
-                    ""
+                    "fails"
                 };
                 let status = prediction.reason.status();
                 let status = status.map_or(String::new(), |status| format!(" ({status})"));
                 let (on, unless) = (fails_on.text(), prediction.unless());
                 let finding = self.finding(
-                    format!("{unit} fails{when} {on}{status}: {message}{unless}"),
+                    format!("{unit} {fails} {on}{status}: {message}{unless}"),
                     help,
                     vec![prediction.place.file.clone()],
                 );
@@ -453,6 +475,7 @@ impl Rule {
                 };
                 Some(Finding {
                     severity,
+                    confidence: Some(prediction.certainty()),
                     ..finding
                 })
             })
@@ -540,6 +563,16 @@ mod tests {
     #[test]
     fn rules_are_registered_once_and_in_order() {
         assert!(RULES.is_sorted_by(|left, right| left.name < right.name));
+    }
+
+    #[test]
+    fn the_page_of_a_rule_is_where_the_build_was_told() {
+        let url = |pages| unit_state_missing::RULE.url_below(pages);
+        let page = "https://example.com/rules/unit-state-missing.md";
+        for pages in ["https://example.com/rules", "https://example.com/rules/"] {
+            assert_eq!(url(Some(pages)).as_deref(), Some(page));
+        }
+        assert_eq!([url(None), url(Some(""))], [None, None]);
     }
 
     #[test]

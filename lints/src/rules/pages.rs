@@ -20,7 +20,7 @@ fn page(rule: &Rule) -> String {
     let _ = writeln!(text, "{}{rest}.\n", first.to_uppercase());
     let _ = writeln!(
         text,
-        "| severity | concerns | needs | also known as |\n|---|---|---|---|"
+        "| severity | concerns | needs | since | also known as |\n|---|---|---|---|---|"
     );
     let aliases: Vec<String> = rule
         .aliases
@@ -29,10 +29,11 @@ fn page(rule: &Rule) -> String {
         .collect();
     let _ = writeln!(
         text,
-        "| {} | {} | {} | {} |\n",
+        "| {} | {} | {} | {} | {} |\n",
         rule.severity.name(),
         rule.scope.name(),
         rule.needs.name(),
+        rule.since,
         aliases.join(", ")
     );
     let mut is_code = false;

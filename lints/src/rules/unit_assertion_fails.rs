@@ -49,7 +49,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::predict::Certainty;
+    use crate::Certainty;
     use crate::rules::fixture::Fixture;
 
     /// An image whose boot has systemd-tmpfiles make the link /var/run.

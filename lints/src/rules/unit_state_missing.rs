@@ -23,7 +23,8 @@
 use std::collections::BTreeMap;
 
 use super::{Check, MAX_NAMED, Rule};
-use crate::predict::{Certainty, FailsOn, Reason};
+use crate::Certainty;
+use crate::predict::{FailsOn, Reason};
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.

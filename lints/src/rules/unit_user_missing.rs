@@ -27,7 +27,8 @@
 //! ```
 
 use super::{Check, Rule};
-use crate::predict::{Certainty, Reason};
+use crate::Certainty;
+use crate::predict::Reason;
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.

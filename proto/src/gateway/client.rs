@@ -39,6 +39,8 @@ pub struct Warning {
     pub short: String,
     /// Further lines.
     pub detail: Vec<String>,
+    /// Where more is said about it.
+    pub url: Option<String>,
     /// The Containerfile's lines that it is about.
     pub location: Option<SourceLocation>,
 }
@@ -174,7 +176,7 @@ impl Gateway {
             level: 1,
             short: warning.short.into_bytes(),
             detail: warning.detail.into_iter().map(String::into_bytes).collect(),
-            url: String::new(),
+            url: warning.url.unwrap_or_default(),
             info,
             ranges,
         };

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use osderive_lints::Image;
-use osderive_lints::predict::{Certainty, Doubt, Prediction};
+use osderive_lints::predict::{Doubt, Prediction};
 use osderive_lints::tree::{Layered, Tree as _};
 use osderive_lints::units::{Dependency, Start};
+use osderive_lints::{Certainty, Image};
 use serde::{Deserialize, Serialize};
 
 use super::compare::losses;
