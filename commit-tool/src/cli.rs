@@ -9,10 +9,9 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use osderive_commit::Settings;
 use osderive_lints::model::ledger::{Ledger, LedgerError};
-use osderive_lints::{Ordinary, Severity};
-
-use crate::settings::Settings;
+use osderive_lints::{Ordinary, policy::FailOn};
 
 /// Runs one step of an image build and commits it
 #[derive(Debug, Parser)]
@@ -223,9 +222,10 @@ pub(crate) struct LintArgs {
     /// Leaves out a rule, by its name or by that of bootc's lint
     #[arg(long, value_name = "RULE")]
     pub(crate) skip: Vec<String>,
-    /// Ends with 1 when there is a finding of this severity or above [default: osderive.toml's, else error]
-    #[arg(long, value_name = "SEVERITY", value_parser = severity)]
-    pub(crate) fail_on: Option<Severity>,
+    /// Ends with 1 when there is a finding of this severity or above: error, warning, info or never [default:
+    /// osderive.toml's, else error]
+    #[arg(long, value_name = "SEVERITY", value_parser = fail_on)]
+    pub(crate) fail_on: Option<FailOn>,
     /// The same as --fail-on warning
     #[arg(long, conflicts_with = "fail_on")]
     pub(crate) fatal_warnings: bool,
@@ -273,8 +273,8 @@ pub(crate) enum Format {
     Junit,
 }
 
-fn severity(name: &str) -> Result<Severity, String> {
-    Severity::named(name).ok_or_else(|| "there are: error, warning, info".to_owned())
+fn fail_on(word: &str) -> Result<FailOn, String> {
+    FailOn::named(word).ok_or_else(|| format!("there are: {}", FailOn::WORDS))
 }
 
 /// A path that can be one service's: all of /var/lib, or of /, is not one's to make anew.

@@ -19,6 +19,7 @@ use std::{
     thread,
 };
 
+use osderive_commit::{Identity, errno};
 use rustix::{
     fs::{Access, AtFlags, CWD, FileType, Gid, Uid, accessat, fchown, fstat},
     io::Errno,
@@ -31,11 +32,7 @@ use rustix::{
     },
 };
 
-use crate::{
-    error::{Error, Result, escaped},
-    handle::errno,
-    user::Identity,
-};
+use crate::error::{Error, Result, escaped};
 
 /// Who a command runs as.
 #[derive(Clone, Debug)]
@@ -63,7 +60,7 @@ pub(crate) fn launch(command: &[OsString], run_as: &RunAs) -> Result<Pid> {
         } => {
             give_stdio_to(identity.uid);
             if let Some(directory) = directory {
-                make_for(identity, directory).map_err(|source| Error::Place {
+                make_for(identity, directory).map_err(|source| osderive_commit::Error::Place {
                     action: "make the working directory",
                     path: escaped(directory.as_os_str()),
                     source: errno(&source),

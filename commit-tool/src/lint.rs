@@ -7,11 +7,11 @@ use std::{
 };
 
 use anstream::{AutoStream, ColorChoice};
+use osderive_commit::say;
 use osderive_lints::{
-    CHECK_FILE, CheckReport, Finding, Input, InputError, Selection, Severity, baseline,
-    escape_text, lint,
+    CHECK_FILE, CheckReport, Finding, Input, InputError, Selection, baseline, escape_text, lint,
     output::{self, Form, Look, ReadError, Report},
-    policy::{Config, Containerfile, MAX_CONFIG_BYTES, Policy, PolicyError},
+    policy::{Config, Containerfile, Evidence, FailOn, MAX_CONFIG_BYTES, Policy, PolicyError},
     rules::{Need, RULES, Rule},
 };
 use thiserror::Error;
@@ -19,7 +19,6 @@ use thiserror::Error;
 use crate::{
     cli::{Format, LintArgs},
     error::exit,
-    say::say,
 };
 
 /// The configuration that is taken without being named.
@@ -82,11 +81,8 @@ fn checked(args: &LintArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let policy = policy(args)?;
-    let configured = policy.config.fail_on.unwrap_or(Severity::Error);
-    let fail_on = match args.fail_on {
-        None if args.fatal_warnings => Severity::Warning,
-        severity => severity.unwrap_or(configured),
-    };
+    let strict = args.fatal_warnings.then_some(FailOn::Warning);
+    let fail_on = policy.fail_on(args.fail_on.or(strict));
     let report = report(args, policy)?;
     publish(args, &report)?;
     Ok(if report.fails(fail_on) {
@@ -152,12 +148,19 @@ fn report(args: &LintArgs, policy: Policy) -> Result<Report, Failure> {
         findings = baseline::mark(findings, &base_findings(base, &selection)?);
     }
     let unasked: Vec<&str> = outcome.unasked.iter().map(|(rule, _)| *rule).collect();
-    let settled = policy.apply(findings, &selection, &unasked);
+    let judgement = policy.judge(Evidence {
+        found: findings.into_iter().map(|finding| (finding, ())).collect(),
+        of_base: &[],
+        selection: &selection,
+        unasked: &unasked,
+        is_of_image: &|_| true,
+    });
+    let (findings, suppressed) = judgement.by_rule();
     let needs = |(rule, need): &(&'static str, Need)| (*rule, need.name());
     Ok(Report {
         subject: named.unwrap_or_else(|| args.input.clone()),
-        findings: settled.findings,
-        suppressed: settled.suppressed,
+        findings,
+        suppressed,
         unasked: outcome.unasked.iter().map(needs).collect(),
         selection,
         has_baseline: args.baseline.is_some(),

@@ -1,54 +1,16 @@
 //! `ostree-container`: runs the steps of an image build and commits them, as the command that a
 //! build frontend puts before each RUN and as the one that `ostree container commit` calls.
 
-mod accounts;
-mod attributes;
-mod base;
-mod began;
 mod cli;
-mod commit;
-mod domain;
-mod dry_run;
 mod error;
-mod files;
 mod finish;
-mod handle;
-mod identity;
-mod kernel;
 mod launch;
 mod leftovers;
-mod links;
 mod lint;
-#[cfg(test)]
-#[path = "../tests/support/lists.rs"]
-mod lists;
-mod lock;
-mod metadata;
-mod mounts;
-mod opt;
-mod packages;
-mod paths;
-mod place;
 mod report;
-mod rootfs;
 mod runtime;
-mod say;
-mod scratch;
-mod settings;
-mod settled;
-mod snippets;
-mod sqlite;
 mod step;
-mod summary;
 mod supervise;
-mod tmpfiles_tool;
-#[cfg(test)]
-mod trees;
-mod unmapped;
-mod unread;
-mod user;
-mod var;
-mod xattrs;
 
 use std::{
     io::{Write as _, stdout},
@@ -57,16 +19,14 @@ use std::{
     process::ExitCode,
 };
 
+use osderive_commit::{
+    Listener, Lock, Previous, Rootfs, commit, dry_run, preview, say, summary, unfold,
+};
 use osderive_lints::{Ordinary, PlanReport};
 
 use crate::{
-    accounts::Previous,
     cli::{Cli, CommitArgs, ContainerVerb, StepArgs, Verb},
-    commit::Listener,
     error::{Error, Result, exit},
-    lock::Lock,
-    rootfs::Rootfs,
-    say::say,
 };
 
 fn main() -> ExitCode {
@@ -78,7 +38,9 @@ fn main() -> ExitCode {
     let listener: Option<Listener<'_>> = if cli.verbose { Some(&mut tell) } else { None };
     let code = match &cli.verb {
         Verb::Step(args) => or_on_panic(exit::STEP_FAILED, || run_step(args, listener)),
-        Verb::Unfold { below } => or_on_panic(exit::COMMIT_FAILED, || ended(unfold(below))),
+        Verb::Unfold { below } => {
+            or_on_panic(exit::COMMIT_FAILED, || ended(unfold_software(below)))
+        }
         Verb::Gather { steps, report } => {
             or_on_panic(exit::COMMIT_FAILED, || ended(finish::gather(steps, report)))
         }
@@ -125,11 +87,12 @@ fn ended(outcome: Result<()>) -> u8 {
 }
 
 /// Has COPY go on in software of earlier steps.
-fn unfold(below: &[PathBuf]) -> Result<()> {
+fn unfold_software(below: &[PathBuf]) -> Result<()> {
     let rootfs = Rootfs::open(Path::new("/"))?;
     rootfs.refuse_booted()?;
     let _alone = Lock::take(&rootfs)?;
-    opt::unfold(&rootfs, below)
+    unfold(&rootfs, below)?;
+    Ok(())
 }
 
 fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()> {
@@ -143,12 +106,12 @@ fn commit_rootfs(args: &CommitArgs, listener: Option<Listener<'_>>) -> Result<()
     let previous = args.previous.as_deref().map(Previous::read).transpose()?;
     let differ = || previous.and_then(|previous| previous.finding(&rootfs));
     if args.dry_run {
-        let mut settled = commit::preview(&rootfs, &args.settings())?;
-        settled.findings.extend(differ());
-        print_plan(&dry_run::report(settled), args.json);
+        let mut plan = preview(&rootfs, &args.settings())?;
+        plan.findings.extend(differ());
+        print_plan(&plan, args.json);
         return Ok(());
     }
-    let mut committed = commit::commit(&rootfs, None, &args.settings(), listener)?;
+    let mut committed = commit(&rootfs, None, &args.settings(), listener)?;
     committed.report.findings.extend(differ());
     say(&summary::summary(&committed));
     Ok(())

@@ -4,22 +4,19 @@
 
 use std::path::Path;
 
+use osderive_commit::{
+    Before, Listener, Previous, Rootfs, UserFiles, commit, empty_report, make_var, summary::summary,
+};
 use osderive_lints::{Outcome, REPORT_FILE, rules::leftover_process};
 use rustix::fd::AsFd as _;
 
 use crate::{
-    accounts::Previous,
     cli::StepArgs,
-    commit::{Before, Listener, commit, empty_report, prepare},
     error::Result,
     launch::{RunAs, launch},
     leftovers::{adopt, end_leftovers},
     report::ReportDir,
-    rootfs::Rootfs,
-    summary::summary,
     supervise::Supervisor,
-    user::UserFiles,
-    var::Prelude,
 };
 
 /// Runs a step; answers with the exit code and the lines for stderr.
@@ -35,8 +32,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
         (false, _) => None,
         (true, false) => Some(Before::of_step(&rootfs, args.ids.clone())?),
         (true, true) => {
-            prepare(&rootfs)?;
-            Prelude::make(&rootfs)?;
+            make_var(&rootfs)?;
             None
         }
     };

@@ -5,7 +5,7 @@ mod busy;
 #[path = "support/lists.rs"]
 mod lists;
 mod support;
-#[path = "../src/trees.rs"]
+#[path = "../engine/src/trees.rs"]
 mod trees;
 
 use std::process::Command;

@@ -9,7 +9,7 @@ mod lists;
 mod support;
 #[path = "support/tracer.rs"]
 mod tracer;
-#[path = "../src/trees.rs"]
+#[path = "../engine/src/trees.rs"]
 mod trees;
 
 use std::{

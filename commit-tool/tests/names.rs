@@ -4,7 +4,7 @@
 #[path = "support/lists.rs"]
 mod lists;
 mod support;
-#[path = "../src/trees.rs"]
+#[path = "../engine/src/trees.rs"]
 mod trees;
 
 use std::{

@@ -1,7 +1,6 @@
 //! One build, start to end: have the Dockerfile frontend make the LLB, decide what is committed,
 //! splice the tool in, solve, check what came out, and tell what steps and check have found.
 
-use osderive_lints::Severity;
 use osderive_lints::policy::{Bootable, FailOn};
 use osderive_proto::gateway::{BuildError, Gateway, SolveResult};
 use osderive_proto::llb::Digest;
@@ -77,16 +76,16 @@ pub(crate) async fn build(
         let changed = previous.compare(&gateway, &steps, reference).await?;
         found.extend(changed.into_iter().filter_map(|found| plan.weigh(found)));
     }
-    let mut fail_on = Some(Severity::Error);
+    let asked = options.asked.fail_on;
+    let mut fail_on = asked.unwrap_or(FailOn::Error);
     if let Some(decisions) = &plan.decisions {
         let end = steps.last().map_or(Digest::of(&[]), |step| step.digest);
         found = match &solved.of_base {
             Some(of_base) => decisions.apply(found, of_base, end),
             None => decisions.settle_all(found),
         };
-        fail_on = decisions.fail_on().or(fail_on);
+        fail_on = decisions.fail_on(asked);
     }
-    let fail_on = options.asked.fail_on.map_or(fail_on, FailOn::severity);
     debug!(
         steps = steps.len(),
         findings = found.len(),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::Instruction;
 use crate::rules::{
-    Rule, config_container_only, config_labels, config_ostree_labels, config_stop_signal,
-    secret_in_env,
+    Need, RULES, Rule, config_container_only, config_labels, config_ostree_labels,
+    config_stop_signal, secret_in_env,
 };
 use crate::{Finding, ImageConfig, Origin, Severity};
 
@@ -18,6 +18,15 @@ pub const OF_CONFIG: [&Rule; 5] = [
     &config_stop_signal::RULE,
     &secret_in_env::RULE,
 ];
+
+/// The rules that no build asks: those that need an image as it is exported.
+pub fn unasked() -> Vec<&'static str> {
+    let is_asked = |rule: &Rule| {
+        rule.needs == Need::Tree || OF_CONFIG.iter().any(|known| known.name == rule.name)
+    };
+    let unasked = RULES.iter().filter(|rule| !is_asked(rule));
+    unasked.map(|rule| rule.name).collect()
+}
 
 /// What the configuration of an image will say that an instruction of its lineage
 /// ([`crate::policy::Containerfile::lineage`]) brings; with `has_base`, what is missing is missing in the base already.

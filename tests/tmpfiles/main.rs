@@ -3,7 +3,7 @@
 
 #[path = "../../commit-tool/tests/support/lists.rs"]
 mod lists;
-#[path = "../../commit-tool/src/trees.rs"]
+#[path = "../../commit-tool/engine/src/trees.rs"]
 mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};

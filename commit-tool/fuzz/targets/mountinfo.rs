@@ -1,14 +1,8 @@
 //! Mount tables, as the kernel writes them and as a file in the place of /proc may have them.
 #![no_main]
-#![allow(dead_code, reason = "the tool has no library; its modules are taken whole")]
-
-#[path = "../../src/error.rs"]
-mod error;
-#[path = "../../src/mounts.rs"]
-mod mounts;
 
 use libfuzzer_sys::fuzz_target;
-use mounts::Mounts;
+use osderive_commit::Mounts;
 use osderive_lints_fuzz::in_proportion;
 
 fuzz_target!(|table: &[u8]| in_proportion(table, 2000, || {

@@ -1,21 +1,11 @@
 //! What USER says, and the account files that it is looked up in: the first line is the former, the rest both of them.
 #![no_main]
-#![allow(dead_code, reason = "the tool has no library; its modules are taken whole")]
-
-#[path = "../../src/error.rs"]
-mod error;
-#[path = "../../src/handle.rs"]
-mod handle;
-#[path = "../../src/unread.rs"]
-mod unread;
-#[path = "../../src/user.rs"]
-mod user;
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
 use libfuzzer_sys::fuzz_target;
+use osderive_commit::UserFiles;
 use osderive_lints_fuzz::in_proportion;
-use user::UserFiles;
 
 const MAX_ID: u32 = (1 << 31) - 1;
 

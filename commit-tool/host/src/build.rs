@@ -10,9 +10,9 @@ use anstream::{AutoStream, ColorChoice};
 use osderive_lints::model::ledger::Ledger;
 use osderive_lints::output::{self, Form, Look, Report};
 use osderive_lints::policy::{
-    Bootable, BuildOptions, Config, Containerfile, FailOn, MAX_CONFIG_BYTES, Policy,
+    Bootable, BuildOptions, Config, Containerfile, MAX_CONFIG_BYTES, Policy,
 };
-use osderive_lints::{Finding, Outcome, Severity, escape_text};
+use osderive_lints::{Finding, Outcome, escape_text};
 
 use crate::Wanted;
 use crate::arguments::{Arguments, Engine};
@@ -88,8 +88,7 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
     if !images.iter().any(Image::boots) {
         return images[0].attempt.build_plain(&arguments);
     }
-    let fail_on = policy.config.fail_on.or(Some(Severity::Error));
-    let fail_on = options.fail_on.map_or(fail_on, FailOn::severity);
+    let fail_on = policy.fail_on(options.fail_on);
     let booting = || images.iter().filter(|image| image.boots());
     let found = booting().flat_map(Image::found).collect();
     let has_baseline = booting().all(|image| image.done.reported.end.base.is_some());
@@ -97,7 +96,7 @@ pub(crate) fn run(engine: Engine, words: Vec<OsString>, wanted: &[Wanted]) -> Re
     let report = judge(name, found, has_baseline, policy, &is_of_image);
     print(&report);
     publish(&report, wanted)?;
-    if fail_on.is_some_and(|severity| report.fails(severity)) {
+    if report.fails(fail_on) {
         let ids: Vec<&str> = booting().map(|image| image.done.image.as_str()).collect();
         eprintln!(
             "osderive: the image would not work on a machine as it is, so it gets no name; it is {}. To build it all \

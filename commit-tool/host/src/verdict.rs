@@ -3,9 +3,9 @@
 
 use osderive_lints::evidence::{is_still_there, put, without};
 use osderive_lints::output::Report;
-use osderive_lints::policy::{Instruction, Policy};
-use osderive_lints::rules::{Need, RULES, Rule, size_deleted_later};
-use osderive_lints::unbuilt::{self, OF_CONFIG};
+use osderive_lints::policy::{Evidence, Instruction, Policy};
+use osderive_lints::rules::size_deleted_later;
+use osderive_lints::unbuilt;
 use osderive_lints::{Change, Finding, Origin, Severity, StepReport, baseline};
 
 use crate::containerfile::Build;
@@ -73,32 +73,17 @@ pub(crate) fn judge(
         }
     }
     let selection = policy.selection(&std::collections::BTreeSet::new());
-    findings.retain(|finding| {
-        let mut of_rule = RULES.iter().filter(|rule| rule.name == finding.rule);
-        of_rule.all(|rule| selection.takes(rule))
+    let judgement = policy.judge(Evidence {
+        found: findings.into_iter().map(|finding| (finding, ())).collect(),
+        of_base: &[],
+        selection: &selection,
+        unasked: &unbuilt::unasked(),
+        is_of_image,
     });
-    // The look within the build has no layers.
-    let is_of_config = |rule: &Rule| OF_CONFIG.iter().any(|known| known.name == rule.name);
-    let unasked = RULES
-        .iter()
-        .filter(|rule| !matches!(rule.needs, Need::Tree) && !is_of_config(rule));
-    let unasked: Vec<&str> = unasked.map(|rule| rule.name).collect();
-    let mut applied = policy.begin();
-    let mut left = Vec::new();
-    let mut suppressed = Vec::new();
-    for finding in findings {
-        let (finding, wanted) = applied.settle(finding);
-        left.extend(finding);
-        suppressed.extend(wanted);
-    }
-    // What stands in other stages is about other images.
-    let unused = applied.unused(&selection, &unasked).into_iter();
-    let unused = unused.filter(|(suppression, _)| suppression.lines.is_none_or(is_of_image));
-    left.extend(unused.map(|(_, finding)| finding));
-    left.sort_by(|one, other| one.rule.cmp(&other.rule));
+    let (findings, suppressed) = judgement.by_rule();
     Report {
         subject,
-        findings: left,
+        findings,
         suppressed,
         unasked: Vec::new(),
         selection,

@@ -19,13 +19,14 @@ use std::{
     process::Command,
 };
 
+use osderive_commit::say;
 use osderive_lints::{
     BuildArgumentError, escape_path,
     oci_runtime::{FOLDERS, KNOWN, NAME, REAL},
 };
 use thiserror::Error;
 
-use crate::{error::exit, say::say};
+use crate::error::exit;
 use call::{Call, Verb};
 use traces::Traces;
 

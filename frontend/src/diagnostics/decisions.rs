@@ -5,10 +5,11 @@
 use std::fmt::Write as _;
 
 use osderive_lints::policy::{
-    Applied, Config, Containerfile, Instruction, MAX_CONFIG_BYTES, Policy, PolicyError, Suppression,
+    Config, Containerfile, Evidence, FailOn, Instruction, MAX_CONFIG_BYTES, Policy, PolicyError,
+    Suppression,
 };
-use osderive_lints::rules::{Need, RULES, Rule};
-use osderive_lints::{Finding, Origin, Selection, Severity, unbuilt};
+use osderive_lints::rules::Rule;
+use osderive_lints::{Finding, Origin, Selection, unbuilt};
 use osderive_proto::gateway::{BuildError, SourceSnippet};
 use osderive_proto::llb::{Digest, SourceLocation};
 use osderive_proto::pb;
@@ -123,9 +124,9 @@ impl Decisions {
         (decisions, mistakes)
     }
 
-    /// From which severity on a finding fails the build, if the file says it.
-    pub(crate) fn fail_on(&self) -> Option<Severity> {
-        self.policy.config.fail_on
+    /// From which severity on a finding fails the build.
+    pub(crate) fn fail_on(&self, asked: Option<FailOn>) -> FailOn {
+        self.policy.fail_on(asked)
     }
 
     /// The instructions of the image, in their order.
@@ -157,37 +158,15 @@ impl Decisions {
 
     /// What is left of the findings, whose severities are decided.
     pub(crate) fn settle_all(&self, found: Vec<Found>) -> Vec<Found> {
-        let mut applied = self.policy.begin();
-        let found = found.into_iter();
-        found
-            .filter_map(|found| self.settle(found, &mut applied))
-            .collect()
+        self.judge(found, &[]).0
     }
 
     /// What is left of the findings, whose severities are decided, and those about decisions that nothing
     /// needs. What the base has too, `of_base`, needs them as well. `end` is an op of the image, for
     /// findings of no other one.
     pub(crate) fn apply(&self, found: Vec<Found>, of_base: &[Finding], end: Digest) -> Vec<Found> {
-        let mut applied = self.policy.begin();
-        let found = found.into_iter();
-        let mut left: Vec<Found> = found
-            .filter_map(|found| self.settle(found, &mut applied))
-            .collect();
-        for finding in of_base {
-            let _ = applied.settle(finding.clone());
-        }
-        let lineage = self.lineage();
-        let is_built = |suppression: &Suppression| {
-            let mut lineage = lineage.iter();
-            suppression
-                .lines
-                .is_none_or(|lines| lineage.any(|instruction| instruction.lines == lines))
-        };
-        let unused = applied.unused(&self.selection(), &unasked());
-        let unused = unused
-            .into_iter()
-            .filter(|(suppression, _)| is_built(suppression));
-        left.extend(unused.map(|(suppression, finding)| {
+        let (mut left, unused) = self.judge(found, of_base);
+        left.extend(unused.into_iter().map(|(suppression, finding)| {
             let place = &suppression.place;
             let info = if suppression.lines.is_none() && place.file == self.config.filename {
                 &self.config
@@ -207,20 +186,35 @@ impl Decisions {
         self.policy.selection(&[].into())
     }
 
-    fn settle(&self, mut found: Found, applied: &mut Applied<'_>) -> Option<Found> {
-        found.finding.origin = self.lines_of(&found).map(|lines| Origin {
-            lines: Some(lines),
-            ..Origin::default()
+    fn judge(
+        &self,
+        found: Vec<Found>,
+        of_base: &[Finding],
+    ) -> (Vec<Found>, Vec<(&Suppression, Finding)>) {
+        let lineage = self.lineage();
+        let found = found.into_iter().map(|found| {
+            let mut finding = found.finding.clone();
+            finding.origin = self.lines_of(&found).map(|lines| Origin {
+                lines: Some(lines),
+                ..Origin::default()
+            });
+            (finding, found)
         });
-        let severity = found.finding.severity;
-        let (finding, _) = applied.settle(found.finding.clone());
-        Some(Found {
+        let judgement = self.policy.judge(Evidence {
+            found: found.collect(),
+            of_base,
+            selection: &self.selection(),
+            unasked: &unbuilt::unasked(),
+            is_of_image: &|lines| lineage.iter().any(|instruction| instruction.lines == lines),
+        });
+        let left = judgement.left.into_iter().map(|(finding, found)| Found {
             finding: Finding {
-                severity,
-                ..finding?
+                severity: found.finding.severity,
+                ..finding
             },
             ..found
-        })
+        });
+        (left.collect(), judgement.unused)
     }
 
     /// The lines of this file that a finding is about, if they are known.
@@ -244,16 +238,6 @@ impl Mistake {
     }
 }
 
-/// The rules that no build asks: those that need an image as it is exported.
-fn unasked() -> Vec<&'static str> {
-    let is_asked = |rule: &Rule| {
-        let mut configured = unbuilt::OF_CONFIG.iter();
-        rule.needs == Need::Tree || configured.any(|known| known.name == rule.name)
-    };
-    let unasked = RULES.iter().filter(|rule| !is_asked(rule));
-    unasked.map(|rule| rule.name).collect()
-}
-
 fn parse(file: &[u8]) -> Result<Config, PolicyError> {
     if file.len() as u64 > MAX_CONFIG_BYTES {
         return Err(PolicyError {
@@ -269,6 +253,8 @@ fn parse(file: &[u8]) -> Result<Config, PolicyError> {
 
 #[cfg(test)]
 mod tests {
+    use osderive_lints::Severity;
+
     use super::*;
 
     fn info(text: &str) -> pb::SourceInfo {
@@ -360,7 +346,8 @@ mod tests {
     #[test]
     fn the_file_has_severities_and_takes_paths_out_of_all_findings() {
         let decided = decided(TEXT, CONFIG).expect("files");
-        assert_eq!(decided.fail_on(), Some(Severity::Info));
+        assert_eq!(decided.fail_on(None), FailOn::Info);
+        assert_eq!(decided.fail_on(Some(FailOn::Never)), FailOn::Never);
         let mut found = found(TEXT, 4, &["/etc/b", "/etc/c"]);
         let kernel = Finding {
             rule: "kernel-count".to_owned(),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use osderive_lints::policy::FailOn;
 use osderive_lints::{Severity, escape_finding};
 use osderive_proto::gateway::{BuildError, Gateway, SourceSnippet};
 
@@ -14,11 +15,11 @@ const MAX_TOLD: usize = 10;
 /// Shows what was found in all images, each thing once although several platforms have it.
 ///
 /// # Errors
-/// When something of the severity `fail_on` or above is among it, or the session broke.
+/// When something that fails is among it, or the session broke.
 pub(crate) async fn emit(
     gateway: &Gateway,
     found: Vec<Found>,
-    fail_on: Option<Severity>,
+    fail_on: FailOn,
 ) -> Result<(), BuildError> {
     let mut told = BTreeSet::new();
     let mut failing = Vec::new();
@@ -27,7 +28,7 @@ pub(crate) async fn emit(
         if !told.insert(found.short()) {
             continue;
         }
-        if fail_on.is_some_and(|threshold| found.finding.severity >= threshold) {
+        if fail_on.is_met_by(found.finding.severity) {
             failing.push(found);
         } else if found.finding.severity >= Severity::Warning {
             gateway.warn(found.warning()).await?;

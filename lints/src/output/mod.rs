@@ -9,9 +9,9 @@ mod sarif;
 
 use std::ops::Deref;
 
-use crate::policy::{Containerfile, Suppressed};
+use crate::policy::{Containerfile, FailOn, Suppressed};
 use crate::rules::{Check, RULES, Rule};
-use crate::{Finding, Selection, Severity, escape_finding, escape_text};
+use crate::{Finding, Selection, escape_finding, escape_text};
 
 pub use human::Look;
 pub use json::{LINT_VERSION, ReadError, findings_of};
@@ -94,10 +94,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether something of a severity or above was found that the base image does not have already.
-    pub fn fails(&self, severity: Severity) -> bool {
+    /// Whether something was found that fails and that the base image does not have already.
+    pub fn fails(&self, fail_on: FailOn) -> bool {
         let mut own = self.own();
-        own.any(|finding| finding.severity >= severity)
+        own.any(|finding| fail_on.is_met_by(finding.severity))
     }
 
     /// What the base image does not have already.

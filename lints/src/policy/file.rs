@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Pattern, Place, PolicyError, Suppression, line_of};
+use super::{FailOn, Pattern, Place, PolicyError, Suppression, line_of};
 use crate::Severity;
 use crate::rules::Rule;
 
@@ -18,7 +18,7 @@ pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// From which severity on a finding fails the lint.
-    pub fail_on: Option<Severity>,
+    pub fail_on: Option<FailOn>,
     /// By the rule's name: another severity than its own, none if it is off.
     pub severities: BTreeMap<&'static str, Option<Severity>>,
     /// What is wanted as it is.
@@ -76,8 +76,19 @@ impl Config {
             };
             Severity::named(name.as_ref()).ok_or_else(unknown)
         };
+        let fail_on = |word: &Spanned<String>| {
+            let unknown = || {
+                let message = format!("fail-on is {:?}", word.as_ref());
+                error(
+                    message,
+                    "there are error, warning, info and never",
+                    word.span(),
+                )
+            };
+            FailOn::named(word.as_ref()).ok_or_else(unknown)
+        };
         let mut config = Self {
-            fail_on: raw.fail_on.as_ref().map(severity).transpose()?,
+            fail_on: raw.fail_on.as_ref().map(fail_on).transpose()?,
             ..Self::default()
         };
         for (name, value) in &raw.rules {
@@ -122,7 +133,7 @@ mod tests {
         let text = "fail-on = \"warning\"\n[rules]\nkernel = \"off\"\nvar-not-kept = \"info\"\n\
             [[allow]]\nrule = \"import-special-file\"\npath = \"/usr/lib/a\"\nreason = \"tested\"\n";
         let config = Config::parse("osderive.toml", text).expect("a configuration");
-        assert_eq!(config.fail_on, Some(Severity::Warning));
+        assert_eq!(config.fail_on, Some(FailOn::Warning));
         let expected = [
             ("kernel-count", None),
             ("var-not-kept", Some(Severity::Info)),

@@ -1,9 +1,10 @@
 //! What the people of an image decide about findings: severities and suppressions, in `osderive.toml`
 //! and in comments of a Containerfile. All of it is a function from texts and findings to findings.
 
-mod apply;
 mod containerfile;
+mod fail_on;
 mod file;
+mod judge;
 mod options;
 mod pattern;
 mod stages;
@@ -13,10 +14,11 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Deserialize, Serialize};
 
-pub use apply::{Applied, Policy, Settled};
 pub use containerfile::{Containerfile, Document, Instruction};
+pub use fail_on::FailOn;
 pub use file::{Config, MAX_CONFIG_BYTES};
-pub use options::{Bootable, BuildOptionError, BuildOptions, FailOn};
+pub use judge::{Evidence, Judgement, Policy};
+pub use options::{Bootable, BuildOptionError, BuildOptions};
 pub use pattern::Pattern;
 pub use stages::{Stage, chain, chain_of_files, expanded};
 

@@ -3,7 +3,8 @@
 
 use thiserror::Error;
 
-use crate::{PathSettings, Severity};
+use super::FailOn;
+use crate::PathSettings;
 
 /// Which builds are committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,28 +17,6 @@ pub enum Bootable {
     On,
     /// None.
     Off,
-}
-
-/// From which severity on a finding fails the build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailOn {
-    /// What keeps the image from booting or a service from starting.
-    Error,
-    /// Every warning too.
-    Warning,
-    /// Nothing that is found.
-    Never,
-}
-
-impl FailOn {
-    /// The least severity that fails; none if nothing does.
-    pub fn severity(self) -> Option<Severity> {
-        match self {
-            Self::Error => Some(Severity::Error),
-            Self::Warning => Some(Severity::Warning),
-            Self::Never => None,
-        }
-    }
 }
 
 /// The options of one build.
@@ -218,18 +197,12 @@ fn set_fail_on(
     name: &'static str,
     value: &str,
 ) -> Result<(), BuildOptionError> {
-    options.fail_on = Some(match value {
-        "error" => FailOn::Error,
-        "warning" => FailOn::Warning,
-        "never" => FailOn::Never,
-        _ => {
-            return Err(BuildOptionError::Value {
-                name,
-                value: value.to_owned(),
-                takes: "error, warning or never",
-            });
-        }
-    });
+    let wrong = || BuildOptionError::Value {
+        name,
+        value: value.to_owned(),
+        takes: FailOn::WORDS,
+    };
+    options.fail_on = Some(FailOn::named(value).ok_or_else(wrong)?);
     Ok(())
 }
 
@@ -388,14 +361,14 @@ mod tests {
 
     #[test]
     fn what_fails_a_build_may_be_said() {
-        let severity = |value: &str| {
+        let fail_on = |value: &str| {
             let options = parse(&[("build-arg:OSDERIVE_FAIL_ON", value)]);
-            options.map(|options| options.fail_on.map(FailOn::severity))
+            options.map(|options| options.fail_on)
         };
         assert_eq!(BuildOptions::default().fail_on, None);
-        assert_eq!(severity("warning"), Ok(Some(Some(Severity::Warning))));
-        assert_eq!(severity("never"), Ok(Some(None)));
-        assert!(severity("info").is_err());
+        assert_eq!(fail_on("warning"), Ok(Some(FailOn::Warning)));
+        assert_eq!(fail_on("never"), Ok(Some(FailOn::Never)));
+        assert!(fail_on("off").is_err());
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub(crate) fn linked_directories(rootfs: &Rootfs) -> Result<Vec<String>> {
 
 /// Puts directories in the place of links of ours below some paths, for COPY to go on in: they have the directories
 /// and links of what they led to, no files. Before the next command all becomes [one again](fold).
-pub(crate) fn unfold(rootfs: &Rootfs, tops: &[PathBuf]) -> Result<()> {
+pub fn unfold(rootfs: &Rootfs, tops: &[PathBuf]) -> Result<()> {
     let place = Place::of(rootfs);
     for (path, target) in links::linked(&place, rootfs)? {
         let names = links::names_of(&path, &target);

@@ -282,7 +282,7 @@ fn software_goes_with_its_last_link_where_its_package_is_removed() {
     let status = "var/lib/dpkg/status";
     let database = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../lints/tests/rpmdb/rpmdb.sqlite.gz"
+        "/../../lints/tests/rpmdb/rpmdb.sqlite.gz"
     );
     let unpack = |root: &Path| {
         let database = std::process::Command::new("gzip")

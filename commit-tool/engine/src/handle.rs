@@ -194,7 +194,7 @@ fn handles_of_proc() -> Option<BorrowedFd<'static>> {
 /// Reads the entry `name` of a directory; none when it is no regular file or a mount point.
 ///
 /// `FBIG` means that it has more than `limit` bytes.
-pub(crate) fn read_regular(
+pub fn read_regular(
     directory: BorrowedFd<'_>,
     name: &OsStr,
     limit: u64,
@@ -395,7 +395,7 @@ pub(crate) fn list(
 }
 
 /// The error number behind a standard error.
-pub(crate) fn errno(error: &io::Error) -> Errno {
+pub fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 

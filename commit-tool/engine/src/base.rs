@@ -12,18 +12,19 @@ use crate::{
 };
 
 /// The root of the base image, mounted beside the one that is committed.
-pub(crate) struct Base {
+pub struct Base {
     rootfs: Rootfs,
 }
 
 impl Base {
     /// Opens it.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let rootfs = Rootfs::open(path)?;
         Ok(Self { rootfs })
     }
 
-    pub(crate) fn rootfs(&self) -> &Rootfs {
+    /// Its root file system.
+    pub fn rootfs(&self) -> &Rootfs {
         &self.rootfs
     }
 

@@ -29,7 +29,7 @@ use crate::{
 
 pub(crate) use altfiles::Altfiles;
 pub(crate) use observe::Snapshot;
-pub(crate) use previous::Previous;
+pub use previous::Previous;
 
 fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {
     let after = Snapshot::take(rootfs)?;

@@ -222,6 +222,7 @@ mod tests {
     use std::fs;
 
     use nix::fcntl::FcntlArg;
+    use osderive_lints::PlannedAction;
 
     use super::*;
     use crate::{
@@ -288,8 +289,8 @@ mod tests {
             let rootfs = Rootfs::open(root.path()).expect("opens");
             let shown = preview(&rootfs, &Settings::default())
                 .expect("looks")
-                .changed;
-            let of_database = |file: &ChangedFile| file.path == format!("/{DATABASE}");
+                .actions;
+            let of_database = |planned: &PlannedAction| planned.path == format!("/{DATABASE}");
             assert!(shown.iter().any(of_database), "{shown:?}");
             assert!(commit(&root, None));
             assert_eq!(left(&root), (vec![ALL[0].to_owned()], ALONE));

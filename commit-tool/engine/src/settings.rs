@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 /// Paths are absolute, as users know them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Directories of /opt and /usr/local that are written at run time, whatever they look like.
-    pub(crate) writable: Vec<PathBuf>,
+    pub writable: Vec<PathBuf>,
     /// Paths of /opt and /usr/local that are part of the image, whatever they look like.
-    pub(crate) read_only: Vec<PathBuf>,
+    pub read_only: Vec<PathBuf>,
     /// Directories of /var whose content the first start of a service makes, and files of which it makes each.
-    pub(crate) first_start: Vec<PathBuf>,
+    pub first_start: Vec<PathBuf>,
     /// Whether accounts of services go to /usr/lib/passwd and /usr/lib/group.
-    pub(crate) altfiles: bool,
+    pub altfiles: bool,
 }
 
 impl Settings {

@@ -45,7 +45,7 @@ const MARKS: [&str; 9] = [
 ];
 
 /// An open root file system.
-pub(crate) struct Rootfs {
+pub struct Rootfs {
     path: PathBuf,
     dir: Dir,
     mounts: Mutex<Option<Known>>,
@@ -57,7 +57,7 @@ type Known = Arc<Option<Mounts>>;
 
 impl Rootfs {
     /// Opens a directory as root file system.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|source| {
             Error::OpenRootfs {
                 rootfs: path.to_owned(),
@@ -88,7 +88,7 @@ impl Rootfs {
     }
 
     /// Has the mount table read again: a command that has run may have changed it.
-    pub(crate) fn forget_mounts(&self) {
+    pub fn forget_mounts(&self) {
         *self.mounts.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -130,7 +130,7 @@ impl Rootfs {
     /// step, but on a booted system /run is a mount as well. And whatever the init system, the
     /// machine's process 1 lives in this root; that of a container is no evidence, since it may be
     /// the build step's own command.
-    pub(crate) fn refuse_booted(&self) -> Result<()> {
+    pub fn refuse_booted(&self) -> Result<()> {
         let run_is_mounted =
             look(self.as_fd(), OsStr::new("run")).is_ok_and(|run| run.is_mount != Some(false));
         let mark = MARKS.into_iter().find(|mark| self.dir.exists(mark));
@@ -157,7 +157,7 @@ impl Rootfs {
     }
 
     /// Whether this process runs in it, as in a build step, and so can run its programs.
-    pub(crate) fn is_own_root(&self) -> bool {
+    pub fn is_own_root(&self) -> bool {
         self.path == Path::new("/")
     }
 
@@ -165,7 +165,7 @@ impl Rootfs {
     ///
     /// # Errors
     /// When it does not look like a bootable image's and is to be refused then.
-    pub(crate) fn is_to_commit(&self, ordinary: Ordinary) -> Result<bool> {
+    pub fn is_to_commit(&self, ordinary: Ordinary) -> Result<bool> {
         match ordinary {
             Ordinary::Commit => Ok(true),
             _ if self.is_bootable() => Ok(true),

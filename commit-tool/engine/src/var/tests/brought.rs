@@ -5,7 +5,7 @@ use super::*;
 /// What a real rpm has written: the package acme-agent owns /var/lib/acme, a directory and a link in it, and /var/log/acme.
 const DATABASE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../lints/tests/rpmdb/rpmdb.sqlite.gz"
+    "/../../lints/tests/rpmdb/rpmdb.sqlite.gz"
 );
 
 const SHARED: &str =

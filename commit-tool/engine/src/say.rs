@@ -3,6 +3,6 @@
 use std::io::{Write as _, stderr};
 
 /// Writes to stderr; where nobody listens there is nothing to tell.
-pub(crate) fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = stderr().write_all(text.as_bytes());
 }

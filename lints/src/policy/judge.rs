@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, Containerfile, Suppressed, Suppression};
+use super::{Config, Containerfile, FailOn, Suppressed, Suppression};
 use crate::rules::{Check, Rule, narrowed, unused_suppression};
 use crate::{Finding, Origin, Selection, Severity};
 
@@ -15,13 +15,29 @@ pub struct Policy {
     pub containerfile: Option<Containerfile>,
 }
 
-/// Findings that were decided about, and those that were not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// What is left.
-    pub findings: Vec<Finding>,
+/// What was found in an image and is to be judged.
+pub struct Evidence<'a, T> {
+    /// The findings, each with what else is known of it.
+    pub found: Vec<(Finding, T)>,
+    /// Findings of the base image that are not told. They need suppressions as well.
+    pub of_base: &'a [Finding],
+    /// The rules that are asked.
+    pub selection: &'a Selection,
+    /// Of these the rules that could not be asked. Whether their suppressions are needed is not known.
+    pub unasked: &'a [&'a str],
+    /// Whether lines of the Containerfile are of the image. Suppressions elsewhere are about other images.
+    pub is_of_image: &'a dyn Fn((u32, u32)) -> bool,
+}
+
+/// Findings after the policy.
+#[derive(Debug)]
+pub struct Judgement<'a, T> {
+    /// What is left, in the order of the evidence.
+    pub left: Vec<(Finding, T)>,
     /// What is wanted as it is.
     pub suppressed: Vec<Suppressed>,
+    /// The suppressions that nothing needed, and what to say of each.
+    pub unused: Vec<(&'a Suppression, Finding)>,
 }
 
 impl Policy {
@@ -41,31 +57,13 @@ impl Policy {
         }
     }
 
-    /// Applies it. `unasked` are the rules that could not be asked: whether their suppressions are
-    /// needed is not known.
-    pub fn apply(
-        &self,
-        findings: Vec<Finding>,
-        selection: &Selection,
-        unasked: &[&str],
-    ) -> Settled {
-        let mut applied = self.begin();
-        let mut settled = Settled::default();
-        for finding in findings {
-            let (left, suppressed) = applied.settle(finding);
-            settled.findings.extend(left);
-            settled.suppressed.extend(suppressed);
-        }
-        let unused = applied.unused(selection, unasked).into_iter();
-        settled.findings.extend(unused.map(|(_, finding)| finding));
-        settled
-            .findings
-            .sort_by(|left, right| left.rule.cmp(&right.rule));
-        settled
+    /// From which severity on a finding fails: as was asked for, else as `osderive.toml` says, else an error.
+    pub fn fail_on(&self, asked: Option<FailOn>) -> FailOn {
+        asked.or(self.config.fail_on).unwrap_or(FailOn::Error)
     }
 
-    /// Begins to apply it to findings that come one by one.
-    pub fn begin(&self) -> Applied<'_> {
+    /// Takes out what is off and what is wanted as it is, and gives the rest its severities and lines.
+    pub fn judge<T>(&self, evidence: Evidence<'_, T>) -> Judgement<'_, T> {
         let suppressions: Vec<&Suppression> = (self.config.suppressions.iter())
             .chain(
                 self.containerfile
@@ -73,10 +71,44 @@ impl Policy {
                     .flat_map(|file| &file.suppressions),
             )
             .collect();
-        Applied {
-            policy: self,
-            used: vec![false; suppressions.len()],
-            suppressions,
+        let mut used = vec![false; suppressions.len()];
+        let mut left = Vec::new();
+        let mut suppressed = Vec::new();
+        for (finding, known) in evidence.found {
+            if Rule::named(&finding.rule).is_none_or(|rule| evidence.selection.takes(rule)) {
+                let finding = self.with_severity_and_lines(finding);
+                let (rest, wanted) = settle(finding, &suppressions, &mut used);
+                left.extend(rest.map(|finding| (finding, known)));
+                suppressed.extend(wanted);
+            }
+        }
+        for finding in evidence.of_base {
+            let finding = self.with_severity_and_lines(finding.clone());
+            let _ = settle(finding, &suppressions, &mut used);
+        }
+        let is_asked = |rule: &Rule| {
+            !matches!(rule.check, Check::Step)
+                && evidence.selection.takes(rule)
+                && !evidence.unasked.contains(&rule.name)
+        };
+        let is_told = evidence.selection.takes(&unused_suppression::RULE);
+        let all = suppressions.into_iter().zip(used);
+        let unused = all.filter(|(suppression, used)| {
+            let is_of_image = || suppression.lines.is_none_or(evidence.is_of_image);
+            is_told && !used && is_asked(suppression.rule) && is_of_image()
+        });
+        let unused = unused
+            .map(|(suppression, _)| {
+                (
+                    suppression,
+                    self.with_severity_and_lines(suppression.unused()),
+                )
+            })
+            .collect();
+        Judgement {
+            left,
+            suppressed,
+            unused,
         }
     }
 
@@ -95,52 +127,37 @@ impl Policy {
     }
 }
 
-/// A policy at work.
-#[derive(Debug)]
-pub struct Applied<'a> {
-    policy: &'a Policy,
-    suppressions: Vec<&'a Suppression>,
-    used: Vec<bool>,
+impl<T> Judgement<'_, T> {
+    /// What is left of all, in the order of the rules' names, and what is wanted as it is.
+    pub fn by_rule(self) -> (Vec<Finding>, Vec<Suppressed>) {
+        let left = self.left.into_iter().map(|(finding, _)| finding);
+        let unused = self.unused.into_iter().map(|(_, finding)| finding);
+        let mut findings: Vec<Finding> = left.chain(unused).collect();
+        findings.sort_by(|one, other| one.rule.cmp(&other.rule));
+        (findings, self.suppressed)
+    }
 }
 
-impl Applied<'_> {
-    /// What is left of a finding, and what of it is wanted as it is.
-    pub fn settle(&mut self, finding: Finding) -> (Option<Finding>, Vec<Suppressed>) {
-        let mut left = Some(self.policy.with_severity_and_lines(finding));
-        let mut suppressed = Vec::new();
-        for (suppression, used) in self.suppressions.iter().zip(&mut self.used) {
-            let Some(finding) = left.take() else { break };
-            let (wanted, rest) = suppression.split(finding);
-            left = rest;
-            *used |= wanted.is_some();
-            suppressed.extend(wanted.map(|finding| Suppressed {
-                finding,
-                reason: suppression.reason.clone(),
-                place: suppression.place.clone(),
-            }));
-        }
-        (left, suppressed)
+/// What is left of a finding, and what of it is wanted as it is.
+fn settle(
+    finding: Finding,
+    suppressions: &[&Suppression],
+    used: &mut [bool],
+) -> (Option<Finding>, Vec<Suppressed>) {
+    let mut left = Some(finding);
+    let mut suppressed = Vec::new();
+    for (suppression, used) in suppressions.iter().zip(used) {
+        let Some(finding) = left.take() else { break };
+        let (wanted, rest) = suppression.split(finding);
+        left = rest;
+        *used |= wanted.is_some();
+        suppressed.extend(wanted.map(|finding| Suppressed {
+            finding,
+            reason: suppression.reason.clone(),
+            place: suppression.place.clone(),
+        }));
     }
-
-    /// The suppressions that nothing needed, once all findings are settled, and what to say of each.
-    /// `unasked` are the rules that could not be asked.
-    pub fn unused(&self, selection: &Selection, unasked: &[&str]) -> Vec<(&Suppression, Finding)> {
-        if !selection.takes(&unused_suppression::RULE) {
-            return Vec::new();
-        }
-        let is_asked = |rule: &Rule| {
-            !matches!(rule.check, Check::Step)
-                && selection.takes(rule)
-                && !unasked.contains(&rule.name)
-        };
-        let all = self.suppressions.iter().zip(&self.used);
-        let unused = all.filter(|(suppression, used)| !**used && is_asked(suppression.rule));
-        let findings = unused.map(|(suppression, _)| {
-            let finding = suppression.unused();
-            (*suppression, self.policy.with_severity_and_lines(finding))
-        });
-        findings.collect()
-    }
+    (left, suppressed)
 }
 
 impl Suppression {
@@ -189,6 +206,22 @@ mod tests {
         }
     }
 
+    fn judged(
+        policy: &Policy,
+        findings: Vec<Finding>,
+        selection: &Selection,
+        unasked: &[&str],
+    ) -> (Vec<Finding>, Vec<Suppressed>) {
+        let judgement = policy.judge(Evidence {
+            found: findings.into_iter().map(|finding| (finding, ())).collect(),
+            of_base: &[],
+            selection,
+            unasked,
+            is_of_image: &|_| true,
+        });
+        judgement.by_rule()
+    }
+
     fn found() -> Vec<Finding> {
         Fixture::new()
             .fifo("usr/a/one")
@@ -203,12 +236,12 @@ mod tests {
              path = \"/usr/a\"\nreason = \"wanted\"\n",
             "",
         );
-        let settled = policy.apply(found(), &Selection::default(), &[]);
-        assert_eq!(settled.findings.len(), 1);
-        assert_eq!(settled.findings[0].paths, ["/usr/b/two"]);
-        assert_eq!(settled.findings[0].severity, Severity::Info);
-        assert!(settled.findings[0].message.starts_with("1 special file"));
-        let suppressed = &settled.suppressed[0];
+        let (findings, suppressed) = judged(&policy, found(), &Selection::default(), &[]);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].paths, ["/usr/b/two"]);
+        assert_eq!(findings[0].severity, Severity::Info);
+        assert!(findings[0].message.starts_with("1 special file"));
+        let suppressed = &suppressed[0];
         assert_eq!(suppressed.finding.paths, ["/usr/a/one"]);
         assert_eq!(
             (suppressed.reason.as_str(), suppressed.place.line),
@@ -227,12 +260,13 @@ mod tests {
             }),
             ..found().remove(0)
         });
-        let settled = policy.apply(findings.into(), &Selection::default(), &[]);
-        assert_eq!((settled.findings.len(), settled.suppressed.len()), (1, 1));
-        let origin = settled.findings[0].origin.as_ref().expect("an origin");
+        let all = &Selection::default();
+        let (findings, suppressed) = judged(&policy, findings.into(), all, &[]);
+        assert_eq!((findings.len(), suppressed.len()), (1, 1));
+        let origin = findings[0].origin.as_ref().expect("an origin");
         assert_eq!(origin.lines, Some((4, 4)));
-        let all = policy.apply(found(), &Selection::default(), &[]);
-        assert_eq!(all.findings, [], "nobody knows which instruction made it");
+        let (left, _) = judged(&policy, found(), all, &[]);
+        assert_eq!(left, [], "nobody knows which instruction made it");
     }
 
     #[test]
@@ -243,8 +277,8 @@ mod tests {
             "# osderive: allow=kernel -- old\nFROM a\n",
         );
         let unused = |selection: &Selection, unasked: &[&str]| {
-            let settled = policy.apply(Vec::new(), selection, unasked);
-            let messages = settled.findings.into_iter().map(|finding| finding.message);
+            let (findings, _) = judged(&policy, Vec::new(), selection, unasked);
+            let messages = findings.into_iter().map(|finding| finding.message);
             messages.collect::<Vec<_>>()
         };
         assert_eq!(

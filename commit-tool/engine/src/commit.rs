@@ -2,8 +2,8 @@
 //! Killed anywhere and run again it ends in the same place, since each run starts by looking.
 
 use osderive_lints::{
-    ChangedFile, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, REPORT_VERSION, StepReport,
-    model::ledger::Ledger, packages::Moment,
+    ChangedFile, Finding, KeptEntry, MAX_LISTED_ENTRIES, Outcome, PlanReport, REPORT_VERSION,
+    StepReport, model::ledger::Ledger, packages::Moment,
 };
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     base::Base,
     began::Began,
     domain::{Domain, Phase, Plan, Work},
+    dry_run,
     error::{Error, Result},
     identity::Identity,
     kernel::{self, Kernels},
@@ -95,8 +96,9 @@ impl<'a> Known<'a> {
 
 /// What a commit did.
 #[derive(Debug)]
-pub(crate) struct Committed {
-    pub(crate) report: StepReport,
+pub struct Committed {
+    /// What it did, for the build frontend.
+    pub report: StepReport,
     /// The directories, relative to the root, that were emptied of something.
     pub(crate) areas: Vec<&'static str>,
     /// What was kept, in a line for each domain that had something to do.
@@ -104,10 +106,10 @@ pub(crate) struct Committed {
 }
 
 /// Hears of each thing done with the reason.
-pub(crate) type Listener<'a> = &'a mut dyn FnMut(&str, &str);
+pub type Listener<'a> = &'a mut dyn FnMut(&str, &str);
 
 /// What was there before, so that the commit knows what is new.
-pub(crate) struct Before {
+pub struct Before {
     origin: Origin,
     /// None where /var is no plain directory.
     prelude: Option<Prelude>,
@@ -132,7 +134,7 @@ enum Origin {
 
 impl Before {
     /// Makes /var as boot would and as the last command left it, and takes down the rest.
-    pub(crate) fn of_step(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
+    pub fn of_step(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
         let _alone = Lock::take(rootfs)?;
         let began = Began::now(rootfs)?;
         prepare(rootfs)?;
@@ -149,7 +151,7 @@ impl Before {
     }
 
     /// Makes /var in the same way; what was before is what the base image has.
-    pub(crate) fn of_base(rootfs: &Rootfs, base: Base) -> Result<Self> {
+    pub fn of_base(rootfs: &Rootfs, base: Base) -> Result<Self> {
         prepare(rootfs)?;
         let place = Place::of(rootfs);
         Ok(Self {
@@ -208,7 +210,7 @@ pub(crate) fn prepare(rootfs: &Rootfs) -> Result<()> {
 }
 
 /// Commits a root file system: after a step's command, at the end of a build, or by hand.
-pub(crate) fn commit(
+pub fn commit(
     rootfs: &Rootfs,
     before: Option<&Before>,
     settings: &Settings,
@@ -276,8 +278,21 @@ pub(crate) fn settle(
     Ok(settled)
 }
 
+/// Makes /var as boot would and commits nothing: for a stage beside the image that goes on from a committed step.
+///
+/// # Errors
+/// When something cannot be made.
+pub fn make_var(rootfs: &Rootfs) -> Result<()> {
+    prepare(rootfs)?;
+    Prelude::make(rootfs)?;
+    Ok(())
+}
+
 /// What a commit by hand would do.
-pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
+///
+/// # Errors
+/// When the root file system cannot be looked at.
+pub fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<PlanReport> {
     let place = Place::of(rootfs);
     let owned = metadata::Owned::take(&place, None)?;
     let work = Work {
@@ -293,7 +308,8 @@ pub(crate) fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<Settled> {
         left: None,
         owned: owned.as_ref(),
     };
-    each(&DOMAINS, &known, &work, None)
+    let settled = each(&DOMAINS, &known, &work, None)?;
+    Ok(dry_run::report(settled))
 }
 
 /// Plans and applies the domains; without a listener it only tells what they would do.
@@ -352,7 +368,7 @@ fn committed(settled: Settled) -> Committed {
 }
 
 /// A report that tells of nothing but the outcome.
-pub(crate) fn empty_report(outcome: Outcome) -> StepReport {
+pub fn empty_report(outcome: Outcome) -> StepReport {
     StepReport {
         version: REPORT_VERSION,
         outcome,

@@ -23,24 +23,27 @@ const MAX_ID: i64 = (1 << 31) - 1;
 
 /// The image's user files; none when there is no such regular file.
 #[derive(Debug, Default)]
-pub(crate) struct UserFiles {
+pub struct UserFiles {
     passwd: Option<Vec<u8>>,
     group: Option<Vec<u8>>,
 }
 
 /// The ids of a process and its home.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct Identity {
+    /// The user.
+    pub uid: u32,
+    /// The primary group.
+    pub gid: u32,
     /// Supplementary groups, the primary one among them.
-    pub(crate) groups: Vec<u32>,
-    pub(crate) home: OsString,
+    pub groups: Vec<u32>,
+    /// The home directory.
+    pub home: OsString,
 }
 
 impl UserFiles {
     /// Reads the files of a root.
-    pub(crate) fn read(root: BorrowedFd<'_>) -> Result<Self> {
+    pub fn read(root: BorrowedFd<'_>) -> Result<Self> {
         Ok(Self::of(
             read_user_file(root, "/etc/passwd")?,
             read_user_file(root, "/etc/group")?,
@@ -48,12 +51,12 @@ impl UserFiles {
     }
 
     /// The contents of the files; none where there is no such file.
-    pub(crate) fn of(passwd: Option<Vec<u8>>, group: Option<Vec<u8>>) -> Self {
+    pub fn of(passwd: Option<Vec<u8>>, group: Option<Vec<u8>>) -> Self {
         Self { passwd, group }
     }
 
     /// Resolves what a USER instruction names.
-    pub(crate) fn resolve(&self, spec: &OsStr) -> Result<Identity> {
+    pub fn resolve(&self, spec: &OsStr) -> Result<Identity> {
         let spec = match spec.as_bytes() {
             b"" => b"0",
             spec => spec,

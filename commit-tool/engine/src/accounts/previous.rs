@@ -18,11 +18,11 @@ use crate::{
 
 /// The accounts of the image that machines run now.
 #[derive(Debug)]
-pub(crate) struct Previous(Ids);
+pub struct Previous(Ids);
 
 impl Previous {
     /// Reads them from its root file system.
-    pub(crate) fn read(dir: &Path) -> Result<Self> {
+    pub fn read(dir: &Path) -> Result<Self> {
         let ids = ids(&Rootfs::open(dir)?);
         if ids.is_empty() {
             return Err(Error::NoAccounts {
@@ -33,7 +33,7 @@ impl Previous {
     }
 
     /// Which accounts of a root file system have another id now.
-    pub(crate) fn finding(&self, rootfs: &Rootfs) -> Option<Finding> {
+    pub fn finding(&self, rootfs: &Rootfs) -> Option<Finding> {
         account_id_changed::finding(&ids(rootfs).changed_from(&self.0))
     }
 }

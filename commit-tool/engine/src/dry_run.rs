@@ -33,7 +33,7 @@ pub(crate) fn report(settled: Settled) -> PlanReport {
 }
 
 /// A plan as a table of action, path and reason.
-pub(crate) struct Table<'a>(pub(crate) &'a PlanReport);
+pub struct Table<'a>(pub &'a PlanReport);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,13 +12,13 @@ use rustix::{
 use crate::{error::Result, place::Told as _, rootfs::Rootfs, say::say};
 
 /// Gives way to other commits when it is dropped.
-pub(crate) struct Lock {
+pub struct Lock {
     _held: OwnedFd,
 }
 
 impl Lock {
     /// Keeps other commits of a root away. Waits for one that is under way, and says so.
-    pub(crate) fn take(rootfs: &Rootfs) -> Result<Self> {
+    pub fn take(rootfs: &Rootfs) -> Result<Self> {
         let top = Path::new("");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let held = openat(rootfs, ".", flags, Mode::empty()).told("open", top)?;

@@ -13,7 +13,7 @@ const MAX_TOLD: usize = 8;
 const MAX_REMOVED: usize = 3;
 
 /// The lines for a commit, each with its line end; empty when nothing was done and found.
-pub(crate) fn summary(committed: &Committed) -> String {
+pub fn summary(committed: &Committed) -> String {
     let report = &committed.report;
     let mut text = String::new();
     if report.removed_entries > 0 {
@@ -40,7 +40,7 @@ pub(crate) fn summary(committed: &Committed) -> String {
 }
 
 /// One line for each finding.
-pub(crate) fn findings(findings: &[Finding]) -> String {
+pub fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings.iter().cloned().map(escape_finding) {
         let severity = match finding.severity {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 const TABLE_BYTES: usize = 32 << 10;
 
 /// The mount points below one root file system, as a tree of path components.
-pub(crate) struct Mounts {
+pub struct Mounts {
     nodes: Vec<Node>,
 }
 
@@ -26,7 +26,7 @@ struct Node {
 
 /// A directory on the way to a mount point, or the mount point itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MountNode(usize);
+pub struct MountNode(usize);
 
 impl Mounts {
     /// Reads this process's mount table for the root file system behind `rootfs`; none when
@@ -48,7 +48,7 @@ impl Mounts {
     }
 
     /// Reads a mount table (proc(5), `/proc/pid/mountinfo`), keeping what lies below `rootfs`.
-    pub(crate) fn parse(table: &[u8], rootfs: &[u8]) -> Self {
+    pub fn parse(table: &[u8], rootfs: &[u8]) -> Self {
         let mut mounts = Self {
             nodes: vec![Node::default()],
         };
@@ -79,12 +79,12 @@ impl Mounts {
     }
 
     /// The root file system itself.
-    pub(crate) fn root() -> MountNode {
+    pub fn root() -> MountNode {
         MountNode(0)
     }
 
     /// The entry `name` of a directory; none when there is no mount point at or below it.
-    pub(crate) fn child(&self, directory: MountNode, name: &[u8]) -> Option<MountNode> {
+    pub fn child(&self, directory: MountNode, name: &[u8]) -> Option<MountNode> {
         self.nodes[directory.0]
             .children
             .get(name)
@@ -93,7 +93,7 @@ impl Mounts {
     }
 
     /// Whether something is mounted right there.
-    pub(crate) fn is_mount(&self, node: MountNode) -> bool {
+    pub fn is_mount(&self, node: MountNode) -> bool {
         self.nodes[node.0].is_mount
     }
 }
