@@ -253,10 +253,18 @@ impl Package {
 
     /// Whether what runs at its installation names a directory.
     pub(crate) fn installs_with(&self, image: &Image<'_>, directory: &[u8]) -> bool {
+        paths_in(&self.script(image)).any(|path| path == directory)
+    }
+
+    /// What of /var the script names that runs at its installation, and the package does not bring itself.
+    pub(crate) fn made_by_script(&self, image: &Image<'_>) -> BTreeSet<Vec<u8>> {
         let script = self.script(image);
-        let mut words = uncommented(&script)
-            .flat_map(|line| line.split(|byte| b" \t\"'=:;()&|<>".contains(byte)));
-        words.any(|word| word.strip_suffix(b"/").unwrap_or(word) == directory)
+        let of_var =
+            paths_in(&script).filter(|path| path.starts_with(b"/var/") && !is_shared(path));
+        of_var
+            .filter(|path| !self.var.iter().any(|own| own == path))
+            .map(<[u8]>::to_vec)
+            .collect()
     }
 
     fn script(&self, image: &Image<'_>) -> Cow<'_, [u8]> {
@@ -277,7 +285,7 @@ impl Package {
     }
 
     /// Whether its programs are known to use a directory, or told to: a configuration file names it or, of logs,
-    /// something in it, which is opened at the start.
+    /// something in it, which is opened at the start; or a file of its configuration is a link into it.
     pub(crate) fn configures(&self, image: &Image<'_>, directory: &[u8]) -> bool {
         if self.quirks.is_dispensable(&self.name, directory) {
             return false;
@@ -294,6 +302,8 @@ impl Package {
                 let found = uncommented(&text).filter(of_var).map(<[u8]>::to_vec);
                 lines.extend(found.take(MAX_ENTRIES));
             }
+            let linked = self.etc.iter().flat_map(|path| linked_from(image, path));
+            lines.extend(linked.take(MAX_ENTRIES));
             lines
         });
         let is_of_logs = directory.starts_with(b"/var/log/");
@@ -304,6 +314,26 @@ impl Package {
         };
         lines.iter().any(is_told)
     }
+}
+
+/// The words of a script, without a slash at their ends.
+fn paths_in(script: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words =
+        uncommented(script).flat_map(|line| line.split(|byte| b" \t\"'=:;()&|<>".contains(byte)));
+    words.map(|word| word.strip_suffix(b"/").unwrap_or(word))
+}
+
+/// The directories of /var that links in a directory of /etc lead into.
+fn linked_from(image: &Image<'_>, directory: &[u8]) -> Vec<Vec<u8>> {
+    let directory = directory.strip_prefix(b"/").unwrap_or(directory);
+    let names = image.tree.names(directory).unwrap_or_default();
+    let targets = names.iter().filter_map(|name| {
+        let link = [directory, b"/", name].concat();
+        let target = image.tree.target(&link).ok()??;
+        let end = target.iter().rposition(|&byte| byte == b'/')?;
+        target.starts_with(b"/var/").then(|| target[..end].to_vec())
+    });
+    targets.collect()
 }
 
 /// The directories of /var that a script names, but those that it makes.

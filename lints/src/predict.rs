@@ -306,7 +306,8 @@ pub fn predict(image: &Image<'_>) -> Vec<Prediction> {
         [History::Fresh, History::Upgraded].map(|history| Machine::boot(image, history));
     search.look_on(&fresh, FailsOn::FRESH);
     search.look_on(&upgraded, FailsOn::UPGRADED);
-    search.look_before_tmpfiles(&fresh);
+    search.look_before_tmpfiles(&fresh, FailsOn::FRESH);
+    search.look_before_tmpfiles(&upgraded, FailsOn::UPGRADED);
     search.found.into_values().collect()
 }
 
@@ -338,33 +339,38 @@ impl Search<'_> {
         }
     }
 
-    /// Adds what fails on an installed machine only where the unit starts before systemd-tmpfiles has made the files of
-    /// /var. A machine that is upgraded has them from before.
-    fn look_before_tmpfiles(&mut self, fresh: &Machine<'_>) {
+    /// Adds what fails on a machine only where the unit starts before systemd-tmpfiles has made the files of /var. A machine
+    /// that is upgraded has from before what its old image declared, and not what the unit's package is the first to bring.
+    fn look_before_tmpfiles(&mut self, machine: &Machine<'_>, fails_on: FailsOn) {
         let image = self.image;
         let units = image.units();
         let early = units.early();
-        let machine = Machine::before_tmpfiles(image);
+        let before = Machine::before_tmpfiles(image);
         for (unit, start) in units.starting() {
             if !early.contains(&unit.name) {
                 continue;
             }
-            let [before, after] = [&machine, fresh].map(|machine| Trial {
+            let [before, after] = [&before, machine].map(|machine| Trial {
                 image,
                 machine,
                 unit,
             });
-            let later = after.failures(start, None);
-            for failure in before.failures(start, None) {
+            let package = self.packages.get(unit_file(unit)).cloned();
+            let later = after.failures(start, package.as_deref());
+            for failure in before.failures(start, package.as_deref()) {
                 let (reason, _) = &failure;
                 let is_later = later.iter().any(|(later, _)| later == reason);
-                if is_later || !reason.is_of_a_path() {
+                let is_asked = match reason {
+                    Reason::State { is_likely, .. } => *is_likely,
+                    _ => fails_on == FailsOn::FRESH && reason.is_of_a_path(),
+                };
+                if is_later || !is_asked {
                     continue;
                 }
                 let mut doubts = before.doubts(start, reason);
                 doubts.remove(&Doubt::MadeByOthers);
                 doubts.insert(Doubt::BeforeTmpfiles);
-                self.add(unit, start, failure, doubts, FailsOn::FRESH);
+                self.add(unit, start, failure, doubts, fails_on);
             }
         }
     }

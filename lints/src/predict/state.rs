@@ -65,6 +65,17 @@ impl Trial<'_> {
                 failures.push((reason, self.as_a_whole()));
             }
         }
+        for path in package.made_by_script(self.image) {
+            let is_missing = self.machine.lacks(&path) && self.is_directory_of_image(&path);
+            if is_missing && !made(&path) && package.configures(self.image, &path) {
+                let reason = Reason::State {
+                    path: text(&path),
+                    package: package.name.clone(),
+                    is_likely: true,
+                };
+                failures.push((reason, self.as_a_whole()));
+            }
+        }
         for path in &package.var {
             if self.machine.lacks(path) && !made(path) {
                 let is_likely = package.configures(self.image, path);
@@ -143,6 +154,13 @@ impl Trial<'_> {
             }
         }
         failures
+    }
+
+    /// Whether the image has a directory in /var, or declares it.
+    fn is_directory_of_image(&self, path: &[u8]) -> bool {
+        let mut lines = self.image.tmpfiles().lines.iter();
+        self.is_directory_of_var(path)
+            || lines.any(|line| line.path == path && line.makes_something())
     }
 
     fn is_directory_of_var(&self, path: &[u8]) -> bool {

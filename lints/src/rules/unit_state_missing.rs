@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 use super::{Check, MAX_NAMED, Rule};
 use crate::Certainty;
-use crate::predict::{FailsOn, Reason};
+use crate::predict::{Doubt, FailsOn, Reason};
 use crate::{Finding, Image, Severity};
 
 /// The rule's constants.
@@ -38,10 +38,11 @@ pub const RULE: Rule = Rule {
 
 /// One finding for each unit: a package may bring many directories.
 fn check(image: &Image<'_>) -> Vec<Finding> {
-    let mut by_unit: BTreeMap<&str, Missing<'_>> = BTreeMap::new();
+    let mut by_unit: BTreeMap<(&str, bool), Missing<'_>> = BTreeMap::new();
     for prediction in image.predictions() {
         if let Reason::State { path, package, .. } = &prediction.reason {
-            let unit = by_unit.entry(&prediction.unit);
+            let is_early = prediction.doubts.contains(&Doubt::BeforeTmpfiles);
+            let unit = by_unit.entry((&prediction.unit, is_early));
             let missing = unit.or_default();
             missing.fails_on.fresh |= prediction.fails_on.fresh;
             missing.fails_on.upgraded |= prediction.fails_on.upgraded;
@@ -54,7 +55,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         }
     }
     (by_unit.into_iter())
-        .filter_map(|(unit, missing)| missing.finding(unit))
+        .filter_map(|((unit, is_early), missing)| missing.finding(unit, is_early))
         .collect()
 }
 
@@ -70,7 +71,7 @@ struct Missing<'a> {
 }
 
 impl Missing<'_> {
-    fn finding(&self, unit: &str) -> Option<Finding> {
+    fn finding(&self, unit: &str, is_early: bool) -> Option<Finding> {
         let first = self.paths.first()?;
         let more = match self.paths.len() - 1 {
             0 => String::new(),
@@ -80,15 +81,27 @@ impl Missing<'_> {
             "" => String::new(),
             package => format!(" of package {package}"),
         };
-        let (fails, severity) = if self.is_likely {
-            ("probably fails", Severity::Warning)
+        let (fails, severity, confidence) = if self.is_likely {
+            ("probably fails", Severity::Warning, Certainty::Likely)
         } else {
-            ("may fail", Severity::Info)
+            ("may fail", Severity::Info, Certainty::Possible)
+        };
+        let (why, help) = if is_early {
+            (
+                "it may start before systemd-tmpfiles makes",
+                "write `After=systemd-tmpfiles-setup.service` into a drop-in of the unit"
+                    .to_owned(),
+            )
+        } else {
+            (
+                "nothing makes",
+                format!("add a line to tmpfiles.d: `d {first} MODE USER GROUP`"),
+            )
         };
         let on = self.fails_on.text();
         let finding = RULE.finding(
-            format!("{unit} {fails} {on}: nothing makes {first}{of}{more}"),
-            format!("add a line to tmpfiles.d: `d {first} MODE USER GROUP`"),
+            format!("{unit} {fails} {on}: {why} {first}{of}{more}"),
+            help,
             std::iter::once(&self.file)
                 .chain(self.paths.iter().take(MAX_NAMED))
                 .map(|path| (*path).to_owned())
@@ -96,6 +109,7 @@ impl Missing<'_> {
         );
         Some(Finding {
             severity,
+            confidence: Some(confidence),
             ..finding
         })
     }
@@ -169,6 +183,57 @@ mod tests {
         assert_eq!(severity("anacron", "/var/spool/anacron"), Severity::Warning);
         assert_eq!(severity("cron", "/var/spool/anacron"), Severity::Info);
         assert_eq!(severity("winbind", "/etc/winbind"), Severity::Warning);
+    }
+
+    /// As Debian's openvswitch-switch: its script makes the directory that a link in /etc leads into.
+    fn linked(unit: &str) -> Fixture {
+        let text = format!("[Unit]\n{unit}\n[Service]\nExecStart=/usr/sbin/acme\n");
+        let list = "/etc/acme\n/usr/lib/systemd/system/acme.service\n";
+        Fixture::new()
+            .program("bin/sh")
+            .program("usr/sbin/acme")
+            .service("acme", &text)
+            .service(
+                "systemd-tmpfiles-setup",
+                "[Service]\nExecStart=/usr/sbin/acme\n",
+            )
+            .file("var/lib/dpkg/info/acme.list", list)
+            .file(
+                "var/lib/dpkg/info/acme.postinst",
+                "mkdir -p /var/lib/acme /var/lib/other\n",
+            )
+            .link("etc/acme/conf.db", "/var/lib/acme/conf.db")
+    }
+
+    const EARLY: &str = "DefaultDependencies=no";
+
+    #[test]
+    fn a_directory_that_a_link_in_etc_leads_into_is_missed() {
+        let lost = linked(EARLY)
+            .directory("var/lib/acme")
+            .directory("var/lib/other");
+        let found = lost.findings_of(&RULE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].paths[1..], ["/var/lib/acme"]);
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert_eq!(found[0].confidence, Some(Certainty::Likely));
+    }
+
+    #[test]
+    fn a_unit_that_nothing_orders_may_start_before_its_directory_is_made() {
+        let declared = |unit: &str| {
+            let file = "usr/lib/tmpfiles.d/acme.conf";
+            linked(unit)
+                .file(file, "d /var/lib/acme 0755 root root\n")
+                .findings_of(&RULE)
+        };
+        let found = declared(EARLY);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let message = "acme.service may fail on every machine: it may start before systemd-tmpfiles makes \
+                       /var/lib/acme of package acme";
+        assert_eq!(found[0].message, message);
+        assert_eq!(found[0].severity, Severity::Info);
+        assert_eq!(declared("Description=ordered"), []);
     }
 
     #[test]

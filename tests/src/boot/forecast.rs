@@ -116,6 +116,17 @@ impl Forecast {
             if condition.is_some_and(is_about_the_machine) {
                 return true;
             }
+            // Nor can what needs something that does not start in the reference (`rpc_pipefs.target`, where the kernel has no
+            // such file system). A service may have ended by itself.
+            let is_out = |needed: &&str| {
+                let state = reference.units.get(*needed);
+                state.is_some_and(|state| {
+                    state.has_failed() || !needed.ends_with(".service") && !state.is_active()
+                })
+            };
+            if self.required_by(unit).iter().any(is_out) {
+                return true;
+            }
             let name = unit.strip_suffix(".service");
             let timer = name.map(|name| format!("{name}.timer"));
             timer.is_some_and(|timer| {
@@ -411,6 +422,28 @@ mod tests {
             |reference: &Report| forecast.compare(Way::Fresh, reference, &machine).counts();
         assert_eq!(counts(&status("")), [1, 0, 0]);
         assert_eq!(counts(&status("    Process: 7 ExecStart=/a\n")), [0, 1, 0]);
+    }
+
+    #[test]
+    fn what_needs_what_does_not_start_in_the_reference_counts_for_nothing() {
+        let counts = |needed: &str, state: &str| {
+            let reference = Report {
+                units: units(&[("a.service", "inactive"), (needed, state)]),
+                ..Report::default()
+            };
+            let needs = BTreeSet::from([needed.to_owned()]);
+            let forecast = Forecast {
+                expected: BTreeSet::from([expected("a.service", true)]),
+                required: BTreeMap::from([("a.service".to_owned(), needs)]),
+                ..Forecast::default()
+            };
+            let machine = units(&[("a.service", "inactive")]);
+            forecast.compare(Way::Fresh, &reference, &machine).counts()
+        };
+        assert_eq!(counts("pipefs.target", "inactive"), [0, 0, 0]);
+        assert_eq!(counts("b.service", "failed"), [0, 0, 0]);
+        assert_eq!(counts("pipefs.target", "active"), [0, 1, 0]);
+        assert_eq!(counts("b.service", "inactive"), [0, 1, 0]);
     }
 
     #[test]
