@@ -437,7 +437,7 @@ mod tests {
                 required: BTreeMap::from([("a.service".to_owned(), needs)]),
                 ..Forecast::default()
             };
-            let machine = units(&[("a.service", "inactive")]);
+            let machine = units(&[("a.service", "inactive"), (needed, state)]);
             forecast.compare(Way::Fresh, &reference, &machine).counts()
         };
         assert_eq!(counts("pipefs.target", "inactive"), [0, 0, 0]);
