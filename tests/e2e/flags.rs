@@ -12,8 +12,11 @@ use crate::podman::STAGES;
 
 crate::tests![a_signal_ends_a_build_and_nothing_of_it_is_left: OwnCache];
 
-// Six whole builds.
-crate::tests![LONG = options_of_the_engine_change_no_file_of_the_image: OwnCache];
+// Whole builds, up to six.
+crate::tests![
+    LONG = a_cache_in_a_registry_serves_another_machine: OwnCache,
+    options_of_the_engine_change_no_file_of_the_image: OwnCache,
+];
 
 fn options_of_the_engine_change_no_file_of_the_image(setup: &Setup) {
     // Of /usr what the commit and the stages write.
@@ -62,6 +65,67 @@ fn options_of_the_engine_change_no_file_of_the_image(setup: &Setup) {
             let different = differences(&expected, &tree(options));
             assert!(different.is_empty(), "{engine} {options:?}: {different:#?}");
         }
+    }
+}
+
+/// Builds with a registry as the cache on one machine, then on another: with a storage and reports of its own. Tells what the
+/// RUN wrote, each time, and what the second build said. No port is taken and no mount is left: network and mounts are its own.
+/// Arguments: HOST_COMMAND ENGINE TAG
+const ON_TWO_MACHINES: &str = "\
+set -eu
+host=$1 engine=$2 tag=$3
+ip link set lo up
+here=$PWD/machines
+mkdir -p \"$here\"
+mount -t tmpfs tmpfs \"$here\"
+podman save --quiet --format=oci-archive debian-ostree-base >\"$here/base.tar\"
+cat >\"$here/registry.yml\" <<END
+version: 0.1
+storage: {filesystem: {rootdirectory: $here/registry}}
+http: {addr: '127.0.0.1:5000'}
+END
+docker-registry serve \"$here/registry.yml\" >\"$here/log\" 2>&1 &
+registry=$!
+trap 'kill $registry' EXIT
+until bash -c 'exec 3<>/dev/tcp/127.0.0.1/5000' 2>/dev/null; do
+    kill -0 $registry || { cat \"$here/log\"; exit 99; }
+    sleep 0.1
+done
+for machine in one other; do
+    mkdir \"$here/$machine\"
+    export CONTAINERS_STORAGE_CONF=$here/$machine/storage.conf XDG_CACHE_HOME=$here/$machine/cache
+    cat >\"$CONTAINERS_STORAGE_CONF\" <<END
+[storage]
+driver = 'overlay'
+graphroot = '$here/$machine/storage'
+runroot = '$here/$machine/run'
+END
+    podman load --quiet --input \"$here/base.tar\" >/dev/null
+    case $machine in one) way=to ;; other) way=from ;; esac
+    \"$host\" \"$engine\" build --network=host --layers --tls-verify=false \"--cache-$way=127.0.0.1:5000/cache\" \
+        --tag \"$tag\" . >\"$here/log\" 2>&1 || { cat \"$here/log\"; exit 98; }
+    podman run --rm --network=none \"$tag\" cat /usr/share/stamp
+done
+cat \"$here/log\"
+";
+
+fn a_cache_in_a_registry_serves_another_machine(setup: &Setup) {
+    let text = "FROM debian-ostree-base\nRUN date +%s%N >/usr/share/stamp && useradd -r -s /bin/false svc\n";
+    let scenario = scenario(setup, "registry", text);
+    let host = osderive(&setup.places).display().to_string();
+    for engine in ENGINES {
+        let mut unshare = command(setup, &scenario, "unshare");
+        unshare.args(["--net", "--mount", "--propagation=private"]);
+        unshare.args(["/bin/bash", "-c", ON_TWO_MACHINES, "machines"]);
+        unshare.args([&*host, engine, scenario.tag()]);
+        let log = run(unshare).expect(0);
+        let mut lines = log.lines();
+        let (first, second) = (lines.next().unwrap(), lines.next().unwrap());
+        assert!(first.parse::<u64>().is_ok(), "{engine}: {log}");
+        assert_eq!(first, second, "{engine}: the RUN ran again: {log}");
+        // Nobody there knows what was found in the image, so that the commit at its end is made again.
+        assert!(log.contains("Cache pulled"), "{engine}: {log}");
+        assert!(log.contains("2 of the base image"), "{engine}: {log}");
     }
 }
 

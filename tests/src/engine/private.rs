@@ -38,6 +38,7 @@ const PACKAGES: &[&str] = &[
     "crun",
     "docker-buildx",
     "docker-cli",
+    "docker-registry",
     "docker.io",
     "git",
     "iproute2",
