@@ -70,7 +70,7 @@ fn options_of_the_engine_change_no_file_of_the_image(setup: &Setup) {
 
 /// Builds with a registry as the cache on one machine, then on another: with a storage and reports of its own. Tells what the
 /// RUN wrote, each time, and what the second build said. No port is taken and no mount is left: network and mounts are its own.
-/// Arguments: HOST_COMMAND ENGINE TAG
+/// Arguments: the host command, ENGINE, TAG.
 const ON_TWO_MACHINES: &str = "\
 set -eu
 host=$1 engine=$2 tag=$3
