@@ -81,12 +81,8 @@ pub(crate) fn installed_since(rootfs: &Rootfs, then: Moment, began: Began) -> Ve
     let Ok(tree) = rootfs.tree() else {
         return entries;
     };
-    let is_new = |path: &str| {
-        let changed = rootfs.changed(path);
-        changed.is_some_and(|changed| began.is_since(changed))
-    };
-    let has_new = OF_DPKG.iter().any(|path| is_new(path));
-    let is_new_list = |path: &str| has_new && is_new(path);
+    let has_new = (OF_DPKG.iter()).any(|path| is_of_step(rootfs, began, Path::new(path)));
+    let is_new_list = |path: &str| has_new && is_of_step(rootfs, began, Path::new(path));
     PackageDb::of(&tree).since(then, &is_new_list, &mut |installed| {
         let package = installed.name();
         // Of dpkg's package, parents before what is in them.
@@ -191,10 +187,13 @@ pub(crate) fn have_changed(rootfs: &Rootfs, began: Began) -> bool {
         .iter()
         .flat_map(|place| OF_RPM.map(|name| Path::new(place).join(name)));
     let mut databases = of_rpm.chain(OF_DPKG.map(PathBuf::from));
-    databases.any(|path| {
-        let changed = rootfs.changed(path);
-        changed.is_some_and(|changed| began.is_since(changed))
-    })
+    databases.any(|path| is_of_step(rootfs, began, &path))
+}
+
+/// Whether a step changed what a path leads to.
+fn is_of_step(rootfs: &Rootfs, began: Began, path: &Path) -> bool {
+    let changed = rootfs.changed(path);
+    changed.is_some_and(|changed| began.is_since(changed))
 }
 
 /// Of absolute paths those at and below which no package owns anything, dpkg's and rpm's; none of them where a database
