@@ -519,8 +519,15 @@ fn every_package_boots_installed_and_updated(setup: &Setup) {
     for way in [Way::Fresh, Way::Upgraded] {
         let mut machine = harness.machine(&saved, way).unwrap();
         for boot in ["first", "second"] {
-            let report = machine.boot().unwrap();
-            let lost = losses(&reference, &report);
+            // The kernel that dnf swapped and its initramfs are QEMU's to prove, once.
+            let runner = match (way, boot) {
+                (Way::Upgraded, "second") => Runner::Qemu,
+                _ => Runner::Nspawn,
+            };
+            let report = machine.boot_in(runner).unwrap();
+            let mut lost = losses(&reference, &report);
+            // The console of a container, as which the reference was booted.
+            lost.retain(|loss| runner != Runner::Qemu || loss.unit != "console-getty.service");
             let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();
             assert_eq!(
                 lost,
