@@ -80,6 +80,17 @@ impl Prediction {
         least.max(self.reason.certainty())
     }
 
+    /// For messages: what becomes of the unit.
+    pub fn outcome(&self) -> &'static str {
+        if matches!(self.reason, Reason::Condition { .. }) {
+            "is not started"
+        } else if self.doubts.contains(&Doubt::NotStarted) {
+            "fails, once it is started,"
+        } else {
+            "fails"
+        }
+    }
+
     /// For messages, behind the reason: what the failure depends on; empty for a fact.
     pub fn unless(&self) -> String {
         let texts = self.doubts.iter().filter_map(|doubt| match doubt {

@@ -65,21 +65,17 @@ impl Trial<'_> {
                 failures.push((reason, self.as_a_whole()));
             }
         }
-        for path in package.made_by_script(self.image) {
-            let is_missing = self.machine.lacks(&path) && self.is_directory_of_image(&path);
-            if is_missing && !made(&path) && package.configures(self.image, &path) {
-                let reason = Reason::State {
-                    path: text(&path),
-                    package: package.name.clone(),
-                    is_likely: true,
-                };
-                failures.push((reason, self.as_a_whole()));
-            }
-        }
-        for path in &package.var {
-            if self.machine.lacks(path) && !made(path) {
-                let is_likely = package.configures(self.image, path);
-                let (path, package) = (text(path), package.name.clone());
+        let of_script = package.made_by_script(self.image).into_iter();
+        // What a script names may be there for others: it counts where the configuration names it, too.
+        let of_script = of_script.filter(|path| {
+            self.machine.lacks(path)
+                && self.is_directory_of_image(path)
+                && package.configures(self.image, path)
+        });
+        for path in of_script.chain(package.var.iter().cloned()) {
+            if self.machine.lacks(&path) && !made(&path) {
+                let is_likely = package.configures(self.image, &path);
+                let (path, package) = (text(&path), package.name.clone());
                 let reason = Reason::State {
                     path,
                     package,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::predict::{Doubt, Prediction, Reason};
+use crate::predict::{Doubt, Prediction};
 use crate::tree::{Entry, MAX_PATHS, Paths};
 use crate::{Finding, Image, Severity, escape_path, unescape_path};
 
@@ -453,13 +453,7 @@ impl Rule {
                 } else {
                     help
                 };
-                let fails = if matches!(prediction.reason, Reason::Condition { .. }) {
-                    "is not started"
-                } else if prediction.doubts.contains(&Doubt::NotStarted) {
-                    "fails, once it is started,"
-                } else {
-                    "fails"
-                };
+                let fails = prediction.outcome();
                 let status = prediction.reason.status();
                 let status = status.map_or(String::new(), |status| format!(" ({status})"));
                 let (on, unless) = (fails_on.text(), prediction.unless());
