@@ -331,8 +331,8 @@ impl State<'_> {
 
 fn mounts(tool_context: &str) -> String {
     format!(
-        "--mount=type=bind,from={tool_context},target={TOOL_FOLDER} \
-         --mount=type=cache,from={REPORT_CONTEXT},target={REPORTS}"
+        "--mount=type=bind,from={tool_context},target={TOOL_FOLDER},z \
+         --mount=type=cache,from={REPORT_CONTEXT},target={REPORTS},z"
     )
 }
 
@@ -397,8 +397,8 @@ mod tests {
         rewrite.runs.into_iter().map(|run| run.text).collect()
     }
 
-    const BEGIN: &str = "RUN --mount=type=bind,from=osderive-a1,target=/run/.osderive \
-        --mount=type=cache,from=osderive-reports,target=/run/.osderive-out ";
+    const BEGIN: &str = "RUN --mount=type=bind,from=osderive-a1,target=/run/.osderive,z \
+        --mount=type=cache,from=osderive-reports,target=/run/.osderive-out,z ";
 
     #[test]
     fn the_tool_stands_before_each_command() {

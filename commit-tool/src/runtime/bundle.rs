@@ -11,10 +11,9 @@ use osderive_lints::{
     BUILD_ARGUMENT, BuildArgument, REPORT_MOUNT, StepUser, TOOL,
     oci_runtime::{REPORT_FOLDER, REPORTS, RUN_FILE},
 };
-use rustix::fs::{XattrFlags, setxattr};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, in_file};
+use super::{Failure, in_file, selinux};
 
 const CONFIG: &str = "config.json";
 
@@ -36,6 +35,7 @@ pub(super) fn prepare(bundle: &Path) -> Result<Option<PathBuf>, Failure> {
         .filter(|directory| is_committed && !directory.is_empty())
         .map(|directory| report_directory(Path::new(&directory), &config, argument.copied))
         .transpose()?;
+    let tool = selinux::tool(&config, tool, bundle)?;
     let wrapped = wrap(&mut config, argument, &tool, report.as_deref());
     wrapped.ok_or_else(|| Failure::Config {
         path: path.clone(),
@@ -168,16 +168,8 @@ fn report_directory(all: &Path, config: &Value, copied: u32) -> Result<PathBuf, 
     if owner != (Some(metadata.uid()), Some(metadata.gid())) && owner != (None, None) {
         chown(&inside, owner.0, owner.1).map_err(in_file(&inside))?;
     }
-    let label = config.pointer("/linux/mountLabel").and_then(Value::as_str);
-    if let Some(label) = label.filter(|label| !label.is_empty()) {
-        let label = format!("{label}\0");
-        setxattr(
-            &inside,
-            c"security.selinux",
-            label.as_bytes(),
-            XattrFlags::empty(),
-        )
-        .map_err(|error| in_file(&inside)(error.into()))?;
+    if let Some(label) = selinux::mount_label(config) {
+        selinux::set_label(&inside, label)?;
     }
     Ok(inside)
 }

@@ -8,6 +8,7 @@
 
 mod bundle;
 mod call;
+mod selinux;
 mod traces;
 
 use std::{
