@@ -1,6 +1,6 @@
 //! `cargo xtask test`: formatting, lints and every test of the workspace. The end-to-end tests run on one kind of
-//! private engine after the other, and beside them those that are marked as ignored. However this process ends, the
-//! kernel ends cargo with it, and with cargo the test that it runs; engines and machines end with their test.
+//! private engine after the other, and beside them, in two rows, those that are marked as ignored. However this process
+//! ends, the kernel ends cargo with it, and with cargo the test that it runs; engines and machines end with their test.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -48,7 +48,13 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
     }
     let mut test = with_arguments();
     let start = Instant::now();
-    let beside = is_all.then(|| Beside::start(engines, places)).transpose()?;
+    let beside = if is_all {
+        let rows = ROWS.iter();
+        rows.map(|row| row.start(engines, places))
+            .collect::<Result<Vec<_>>>()?
+    } else {
+        Vec::new()
+    };
     test.arg("--")
         .args((!is_all).then_some("--include-ignored"))
         .args(filters)
@@ -59,8 +65,8 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
             passed &= ended_well(&mut through(door, filters, places))?;
         }
     }
-    if let Some(beside) = beside {
-        passed &= beside.finish()?;
+    for row in beside {
+        passed &= row.finish()?;
     }
     println!("» tests: done in {} s", start.elapsed().as_secs());
     Ok(if passed {
@@ -69,8 +75,6 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
         ExitCode::FAILURE
     })
 }
-
-const BESIDE: &str = "» boots, large images, fuzzing and a second build";
 
 /// The doors beside Docker's, as the end-to-end tests name them.
 const DOORS: [&str; 3] = ["podman", "buildah", "chroot"];
@@ -87,37 +91,72 @@ fn through(door: &str, filters: &[String], places: &Places) -> Command {
     test
 }
 
-/// The ignored tests: boots, one of them in QEMU, end-to-end tests of minutes, fuzzing, and a second build of the product.
-/// Most of the time they keep one processor busy.
-struct Beside {
+/// Ignored tests that run one after the other, beside all others.
+struct Row {
+    what: &'static str,
+    /// Of the name of its log.
+    name: &'static str,
+    tests: &'static [&'static str],
+    /// As nice(1) counts: what others leave of the processors is enough.
+    niceness: u8,
+}
+
+/// The longest of them is the one that waits for machines most.
+const ROWS: [Row; 2] = [
+    Row {
+        what: "boots, one of them in QEMU, and large images",
+        name: "boots",
+        tests: &["boot", "e2e"],
+        niceness: 0,
+    },
+    Row {
+        what: "fuzzing and a second build",
+        name: "fuzz",
+        tests: &["fuzz", "product"],
+        niceness: 10,
+    },
+];
+
+/// A row that runs.
+struct Started {
+    row: &'static Row,
     tests: Child,
     log: PathBuf,
 }
 
-impl Beside {
-    fn start(engines: &Selection, places: &Places) -> Result<Self> {
-        let log = places.state().join("beside.log");
+impl Row {
+    fn start(&'static self, engines: &Selection, places: &Places) -> Result<Started> {
+        let log = places.state().join(format!("beside-{}.log", self.name));
+        let what = self.what;
         println!(
-            "{BESIDE}, beside the other tests; their log: {}",
+            "» {what}, beside the other tests; their log: {}",
             log.display()
         );
         let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
+        let mut tests = cargo_with_niceness(self.niceness, places);
         // Of the whole workspace, so that what is compiled for the others serves these as well.
-        let tests = cargo(places)
-            .args(["test", "--workspace", "--locked", "--no-fail-fast"])
-            .args(["--test", "boot", "--test", "product", "--test", "fuzz"])
-            .args(["--test", "e2e", "--", "--ignored"])
+        tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        for test in self.tests {
+            tests.args(["--test", test]);
+        }
+        let tests = tests
+            .args(["--", "--ignored"])
             .env(Selection::VARIABLE, engines.to_string())
             .stdout(file.try_clone().context("writing a log")?)
             .stderr(file)
             .spawn();
-        let tests = tests.context("running cargo test")?;
-        Ok(Self { tests, log })
+        Ok(Started {
+            row: self,
+            tests: tests.context("running cargo test")?,
+            log,
+        })
     }
+}
 
-    /// Waits for their end and shows what they said; whether all passed.
+impl Started {
+    /// Waits for its end and shows what it said; whether all passed.
     fn finish(mut self) -> Result<bool> {
-        println!("{BESIDE}");
+        println!("» {}", self.row.what);
         let status = self.tests.wait().context("waiting for cargo test")?;
         let log = fs::read_to_string(&self.log);
         print!(
@@ -149,8 +188,15 @@ fn check(what: &str, arguments: &[&str], places: &Places) -> Result<()> {
 }
 
 fn cargo(places: &Places) -> Command {
-    let mut cargo = ending_with_us(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(places.workspace());
+    cargo_with_niceness(0, places)
+}
+
+fn cargo_with_niceness(niceness: u8, places: &Places) -> Command {
+    let mut cargo = ending_with_us("nice");
+    cargo
+        .args(["-n", &niceness.to_string()])
+        .arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(places.workspace());
     // What cargo starts ends with cargo.
     let runner = ENDING_WITH_US.join("', '");
     cargo.args([

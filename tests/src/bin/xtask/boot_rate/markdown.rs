@@ -6,16 +6,15 @@ use osderive_tests::boot::rate::{Build, Counts, Line, Row, hits, hits_without_qu
 
 use super::percent;
 
-/// The figures as a list, and a row for each package.
+/// The figures as a list, and a table in which packages with the same to tell share a row.
 pub(super) fn page(lines: &[Line], builds: &[Build]) -> String {
     let figures = figures(lines, builds)
         .into_iter()
         .map(|line| format!("- {line}"));
     let names: Vec<&str> = builds.iter().map(|build| build.name()).collect();
-    let head = format!("| package | {} | what is wrong |", names.join(" | "));
+    let head = format!("| packages | {} | what is wrong |", names.join(" | "));
     let rule = format!("|---|{}---|", "---|".repeat(builds.len()));
-    let rows = lines.iter().flat_map(|line| &line.rows);
-    let rows = rows.map(|row| table_row(row, builds));
+    let rows = table_rows(lines.iter().flat_map(|line| &line.rows), builds);
     let table = iter::once(String::new()).chain([head, rule]).chain(rows);
     figures.chain(table).collect::<Vec<_>>().join("\n") + "\n"
 }
@@ -68,7 +67,22 @@ pub(super) fn figures(lines: &[Line], builds: &[Build]) -> Vec<String> {
     figures
 }
 
-fn table_row(row: &Row, builds: &[Build]) -> String {
+fn table_rows<'a>(rows: impl Iterator<Item = &'a Row>, builds: &[Build]) -> Vec<String> {
+    let mut table: Vec<(String, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let cells = cells(row, builds);
+        match table.iter_mut().find(|(other, _)| *other == cells) {
+            Some((_, packages)) => packages.push(&row.package),
+            None => table.push((cells, vec![&row.package])),
+        }
+    }
+    let rows = table.into_iter();
+    rows.map(|(cells, packages)| format!("| {} |{cells}", packages.join(", ")))
+        .collect()
+}
+
+/// What is told of a package.
+fn cells(row: &Row, builds: &[Build]) -> String {
     let verdict = |build: &Build| match row.boots(*build) {
         Some(true) => " boots |",
         Some(false) => " NO |",
@@ -96,7 +110,7 @@ fn table_row(row: &Row, builds: &[Build]) -> String {
         }
     }
     let wrong = wrong.join("; ").replace('|', "\\|");
-    format!("| {} |{verdicts} {wrong} |", row.package)
+    format!("{verdicts} {wrong} |")
 }
 
 /// The first line of an error, without the path of a log.
