@@ -4,16 +4,14 @@
 use std::{ffi::OsStr, path::Path};
 
 use cap_std::{ambient_authority, fs::Dir};
-use osderive_commit::{
-    Base, Before, Listener, Rootfs, commit, empty_report, read_regular, summary::summary,
-};
+use osderive_commit::{Base, Before, Listener, Rootfs, commit, empty_report, read_regular};
 use osderive_lints::{
     BASE_CHECK_FILE, CHECK_FILE, Gathered, Outcome, REPORT_FILE, STEPS_FILE, StepReport,
     StepReports,
 };
 use rustix::fd::AsFd as _;
 
-use crate::{cli::CommitArgs, error::Result, lint, report::ReportDir};
+use crate::{cli::CommitArgs, error::Result, lint, report::ReportDir, summary::summary};
 
 /// Commits the root file system of `args` upon its base and answers with the lines for stderr.
 pub(crate) fn finish(

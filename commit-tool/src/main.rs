@@ -7,9 +7,11 @@ mod finish;
 mod launch;
 mod leftovers;
 mod lint;
+mod plan_table;
 mod report;
 mod runtime;
 mod step;
+mod summary;
 mod supervise;
 
 use std::{
@@ -19,14 +21,13 @@ use std::{
     process::ExitCode,
 };
 
-use osderive_commit::{
-    Listener, Lock, Previous, Rootfs, commit, dry_run, preview, say, summary, unfold,
-};
+use osderive_commit::{Listener, Lock, Previous, Rootfs, commit, preview, say, unfold};
 use osderive_lints::{Ordinary, PlanReport};
 
 use crate::{
     cli::{Cli, CommitArgs, ContainerVerb, StepArgs, Verb},
     error::{Error, Result, exit},
+    plan_table::PlanTable,
 };
 
 fn main() -> ExitCode {
@@ -126,7 +127,7 @@ fn print_plan(report: &PlanReport, as_json: bool) {
             say("osderive: nothing to do\n");
         }
         say(&summary::findings(&report.findings));
-        dry_run::Table(report).to_string()
+        PlanTable(report).to_string()
     };
     // A reader that has seen enough may close the pipe.
     let _ = stdout().write_all(text.as_bytes());

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use osderive_commit::{
-    Before, Listener, Previous, Rootfs, UserFiles, commit, empty_report, make_var, summary::summary,
+    Before, Listener, Previous, Rootfs, UserFiles, commit, empty_report, make_var,
 };
 use osderive_lints::{Outcome, REPORT_FILE, rules::leftover_process};
 use rustix::fd::AsFd as _;
@@ -16,6 +16,7 @@ use crate::{
     launch::{RunAs, launch},
     leftovers::{adopt, end_leftovers},
     report::ReportDir,
+    summary::summary,
     supervise::Supervisor,
 };
 

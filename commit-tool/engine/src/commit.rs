@@ -100,9 +100,9 @@ pub struct Committed {
     /// What it did, for the build frontend.
     pub report: StepReport,
     /// The directories, relative to the root, that were emptied of something.
-    pub(crate) areas: Vec<&'static str>,
+    pub areas: Vec<&'static str>,
     /// What was kept, in a line for each domain that had something to do.
-    pub(crate) summaries: Vec<String>,
+    pub summaries: Vec<String>,
 }
 
 /// Hears of each thing done with the reason.
@@ -387,24 +387,6 @@ pub fn empty_report(outcome: Outcome) -> StepReport {
 }
 
 #[cfg(test)]
-pub(crate) mod testing {
-    use super::*;
-
-    /// What a domain alone does, from what was before.
-    pub(crate) fn settle_alone(
-        domain: Maker,
-        rootfs: &Rootfs,
-        before: Option<&Before>,
-        settings: &Settings,
-    ) -> Settled {
-        settle(&[domain], rootfs, before, settings, &mut |_| ()).expect("settles")
-    }
-
-    /// What is upon a base image.
-    pub(crate) fn upon(rootfs: &Rootfs, base: Base) -> Before {
-        Before::of_base(rootfs, base).expect("looks")
-    }
-}
-
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ mod base;
 mod began;
 mod commit;
 mod domain;
-pub mod dry_run;
+mod dry_run;
 mod error;
 mod files;
 mod handle;
@@ -31,7 +31,6 @@ mod settings;
 mod settled;
 mod snippets;
 mod sqlite;
-pub mod summary;
 mod tmpfiles_tool;
 #[cfg(test)]
 mod trees;

@@ -1,26 +1,27 @@
 //! Identity on real trees: what goes, what is made in its place, what stays.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::{fs, ops::Deref, os::unix::fs::symlink};
 
 use super::*;
-use crate::{
-    base::{Base, testing::base_like},
-    commit::testing::{settle_alone, upon},
-    place::Place,
-    rootfs::Rootfs,
-    settings::Settings,
-    settled::Settled,
-};
+use crate::{base::Base, commit::testing::TestRoot, place::Place, settled::Settled};
 
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n";
 const ID: &str = "0123456789abcdef0123456789abcdef\n";
 
-struct Root(tempfile::TempDir);
+struct Root(TestRoot);
+
+impl Deref for Root {
+    type Target = TestRoot;
+
+    fn deref(&self) -> &TestRoot {
+        &self.0
+    }
+}
 
 impl Root {
     /// An image with systemd, ssh-keygen and make-ssl-cert.
     fn new() -> Self {
-        let root = Self(tempfile::tempdir().expect("a directory"));
+        let root = Self(TestRoot::new());
         for path in [
             "usr/lib/systemd/system/ssh.service",
             "usr/bin/ssh-keygen",
@@ -32,44 +33,9 @@ impl Root {
         root
     }
 
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    fn write(&self, path: &str, content: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
-        fs::write(path, content).expect("a file");
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.path(path)).expect("reads")
-    }
-
-    fn has(&self, path: &str) -> bool {
-        fs::symlink_metadata(self.path(path)).is_ok()
-    }
-
-    fn rootfs(&self) -> Rootfs {
-        Rootfs::open(self.0.path()).expect("opens")
-    }
-
-    /// The base image: all that there is now.
-    fn before(&self) -> (tempfile::TempDir, Base) {
-        base_like(self.0.path())
-    }
-
     /// A commit at the end of a build upon that base; by hand without it.
     fn settle(&self, before: Option<&(tempfile::TempDir, Base)>) -> Settled {
-        let rootfs = self.rootfs();
-        let base = before.map(|(copy, _)| Base::open(copy.path()).expect("opens"));
-        let before = base.map(|base| upon(&rootfs, base));
-        settle_alone(
-            |_| Box::new(Identity),
-            &rootfs,
-            before.as_ref(),
-            &Settings::default(),
-        )
+        self.0.settle(|_| Box::new(Identity), before)
     }
 
     /// What openssh-server and ssl-cert of Debian make when they are installed.
@@ -97,7 +63,7 @@ impl Root {
     /// Every path with its kind and content.
     fn tree(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let mut open = vec![self.0.path().to_owned()];
+        let mut open = vec![self.top().to_owned()];
         while let Some(directory) = open.pop() {
             for entry in fs::read_dir(directory).expect("lists") {
                 let path = entry.expect("an entry").path();
@@ -263,7 +229,7 @@ fn killed_after_any_change_and_run_again_it_ends_in_the_same_place() {
             first.apply(&place, &mut |_| ()).expect("applies");
         }
         root.settle(None);
-        let base = root.0.path().display().to_string();
+        let base = root.top().display().to_string();
         root.tree()
             .iter()
             .map(|line| line.replace(&base, ""))

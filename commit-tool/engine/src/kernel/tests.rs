@@ -1,16 +1,10 @@
 //! Kernels on real trees, as Debian's packages leave them: what moves, what goes, what is told. What
 //! depmod and dracut make is tested end to end.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::{fs, ops::Deref, os::unix::fs::symlink};
 
 use super::*;
-use crate::{
-    base::{Base, testing::base_like},
-    commit::testing::{settle_alone, upon},
-    place::Place,
-    rootfs::Rootfs,
-    settings::Settings,
-};
+use crate::{base::Base, commit::testing::TestRoot, place::Place};
 
 const WITH: &[&str] = &["usr", "usr/lib/ostree/ostree-prepare-root"];
 const WITHOUT: &[&str] = &["usr", "usr/bin/sh"];
@@ -29,12 +23,20 @@ fn initramfs(names: &[&str]) -> String {
         })
 }
 
-struct Root(tempfile::TempDir);
+struct Root(TestRoot);
+
+impl Deref for Root {
+    type Target = TestRoot;
+
+    fn deref(&self) -> &TestRoot {
+        &self.0
+    }
+}
 
 impl Root {
     /// An image with the kernel `old`, its initramfs and an index of its modules.
     fn new() -> Self {
-        let root = Self(tempfile::tempdir().expect("a directory"));
+        let root = Self(TestRoot::new());
         root.mkdir("boot");
         root.write("usr/lib/modules/old/kernel/x.ko", "x");
         root.write("usr/lib/modules/old/vmlinuz", "old");
@@ -43,48 +45,9 @@ impl Root {
         root
     }
 
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    fn mkdir(&self, path: &str) {
-        fs::create_dir_all(self.path(path)).expect("directories");
-    }
-
-    fn write(&self, path: &str, content: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
-        fs::write(path, content).expect("a file");
-    }
-
-    fn has(&self, path: &str) -> bool {
-        fs::symlink_metadata(self.path(path)).is_ok()
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.path(path)).expect("reads")
-    }
-
-    fn rootfs(&self) -> Rootfs {
-        Rootfs::open(self.0.path()).expect("opens")
-    }
-
-    /// The base image: all that there is now.
-    fn before(&self) -> (tempfile::TempDir, Base) {
-        base_like(self.0.path())
-    }
-
     /// A commit at the end of a build upon that base; by hand without it.
     fn settle(&self, before: Option<&(tempfile::TempDir, Base)>) -> Settled {
-        let rootfs = self.rootfs();
-        let base = before.map(|(copy, _)| Base::open(copy.path()).expect("opens"));
-        let before = base.map(|base| upon(&rootfs, base));
-        settle_alone(
-            |_| Box::new(Kernels),
-            &rootfs,
-            before.as_ref(),
-            &Settings::default(),
-        )
+        self.0.settle(|_| Box::new(Kernels), before)
     }
 
     /// What linux-image of Debian leaves, with the initramfs that dracut's hook makes.

@@ -12,10 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use osderive_lints::PlannedAction;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dry_run::{self, Table};
+use crate::dry_run;
 
 const AREA_PATHS: [&str; 5] = ["run", "tmp", "var/tmp", "var/cache", "sysroot/tmp"];
 
@@ -209,8 +210,8 @@ fn seen_with(paths: &[&str], mount: &str) -> Observation {
     observe(&rootfs, &AREAS, Some(mounts)).expect("observes")
 }
 
-/// The plan as a dry run prints it.
-fn table(seen: Observation) -> String {
+/// The plan: what happens to which path, and why.
+fn previewed(seen: Observation) -> Vec<String> {
     let root = tempfile::tempdir().expect("a directory");
     let rootfs = Rootfs::open(root.path()).expect("opens");
     let plan = Box::new(Plan {
@@ -218,7 +219,9 @@ fn table(seen: Observation) -> String {
         areas: &AREAS,
         seen,
     });
-    Table(&dry_run::report(domain::Plan::preview(plan))).to_string()
+    let report = dry_run::report(domain::Plan::preview(plan));
+    let told = |one: PlannedAction| format!("{} {}: {}", one.action.name(), one.path, one.reason);
+    report.actions.into_iter().map(told).collect()
 }
 
 #[test]
@@ -230,13 +233,13 @@ fn a_mount_and_its_parents_stay_and_its_siblings_go() {
     ];
     let seen = seen_with(&paths, "/var/cache/apt/archives");
     assert_eq!(
-        table(seen),
-        "\
-keep    /var/cache/apt/archives      mount point
-remove  /var/cache/apt/pkgcache.bin  caches are made again on the machine
-remove  /var/cache/man               caches are made again on the machine
-remove  /var/cache/man/index         caches are made again on the machine
-"
+        previewed(seen),
+        [
+            "keep /var/cache/apt/archives: mount point",
+            "remove /var/cache/apt/pkgcache.bin: caches are made again on the machine",
+            "remove /var/cache/man: caches are made again on the machine",
+            "remove /var/cache/man/index: caches are made again on the machine",
+        ]
     );
 }
 
@@ -251,6 +254,6 @@ fn a_mount_on_an_area_keeps_all_of_it() {
 #[test]
 fn the_same_state_gives_the_same_plan() {
     let paths = ["tmp/b/c", "tmp/a", "run/x"];
-    let tables = [0; 2].map(|_| table(seen_with(&paths, "/none")));
-    assert_eq!(tables[0], tables[1]);
+    let plans = [0; 2].map(|_| previewed(seen_with(&paths, "/none")));
+    assert_eq!(plans[0], plans[1]);
 }

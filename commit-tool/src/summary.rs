@@ -3,9 +3,8 @@
 
 use std::fmt::Write as _;
 
+use osderive_commit::Committed;
 use osderive_lints::{Change, ChangedFile, Finding, Severity, escape_finding, escape_lines};
-
-use crate::commit::Committed;
 
 /// Changes that are told one by one; the report has them all.
 const MAX_TOLD: usize = 8;
@@ -13,7 +12,7 @@ const MAX_TOLD: usize = 8;
 const MAX_REMOVED: usize = 3;
 
 /// The lines for a commit, each with its line end; empty when nothing was done and found.
-pub fn summary(committed: &Committed) -> String {
+pub(crate) fn summary(committed: &Committed) -> String {
     let report = &committed.report;
     let mut text = String::new();
     if report.removed_entries > 0 {
@@ -40,7 +39,7 @@ pub fn summary(committed: &Committed) -> String {
 }
 
 /// One line for each finding.
-pub fn findings(findings: &[Finding]) -> String {
+pub(crate) fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings.iter().cloned().map(escape_finding) {
         let severity = match finding.severity {
@@ -106,7 +105,29 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use osderive_commit::empty_report;
+    use osderive_lints::Outcome;
+
     use super::*;
+
+    #[test]
+    fn a_commit_says_what_it_did_and_nothing_if_it_did_nothing() {
+        let mut committed = Committed {
+            report: empty_report(Outcome::Committed),
+            areas: Vec::new(),
+            summaries: Vec::new(),
+        };
+        assert_eq!(summary(&committed), "");
+        committed.areas = vec!["tmp", "var/cache"];
+        committed.summaries = vec!["/var: declared 1 directory or link".to_owned()];
+        committed.report.removed_entries = 4;
+        committed.report.removed_bytes = 14;
+        assert_eq!(
+            summary(&committed),
+            "osderive: committed: removed 4 entries (14 B) from /tmp, /var/cache\n\
+             osderive: /var: declared 1 directory or link\n"
+        );
+    }
 
     #[test]
     fn sizes_read_well() {
