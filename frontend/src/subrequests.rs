@@ -269,6 +269,7 @@ mod tests {
                 paths: Vec::new(),
                 origin: None,
                 confidence: None,
+                related: Vec::new(),
             },
             digest: Digest::of(b""),
             location: Some(in_file(&info, lines)),

@@ -119,6 +119,7 @@ mod tests {
             paths: names.collect(),
             origin: None,
             confidence: None,
+            related: Vec::new(),
         }
     }
 

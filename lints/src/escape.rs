@@ -115,7 +115,7 @@ pub fn escape_finding(mut finding: Finding) -> Finding {
     one_line(&mut finding.message);
     finding.help = escape_lines(&finding.help);
     finding.paths.iter_mut().for_each(one_line);
-    if let Some(origin) = &mut finding.origin {
+    for origin in finding.origin.iter_mut().chain(&mut finding.related) {
         one_line(&mut origin.instruction);
         one_line(&mut origin.layer);
     }

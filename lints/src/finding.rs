@@ -67,6 +67,9 @@ pub struct Finding {
     /// How sure it is, where it says what will be; none where it says what is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Certainty>,
+    /// What else brought a part of what it is about, the latest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Origin>,
 }
 
 /// What brought a finding into an image.
@@ -81,4 +84,25 @@ pub struct Origin {
     pub lines: Option<(u32, u32)>,
     /// The layer's hash; empty if not known.
     pub layer: String,
+}
+
+impl Origin {
+    /// In one line, by what of it is known; empty if nothing is.
+    pub fn name(&self) -> String {
+        let line = self.lines.map(|(first, _)| format!("line {first}"));
+        let parts = [line.as_deref().unwrap_or_default(), &self.instruction];
+        let known: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        if known.is_empty() {
+            return self.layer.clone();
+        }
+        known.join(": ")
+    }
+}
+
+impl Finding {
+    /// What else brought it, each in one line.
+    pub fn also(&self) -> impl Iterator<Item = String> {
+        let related = self.related.iter().map(Origin::name);
+        related.filter(|name| !name.is_empty())
+    }
 }

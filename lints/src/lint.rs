@@ -107,7 +107,7 @@ fn is_missing(need: Need, image: &Image<'_>) -> bool {
 }
 
 /// A finding with the layer that brought its paths. One about paths of several layers that stand for
-/// themselves becomes several; else the last of these layers is it.
+/// themselves becomes several; else the last of these layers is it, and the others are related.
 fn attributed(finding: Finding, tree: &dyn Tree, stack: &Stack) -> Vec<Finding> {
     if finding.origin.is_some() {
         return vec![finding];
@@ -138,9 +138,11 @@ fn attributed(finding: Finding, tree: &dyn Tree, stack: &Stack) -> Vec<Finding> 
             })
             .collect();
     }
-    let last = by_layer.into_keys().next_back().flatten();
+    let mut layers = by_layer.into_keys().rev();
+    let last = layers.next().flatten();
     vec![Finding {
         origin: origin(last),
+        related: layers.filter_map(origin).collect(),
         ..finding
     }]
 }
@@ -161,4 +163,24 @@ fn ask_of(entry: &Entry<'_>, checks: &[(usize, EntryCheck)], gathered: &mut Gath
 fn ask(rule: &Rule, check: fn(&Image<'_>) -> Vec<Finding>, image: &Image<'_>) -> Vec<Finding> {
     catch_unwind(AssertUnwindSafe(|| Findings::of(check(image))))
         .unwrap_or_else(|_| vec![rule_broken::finding(rule.name, None)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::testing::{LayerTar, TestImage};
+
+    #[test]
+    fn what_several_layers_bring_is_of_the_last_one_and_names_the_others() {
+        let kernel =
+            |version| LayerTar::new().file(&format!("usr/lib/modules/{version}/vmlinuz"), "");
+        let image = TestImage::new().layer(kernel("6.1")).layer(kernel("6.2"));
+        let tree = image.read().expect("an image");
+        let found = lint(&tree, None, &Selection::default()).findings;
+        let found = found.iter().find(|finding| finding.rule == "kernel-count");
+        let found = found.expect("two kernels");
+        let origin = found.origin.as_ref().expect("a layer");
+        assert_eq!(origin.instruction, "RUN step 1");
+        assert_eq!(found.also().collect::<Vec<_>>(), ["RUN step 0"]);
+    }
 }

@@ -1,6 +1,8 @@
 //! Kernels in a build: Debian's packages put them into /boot, ostree and bootc look for exactly one
 //! beside its modules, with an initramfs that can boot a deployment.
 
+use std::fs;
+
 use crate::{Setup, below};
 
 crate::tests![
@@ -89,4 +91,17 @@ fn a_second_kernel_fails_the_build_with_the_lines_of_its_run(setup: &Setup) {
     let told = log.matches("- kernel-count: there are 2 kernels: ");
     assert_eq!(told.count(), 1, "{log}");
     assert!(log.contains("/usr/lib/modules/1.1 has no vmlinuz"), "{log}");
+    let copies = "COPY kernel /usr/lib/modules/9.8/\nCOPY kernel /usr/lib/modules/9.9/";
+    let scenario = setup.derive("kernel-third", copies);
+    let scenario = scenario.file("kernel/vmlinuz", "kernel").unwrap();
+    let log = scenario.build(&[]).unwrap().expect_failure();
+    let text = fs::read_to_string(scenario.folder().join("Containerfile")).unwrap();
+    let first = text
+        .lines()
+        .zip(1..)
+        .find(|(line, _)| line.starts_with("COPY kernel"));
+    let (_, first) = first.unwrap();
+    assert!(log.contains(&format!("(line {first})")), "{log}");
+    let other = format!("= also by: line {}", first + 1);
+    assert!(log.contains(&other), "{log}");
 }

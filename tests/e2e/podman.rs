@@ -297,6 +297,13 @@ fn what_is_found_fails_a_build_at_its_line_and_the_image_gets_no_name(setup: &Se
     let scenario = scenario.file("Containerfile", &allowed).unwrap();
     let log = build(setup, &scenario, "podman", &[]).expect(0);
     assert!(!log.contains("error["), "{log}");
+    let twice = KERNEL.replace("RUN touch /etc/b", "COPY kernel /usr/lib/modules/9.8/");
+    let scenario = scenario.file("Containerfile", &twice).unwrap();
+    let log = build(setup, &scenario, "podman", &["--layers"]).expect(1);
+    assert!(
+        log.contains("= also by: line 3: COPY kernel /usr/lib/modules/9.9/"),
+        "{log}"
+    );
 }
 
 fn accounts_with_other_ids_than_in_the_previous_image_are_told_and_nothing_runs_for_it(

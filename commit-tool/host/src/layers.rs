@@ -220,18 +220,25 @@ impl Layers {
         let path = String::from_utf8_lossy(&path).into_owned();
         let mut path = path.trim_matches('/');
         for _ in 0..MAX_PARENTS {
-            let mut with_it = self
-                .layers
-                .iter()
-                .rev()
-                .filter(|(_, names)| names.contains(path));
-            // The commit at the end touches much; what was there before it is whose.
-            if let Some(instruction) = with_it.find_map(|(instruction, _)| instruction.as_ref()) {
+            if let Some(instruction) = self.named(path) {
                 return Some(instruction);
             }
             path = path.rsplit_once('/')?.0;
         }
         None
+    }
+
+    /// The same of nothing but the path itself.
+    pub(crate) fn brought_itself(&self, path: &str) -> Option<&Instruction> {
+        let path = unescape_path(path);
+        self.named(String::from_utf8_lossy(&path).trim_matches('/'))
+    }
+
+    fn named(&self, path: &str) -> Option<&Instruction> {
+        let with_it = self.layers.iter().rev();
+        let mut with_it = with_it.filter(|(_, names)| names.contains(path));
+        // The commit at the end touches much; what was there before it is whose.
+        with_it.find_map(|(instruction, _)| instruction.as_ref())
     }
 }
 
@@ -342,5 +349,8 @@ mod tests {
         assert_eq!(brought("/usr/lib/x/y/z"), Some("RUN one"));
         assert_eq!(brought("/etc/ours"), Some("COPY two"));
         assert_eq!(brought("/var"), None);
+        let itself = |path| layers.brought_itself(path).map(|one| one.text.as_str());
+        assert_eq!(itself("/etc/a"), Some("COPY two"));
+        assert_eq!(itself("/usr/lib/x/y/z"), None);
     }
 }

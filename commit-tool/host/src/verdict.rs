@@ -110,9 +110,17 @@ fn brought(
             .filter_map(|file| Some((file.path.clone(), file.from.clone()?)))
             .collect();
         for finding in findings.iter_mut().filter(|finding| is_open(finding)) {
-            let mut paths = finding.paths.iter().map(|path| put(&moved, path));
-            let found = paths.find_map(|path| layers.brought(&path));
-            finding.origin = found.map(origin);
+            let paths = || finding.paths.iter().map(|path| put(&moved, path));
+            let first = paths().find_map(|path| layers.brought(&path));
+            let mut others: Vec<&Instruction> = Vec::new();
+            for other in paths().filter_map(|path| layers.brought_itself(&path)) {
+                if first != Some(other) && !others.contains(&other) {
+                    others.push(other);
+                }
+            }
+            others.sort_by_key(|other| std::cmp::Reverse(other.lines));
+            finding.origin = first.map(origin);
+            finding.related = others.into_iter().map(origin).collect();
         }
     }
     findings
@@ -170,6 +178,7 @@ RUN two
             paths: paths.iter().map(|&path| path.to_owned()).collect(),
             origin: None,
             confidence: None,
+            related: Vec::new(),
         }
     }
 

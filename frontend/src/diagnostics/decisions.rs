@@ -280,6 +280,7 @@ mod tests {
                 paths: paths.iter().map(|&path| path.to_owned()).collect(),
                 origin: None,
                 confidence: None,
+                related: Vec::new(),
             },
             digest: Digest::of(b""),
             location: Some(in_file(&info(text), (line, line))),

@@ -86,6 +86,7 @@ mod tests {
             paths: paths.iter().map(|&path| path.to_owned()).collect(),
             origin: None,
             confidence: None,
+            related: Vec::new(),
         }
     }
 

@@ -2,12 +2,13 @@
 //! brought it. What the base image has is never part of it.
 
 use osderive_lints::evidence::{is_still_there, put, without};
-use osderive_lints::{Finding, Severity};
+use osderive_lints::{Finding, Origin, Severity};
 use osderive_proto::gateway::Gateway;
 use osderive_proto::llb::{Definition, Digest};
 
 use crate::diagnostics::found::{Found, MAX_PATHS};
 use crate::diagnostics::provenance::Provenance;
+use crate::facts::location::lines;
 
 /// Findings of one image's check whose instructions are looked for; the others have no line.
 const MAX_TRACED: usize = 20;
@@ -47,7 +48,7 @@ impl Evidence<'_> {
         let Some(end) = self.image.output() else {
             return found;
         };
-        for (number, finding) in new.enumerate() {
+        for (number, mut finding) in new.enumerate() {
             let traced = trace == Trace::Paths && number < MAX_TRACED;
             let paths = if traced {
                 finding.paths.as_slice()
@@ -55,11 +56,20 @@ impl Evidence<'_> {
                 &[]
             };
             let paths: Vec<String> = paths.iter().map(|path| put(&self.moved, path)).collect();
-            let brought = brought(&mut provenance, &paths).await;
+            let mut brought = brought(&mut provenance, &paths).await.into_iter();
+            let first = brought.next();
+            let location = |digest| self.image.source_location(&digest);
+            finding.related = brought
+                .filter_map(|digest| lines(&location(digest)?))
+                .map(|lines| Origin {
+                    lines: Some(lines),
+                    ..Origin::default()
+                })
+                .collect();
             found.push(Found {
                 finding,
-                digest: brought.unwrap_or(end.digest),
-                location: brought.and_then(|digest| self.image.source_location(&digest)),
+                digest: first.unwrap_or(end.digest),
+                location: first.and_then(location),
             });
         }
         found.sort_by_key(|found| found.line().unwrap_or(i32::MAX));
@@ -67,16 +77,15 @@ impl Evidence<'_> {
     }
 }
 
-/// The instruction that brought the first path that the base does not have as it is. Without an
+/// The instructions that brought the first paths, as far as the base does not have them as they are. Without an
 /// answer of the engine a finding has no line.
-async fn brought(provenance: &mut Provenance<'_>, paths: &[String]) -> Option<Digest> {
+async fn brought(provenance: &mut Provenance<'_>, paths: &[String]) -> Vec<Digest> {
+    let mut all = Vec::new();
     for path in paths.iter().take(MAX_PATHS) {
         let digest = provenance.brought(path).await.unwrap_or_default();
-        if digest.is_some() {
-            return digest;
-        }
+        all.extend(digest.filter(|digest| !all.contains(digest)));
     }
-    None
+    all
 }
 
 /// A step's finding, unless the image as it ended does not have it any more: what one instruction

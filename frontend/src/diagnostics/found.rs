@@ -37,6 +37,7 @@ impl Found {
         let help = &self.finding.help;
         let mut detail: Vec<String> = help.lines().map(str::to_owned).collect();
         detail.extend(self.finding.paths.iter().take(MAX_PATHS).cloned());
+        detail.extend(self.finding.also().map(|also| format!("also by: {also}")));
         Warning {
             digest: self.digest,
             short: self.short(),
@@ -59,6 +60,8 @@ impl Found {
         if paths.len() > MAX_PATHS {
             lines.push(format!("  ... and {} more", paths.len() - MAX_PATHS));
         }
+        let also = self.finding.also();
+        lines.extend(also.map(|also| format!("  = also by: {also}")));
         if let Some(rule) = Rule::named(&self.finding.rule) {
             lines.push(format!("  = at boot: {}", rule.why()));
         }

@@ -163,6 +163,10 @@ impl Page {
         if finding.paths.len() > shown {
             let _ = writeln!(self.text, "  ... and {} more", finding.paths.len() - shown);
         }
+        for also in finding.also() {
+            let line = self.cut(&format!("  = also by: {also}"));
+            let _ = writeln!(self.text, "{line}");
+        }
         if let Some(rule) = Rule::named(&finding.rule) {
             self.note("  = at boot: ", &rule.why());
         }

@@ -93,7 +93,13 @@ fn result(report: &Report, finding: &Finding, suppressed: Option<&Suppressed>) -
     // The first location is the one that is shown: a line that people can change, if there is one.
     if let Some((file, lines)) = report.lines(finding) {
         result["locations"] = json!([in_file(&file.file, lines)]);
-        let numbered = paths.into_iter().enumerate().map(|(number, mut location)| {
+        let others = finding.related.iter().filter_map(|other| {
+            let mut location = in_file(&file.file, other.lines?);
+            location["message"] = json!({ "text": "brought a part of it" });
+            Some(location)
+        });
+        let all = paths.into_iter().chain(others).enumerate();
+        let numbered = all.map(|(number, mut location)| {
             location["id"] = number.into();
             location
         });

@@ -15,6 +15,7 @@ fn finding(rule: &Rule, severity: Severity, message: &str, paths: &[&str]) -> Fi
         paths: paths.iter().map(|&path| path.to_owned()).collect(),
         origin: None,
         confidence: None,
+        related: Vec::new(),
     }
 }
 
@@ -38,6 +39,7 @@ pub(super) fn report() -> Report {
                 Some((2, 3)),
                 false,
             )),
+            related: vec![origin("COPY dir /", Some((4, 4)), false)],
             ..finding(
                 fifo,
                 Severity::Error,

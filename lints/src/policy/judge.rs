@@ -120,8 +120,9 @@ impl Policy {
 
     fn with_severity_and_lines(&self, mut finding: Finding) -> Finding {
         finding.severity = self.severity(&finding);
-        if let (Some(file), Some(origin)) = (&self.containerfile, &mut finding.origin) {
-            file.locate(origin);
+        if let Some(file) = &self.containerfile {
+            let places = finding.origin.iter_mut().chain(&mut finding.related);
+            places.for_each(|origin| file.locate(origin));
         }
         finding
     }

@@ -422,6 +422,7 @@ impl Rule {
             paths,
             origin: None,
             confidence: None,
+            related: Vec::new(),
         }
     }
 
@@ -470,6 +471,7 @@ impl Rule {
                 Some(Finding {
                     severity,
                     confidence: Some(prediction.certainty()),
+                    related: Vec::new(),
                     ..finding
                 })
             })

@@ -110,6 +110,7 @@ impl Missing<'_> {
         Some(Finding {
             severity,
             confidence: Some(confidence),
+            related: Vec::new(),
             ..finding
         })
     }
