@@ -10,6 +10,7 @@ pub mod kernel_module;
 pub mod ledger;
 pub mod os_release;
 pub mod passwd;
+pub mod pattern;
 pub mod prepare_root;
 pub mod presets;
 pub mod required_paths;

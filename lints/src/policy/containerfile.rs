@@ -341,7 +341,7 @@ fn plain(instruction: &str) -> String {
     }
     if let Some(count) = words.first().and_then(|word| word.strip_prefix('|')) {
         let count = count.parse::<usize>().unwrap_or(0);
-        words.drain(..words.len().min(count + 1));
+        words.drain(..words.len().min(count.saturating_add(1)));
     }
     if words.starts_with(&["/bin/sh", "-c"]) {
         words.drain(..2);
@@ -444,6 +444,8 @@ run /bin/true
         );
         assert_eq!(lines("/bin/sh -c mkfifo /usr/lib/a &&     true"), expected);
         assert_eq!(lines("RUN something else"), None);
+        // More build arguments than words, up to what a number holds (found by fuzzing).
+        assert_eq!(lines(&format!("RUN |{} a", usize::MAX)), None);
         assert_eq!(lines(""), None);
     }
 

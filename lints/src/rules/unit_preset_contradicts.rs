@@ -57,7 +57,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             continue;
         };
         let name = unit.name.as_str();
-        let preset = String::from_utf8_lossy(&line.pattern).into_owned();
+        let preset = String::from_utf8_lossy(line.pattern.text()).into_owned();
         let enabling = units.enabled_in_etc(&unit.name);
         if line.action == Action::Disable && !enabling.is_empty() && disables_too {
             findings.push(RULE.finding(
