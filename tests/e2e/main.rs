@@ -239,7 +239,11 @@ const SYNTHESIS: Part = Part {
 /// Tests that only `cargo xtask test --all-engines` has the time for.
 const SELDOM: Part = Part {
     on: On::None,
-    groups: &[("fedora", fedora::OF_OTHER_SHAPES), ("flags", flags::LONG)],
+    groups: &[
+        ("fedora", fedora::OF_OTHER_SHAPES),
+        ("flags", flags::LONG),
+        ("image", image::OF_OTHER_MACHINES),
+    ],
 };
 
 /// What podman and buildah do as well, by the host command. `OSDERIVE_DOOR` asks for it.

@@ -4,6 +4,7 @@
 pub mod base;
 pub mod bench;
 pub mod boot;
+pub mod cross;
 pub mod dist;
 pub mod engine;
 mod error;

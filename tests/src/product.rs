@@ -1,5 +1,5 @@
-//! Builds the product itself: the two static binaries, each on its own so that the tool's bytes
-//! change only when the tool does, and the build context of the frontend image around them.
+//! Builds the product itself: the static binaries, each on its own so that the tool's bytes change only when the tool does,
+//! and the build context of the frontend image around them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::cross::Cross;
 use crate::engine::Engine;
 use crate::error::{Result, io_error};
 use crate::places::Places;
@@ -16,20 +17,65 @@ use crate::process::{capture, copy_program, ending_with_us, run_logged};
 use crate::roots::twelve_digits;
 use crate::sbom;
 
-/// The target both binaries are built for.
-pub const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The target that this machine builds for.
+pub const TARGET: &str = Architecture::Amd64.target();
 
 /// The frontend image, whose labels tell the engine how to start it: without a network, and with
 /// the parts of the frontend protocol that it speaks. It has one layer, because every build mounts it.
 const DOCKERFILE: &str = "\
 FROM scratch
-COPY root /
+ARG TARGETARCH
+COPY root-$TARGETARCH /
 LABEL moby.buildkit.frontend.network.none=\"true\"
 LABEL moby.buildkit.frontend.caps=\"moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts,moby.buildkit.frontend.gitquerystring\"
 LABEL org.opencontainers.image.title=\"osderive\"
 LABEL org.opencontainers.image.licenses=\"Apache-2.0 OR MIT\"
 ENTRYPOINT [\"/FRONTEND\"]
 ";
+
+/// A machine that the frontend image is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Architecture {
+    /// What these machines are.
+    Amd64,
+    /// 64-bit ARM, as by [`Cross`].
+    Arm64,
+}
+
+impl Architecture {
+    /// As engines name it (`GOARCH`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// As rustc names it.
+    pub const fn target(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64-unknown-linux-gnu",
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+
+    /// As `--platform` has it.
+    pub fn platform(self) -> String {
+        format!("linux/{}", self.name())
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = String;
+
+    fn from_str(platform: &str) -> Result<Self, String> {
+        let known = [Self::Amd64, Self::Arm64].into_iter();
+        let mut named = known.filter(|architecture| architecture.platform() == platform);
+        named
+            .next()
+            .ok_or_else(|| "there are: linux/amd64, linux/arm64".to_owned())
+    }
+}
 
 /// A binary of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,9 +216,7 @@ pub fn build(
     let mut command = ending_with_us(cargo);
     command
         .current_dir(workspace)
-        .args(["build", "--locked", "--target", TARGET])
-        .args(["--profile", profile.name()])
-        .args(["--package", binary.package(), "--bin", binary.file_name()])
+        .args(cargo_words(binary, profile, TARGET))
         .arg("--target-dir")
         .arg(target_dir)
         // Unlike RUSTFLAGS, it takes paths with spaces, and whatever the caller has set loses against it.
@@ -185,7 +229,27 @@ pub fn build(
         .join(binary.file_name()))
 }
 
-fn rustflags(workspace: &Path) -> String {
+/// The words of cargo that build one binary.
+pub(crate) fn cargo_words(
+    binary: Binary,
+    profile: Profile,
+    target: &'static str,
+) -> [&'static str; 10] {
+    [
+        "build",
+        "--locked",
+        "--target",
+        target,
+        "--profile",
+        profile.name(),
+        "--package",
+        binary.package(),
+        "--bin",
+        binary.file_name(),
+    ]
+}
+
+pub(crate) fn rustflags(workspace: &Path) -> String {
     let [workspace, home] = paths_kept_out(workspace);
     [
         "-Ctarget-feature=+crt-static".to_owned(),
@@ -197,37 +261,73 @@ fn rustflags(workspace: &Path) -> String {
     .join("\x1f")
 }
 
-/// The build context of the frontend image, for any engine: its programs, a list of its contents and a Dockerfile.
+/// The build context of the frontend image, for any engine: the frontend of each architecture with the tools of all, a list
+/// of the contents, and a Dockerfile.
 ///
 /// # Errors
 /// As of [`build`], and when the folder cannot be written.
-pub fn frontend_context(profile: Profile, places: &Places) -> Result<TempDir> {
-    let tool = tool(profile, places)?;
-    let context = image_of(&in_workspace(Binary::Frontend, profile, places)?, places)?;
-    install(&tool, &context.path().join("root/tool/linux-amd64"))?;
-    let contents = context.path().join("root").join(sbom::FILE);
-    fs::write(&contents, sbom::document(places, sbom::Subject::Image)?)
-        .map_err(io_error("write", contents))?;
+pub fn frontend_context(
+    profile: Profile,
+    architectures: &[Architecture],
+    places: &Places,
+) -> Result<TempDir> {
+    let built = |binary| {
+        let all = architectures.iter();
+        all.map(|&architecture| {
+            let program = match architecture {
+                Architecture::Amd64 => in_workspace(binary, profile, places),
+                Architecture::Arm64 => Cross::obtain(places)?.build(binary, profile),
+            };
+            Ok((architecture, program?))
+        })
+        .collect::<Result<Vec<_>>>()
+    };
+    let tools = built(Binary::Tool)?;
+    let context = image_of(&built(Binary::Frontend)?, places)?;
+    let contents = sbom::document(places, sbom::Subject::Image)?;
+    for architecture in architectures {
+        let root = context.path().join(root_of(*architecture));
+        for (of_image, tool) in &tools {
+            install(
+                tool,
+                &root.join("tool").join(format!("linux-{}", of_image.name())),
+            )?;
+        }
+        let path = root.join(sbom::FILE);
+        fs::write(&path, &contents).map_err(io_error("write", path))?;
+    }
     Ok(context)
+}
+
+/// The folder of a build context with what the image of an architecture has.
+fn root_of(architecture: Architecture) -> String {
+    format!("root-{}", architecture.name())
 }
 
 /// The flags of rustc that keep paths of this machine out of what it makes.
 pub(crate) fn paths_kept_out(workspace: &Path) -> [String; 2] {
-    let home = std::env::var_os("CARGO_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-        PathBuf::from,
-    );
-    [(workspace, "/osderive"), (&home, "/cargo")]
+    [(workspace, "/osderive"), (&cargo_home(), "/cargo")]
         .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()))
 }
 
+/// Where cargo has its crates.
+pub(crate) fn cargo_home() -> PathBuf {
+    std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    )
+}
+
 /// The build context of a frontend's image, which goes with the value: others may make theirs at the same time.
-fn image_of(frontend: &Path, places: &Places) -> Result<TempDir> {
+fn image_of(frontends: &[(Architecture, PathBuf)], places: &Places) -> Result<TempDir> {
     let beside = places.state();
     let context = tempfile::tempdir_in(beside).map_err(io_error("make a folder in", beside))?;
-    install(frontend, &context.path().join("root"))?;
-    let name = frontend.file_name().unwrap_or_default().to_string_lossy();
-    let dockerfile = DOCKERFILE.replace("FRONTEND", &name);
+    for (architecture, frontend) in frontends {
+        install(frontend, &context.path().join(root_of(*architecture)))?;
+    }
+    let name = frontends.first().and_then(|(_, path)| path.file_name());
+    let name = name.unwrap_or_default();
+    let dockerfile = DOCKERFILE.replace("FRONTEND", &name.to_string_lossy());
     let path = context.path().join("Dockerfile");
     fs::write(&path, dockerfile).map_err(io_error("write", path))?;
     Ok(context)
@@ -248,7 +348,8 @@ impl Engine {
     /// # Errors
     /// When it does not build, or the engine refuses it.
     pub fn load_frontend(&self, profile: Profile, places: &Places) -> Result<()> {
-        self.build_image("osderive", frontend_context(profile, places)?.path())
+        let context = frontend_context(profile, &[Architecture::Amd64], places)?;
+        self.build_image("osderive", context.path())
     }
 
     /// The same for podman, which takes the tool out of it.
@@ -256,7 +357,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::load_frontend`].
     pub fn load_frontend_for_podman(&self, profile: Profile, places: &Places) -> Result<()> {
-        let context = frontend_context(profile, places)?;
+        let context = frontend_context(profile, &[Architecture::Amd64], places)?;
         let mut podman = self.command("podman");
         podman.args(["build", "--quiet", "--tag", "osderive"]);
         capture("build the image osderive", podman.arg(context.path())).map(drop)
@@ -269,7 +370,8 @@ impl Engine {
     /// As [`Engine::load_frontend`].
     pub fn load_capture_frontend(&self, places: &Places) -> Result<()> {
         let frontend = in_workspace(Binary::Capture, Profile::Release, places)?;
-        self.build_image("osderive-capture", image_of(&frontend, places)?.path())
+        let context = image_of(&[(Architecture::Amd64, frontend)], places)?;
+        self.build_image("osderive-capture", context.path())
     }
 
     /// Sees to it that the engine has a frontend that was built with the tests, which needs shared libraries, as an
@@ -278,7 +380,7 @@ impl Engine {
     /// # Errors
     /// When its libraries are not found, or the engine refuses it.
     pub fn load_test_frontend(&self, tag: &str, binary: &Path, places: &Places) -> Result<()> {
-        let context = image_of(binary, places)?;
+        let context = image_of(&[(Architecture::Amd64, binary.to_owned())], places)?;
         let mut ldd = Command::new("ldd");
         let needed = capture("list a program's libraries", ldd.arg(binary))?;
         for library in needed
@@ -288,7 +390,8 @@ impl Engine {
             let library = Path::new(library);
             let folder = library.parent().unwrap_or(library);
             let folder = folder.strip_prefix("/").unwrap_or(folder);
-            install(library, &context.path().join("root").join(folder))?;
+            let root = context.path().join(root_of(Architecture::Amd64));
+            install(library, &root.join(folder))?;
         }
         self.build_image(tag, context.path())
     }

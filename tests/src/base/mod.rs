@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::places::Places;
 use crate::process::capture;
-use crate::roots::{Recipe, Shape, Suite};
+use crate::roots::{Recipe, Shape, Suite, debian_architecture};
 
 pub use fedora::Shaped;
 pub use rpms::{large_database, repository, twins, with_package_managers};
@@ -193,13 +193,5 @@ impl Engine {
         let mut tag = podman(&["tag", &tagged, &latest]);
         capture(&format!("tag {latest}"), &mut tag)?;
         Ok(image)
-    }
-}
-
-fn debian_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
     }
 }

@@ -11,6 +11,7 @@ use super::workshop::Workshop;
 use crate::error::{Result, io_error};
 use crate::places::{FileLock, Places};
 use crate::process::{capture, run_logged};
+use crate::product::cargo_home;
 use crate::roots::{remove, twelve_digits};
 
 const SOURCES: [&str; 3] = ["Cargo.toml", "Cargo.lock", "src/main.rs"];
@@ -73,11 +74,4 @@ fn build(workshop: &Workshop, package: &Path, folder: &Path, program: &Path) -> 
     let built = target.join("release").join(PROGRAM);
     fs::rename(&built, program).map_err(io_error("put in place", program))?;
     remove(&target)
-}
-
-fn cargo_home() -> PathBuf {
-    std::env::var_os("CARGO_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-        PathBuf::from,
-    )
 }

@@ -85,6 +85,9 @@ impl Tool {
             // An unstable archive's index is declared stale a week after its signing; a mirror may lag.
             .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
             .arg(format!("--include={}", recipe.packages.join(",")));
+        if let Some(architectures) = recipe.architectures() {
+            command.arg(format!("--architectures={architectures}"));
+        }
         // The last hook cleans up; mmdebstrap's own way leaves lock files, and device nodes in archives.
         command.args(["--skip=cleanup/apt", "--skip=output/dev"]);
         for (hook, script) in [

@@ -102,6 +102,15 @@ impl Recipe {
         twelve_digits(&hash.finalize())
     }
 
+    /// The architectures of the packages where there is another one than this machine's, which comes first: a package
+    /// names its own behind a colon.
+    fn architectures(&self) -> Option<String> {
+        let named = self.packages.iter().filter_map(|name| name.split_once(':'));
+        let mut foreign: Vec<&str> = named.map(|(_, architecture)| architecture).collect();
+        foreign.dedup();
+        (!foreign.is_empty()).then(|| format!("{},{}", debian_architecture(), foreign.join(",")))
+    }
+
     /// The root, built now (half a minute to some minutes) unless it was built before.
     /// Two processes never build the same root twice: the second waits for the first.
     ///
@@ -210,6 +219,15 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
         Ok(_) => fs::remove_file(path),
     };
     removed.map_err(io_error("remove", path))
+}
+
+/// What Debian calls this machine.
+pub(crate) fn debian_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// Root rights on a Debian-like machine, or an error that says so.

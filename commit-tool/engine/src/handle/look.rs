@@ -92,7 +92,7 @@ impl Look {
             uid: found.st_uid,
             gid: found.st_gid,
             bytes: u64::try_from(found.st_size).unwrap_or(0),
-            links: found.st_nlink,
+            links: as_u64(found.st_nlink),
             device: found.st_dev,
             inode: found.st_ino,
             is_locked: false,
@@ -120,6 +120,11 @@ fn mount_root(found: &Statx) -> Option<bool> {
         .stx_attributes_mask
         .contains(StatxAttributes::MOUNT_ROOT)
         .then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// `st_nlink` has 32 bits on 64-bit ARM.
+fn as_u64(number: impl Into<u64>) -> u64 {
+    number.into()
 }
 
 fn kind_of(file_type: FileType) -> EntryKind {
