@@ -471,7 +471,6 @@ impl Rule {
                 Some(Finding {
                     severity,
                     confidence: Some(prediction.certainty()),
-                    related: Vec::new(),
                     ..finding
                 })
             })

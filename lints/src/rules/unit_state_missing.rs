@@ -110,7 +110,6 @@ impl Missing<'_> {
         Some(Finding {
             severity,
             confidence: Some(confidence),
-            related: Vec::new(),
             ..finding
         })
     }

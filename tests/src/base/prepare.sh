@@ -10,6 +10,6 @@ hostonly=no
 reproducible=yes
 add_dracutmodules+=" ostree systemd "
 add_drivers+=" virtio_blk virtio_pci virtio_scsi virtiofs ext4 erofs overlay "
-# dracut's own level (15) takes ten times as long, in each build that makes one.
+# Not dracut's own level, 15, which takes longer in each build that makes one.
 compress="zstd -3"
 END

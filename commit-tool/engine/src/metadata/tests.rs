@@ -11,19 +11,21 @@ use osderive_lints::model::acl::ACCESS;
 use super::*;
 use crate::{
     began::Began,
-    commit::{Before, testing::settle_alone},
+    commit::{
+        Before,
+        testing::{TestRoot, settle_alone},
+    },
     lists::{list_of, set},
     place::Place,
-    rootfs::Rootfs,
     settings::Settings,
     settled::Settled,
 };
 
-struct Root(tempfile::TempDir);
+struct Root(TestRoot);
 
 impl Root {
     fn new() -> Self {
-        let root = Self(tempfile::tempdir().expect("a directory"));
+        let root = Self(TestRoot::new());
         for path in ["etc/ssl/private", "etc/a b", "usr/lib/firmware/deep"] {
             fs::create_dir_all(root.path(path)).expect("directories");
         }
@@ -33,7 +35,7 @@ impl Root {
     }
 
     fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
+        self.0.path(path)
     }
 
     fn chmod(&self, path: &str, mode: u32) {
@@ -41,7 +43,7 @@ impl Root {
     }
 
     fn step(&self, command: impl FnOnce()) -> Settled {
-        let rootfs = Rootfs::open(self.0.path()).expect("opens");
+        let rootfs = self.0.rootfs();
         let before = Before::of_step(&rootfs, None).expect("looks");
         command();
         settle_alone(
@@ -54,7 +56,7 @@ impl Root {
 
     /// A commit by hand, which knows of no state before it.
     fn by_hand(&self) -> Settled {
-        let rootfs = Rootfs::open(self.0.path()).expect("opens");
+        let rootfs = self.0.rootfs();
         settle_alone(
             |known| known.metadata(),
             &rootfs,
@@ -115,7 +117,7 @@ fn a_later_step_replaces_what_is_no_longer_true() {
 fn of_the_directories_of_usr_those_are_reported_that_are_not_as_most_are() {
     let root = Root::new();
     root.chmod("usr/lib/firmware", 0o700);
-    let rootfs = Rootfs::open(root.0.path()).expect("opens");
+    let rootfs = root.0.rootfs();
     let began = Began::after_what_is_there(&rootfs);
     root.chmod("usr/lib", 0o755);
     root.chmod("usr/lib/firmware/deep", 0o2750);

@@ -44,15 +44,20 @@ pub(crate) fn run(arguments: &Arguments, places: &Places) -> Result<()> {
     let engine = |words: &[&str]| engine(&arguments.program, words, context.path());
     let output = arguments.output.as_deref().map(Path::display);
     if is_podman(&arguments.program) {
-        // A list, which podman adds to, has no name yet.
-        let _ = engine(&["manifest", "rm", tag]);
-        engine(&["build", "--platform", &platforms, "--manifest", tag, "."])?;
-        let push = ["manifest", "push", "--all", tag];
-        if let Some(folder) = output {
-            engine(&[&push[..], &[&format!("oci:{folder}")]].concat())?;
-        }
-        if arguments.push {
-            engine(&[&push[..], &[&format!("docker://{tag}")]].concat())?;
+        let (name, push) = if arguments.platform.len() > 1 {
+            // podman adds to a list that is there.
+            if engine(&["manifest", "exists", tag]).is_ok() {
+                engine(&["manifest", "rm", tag])?;
+            }
+            ("--manifest", &["manifest", "push", "--all", tag][..])
+        } else {
+            ("--tag", &["push", tag][..])
+        };
+        engine(&["build", "--platform", &platforms, name, tag, "."])?;
+        let folder = output.map(|folder| format!("oci:{folder}"));
+        let registry = arguments.push.then(|| format!("docker://{tag}"));
+        for target in folder.iter().chain(&registry) {
+            engine(&[push, &[target]].concat())?;
         }
     } else {
         let build = ["build", "--platform", &platforms, "--tag", tag, "."];

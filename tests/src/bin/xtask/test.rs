@@ -101,7 +101,6 @@ struct Row {
     niceness: u8,
 }
 
-/// The longest of them is the one that waits for machines most.
 const ROWS: [Row; 2] = [
     Row {
         what: "boots, one of them in QEMU, and large images",
