@@ -305,7 +305,10 @@ const LARGE: Part = Part {
 };
 
 fn main() -> Result<ExitCode> {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Builds wait for disks and processes now and then: one more than there are processors leaves them less idle.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(processors + 1);
     let places = Places::of_workspace()?;
     let selection = Selection::from_environment()?;
     let kinds: Vec<Option<Kind>> = match &selection {

@@ -1,6 +1,7 @@
 //! What is promised of the product's binaries themselves.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -104,11 +105,11 @@ fn is_crate(component: &Value) -> bool {
 fn the_tool_is_the_same_to_the_last_bit_built_in_another_folder() {
     let places = Places::of_workspace().unwrap();
     let workspace = places.workspace();
-    let elsewhere = tempfile::tempdir_in(places.state()).unwrap();
-    let copy = elsewhere.path().join("a/copy of the sources");
+    let elsewhere = places.state().join("elsewhere");
+    let copy = elsewhere.join("a/copy of the sources");
     fs::create_dir_all(&copy).unwrap();
     for source in SOURCES {
-        copy_tree(&workspace.join(source), &copy.join(source)).unwrap();
+        mirror(&workspace.join(source), &copy.join(source)).unwrap();
     }
     let here = places.state().join("product");
     // As users get it where there is the time for it. The other profile has the same paths to keep out.
@@ -120,24 +121,40 @@ fn the_tool_is_the_same_to_the_last_bit_built_in_another_folder() {
         product::build(Binary::Tool, profile, workspace, target).unwrap()
     };
     let here = build(workspace, &here);
-    let there = build(&copy, &elsewhere.path().join("out"));
+    let there = build(&copy, &elsewhere.join("out"));
     assert_ne!(here, there);
-    if fs::read(&here).unwrap() != fs::read(&there).unwrap() {
-        let _ = elsewhere.keep();
-        panic!("{} and {} differ", here.display(), there.display());
-    }
+    let is_same = fs::read(&here).unwrap() == fs::read(&there).unwrap();
+    assert!(is_same, "{} and {} differ", here.display(), there.display());
 }
 
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+/// Makes a tree what another one is, but for `target`. What is the same stays as it is, so that cargo builds it once.
+fn mirror(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
-        return fs::write(to, fs::read(from)?);
+        let content = fs::read(from)?;
+        let is_same = fs::read(to).is_ok_and(|there| there == content);
+        return if is_same {
+            Ok(())
+        } else {
+            fs::write(to, content)
+        };
     }
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let name = entry?.file_name();
-        if name != "target" {
-            copy_tree(&from.join(&name), &to.join(&name))?;
+    fs::create_dir_all(to)?;
+    let names = |folder: &Path| -> io::Result<BTreeSet<_>> {
+        let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+        entries.collect()
+    };
+    let mut wanted = names(from)?;
+    wanted.remove(OsStr::new("target"));
+    for name in names(to)?.difference(&wanted) {
+        let old = to.join(name);
+        if old.is_dir() {
+            fs::remove_dir_all(old)?;
+        } else {
+            fs::remove_file(old)?;
         }
+    }
+    for name in &wanted {
+        mirror(&from.join(name), &to.join(name))?;
     }
     Ok(())
 }
