@@ -34,7 +34,8 @@ pub(crate) struct Build {
     /// The RUNs that the image is made by, in the order in which they run.
     runs: Vec<Instruction>,
     pub(crate) lineage: Lineage,
-    /// The last USER among them, if it is the same wherever it stands.
+    /// The user that they end in, if the commit at the end may not be made as that one: it need not be in the image
+    /// (`FROM scratch`, `USER nobody`).
     user: Option<String>,
     /// The working directory that they end in, if they tell and it is the same wherever it stands. The engine would make it
     /// for the commit as root's.
@@ -88,7 +89,12 @@ impl Build {
             let all = lineage.since_copy().iter().filter_map(Step::instruction);
             all.filter(move |instruction| instruction.keyword() == keyword)
         };
-        let user = of_keyword("USER").next_back().map(|user| user.text.clone());
+        // A variable may have another value by now.
+        let user = of_keyword("USER").next_back().and_then(|user| {
+            let (_, user) = user.text.split_once(' ')?;
+            let user = user.trim();
+            (!user.contains('$') && !lineage.ends_as_root(user)).then(|| user.to_owned())
+        });
         let directory = of_keyword("WORKDIR").fold(None, |from: Option<PathBuf>, to| {
             let to = to.text.split_once(' ').map_or("", |(_, to)| to.trim());
             let is_plain = !to.contains(['$', '"', '\'', '\\']);
@@ -103,8 +109,7 @@ impl Build {
         Some(Self {
             directory: directory.map(|directory| directory.to_string_lossy().into_owned()),
             runs: lineage.runs().concat().into_iter().cloned().collect(),
-            // A variable may have another value by now.
-            user: user.filter(|user| !user.contains('$')),
+            user,
             stages: stages.iter().map(lines).collect(),
             target: (last + 1 < stages.len()).then_some(last),
             base_image: lowest.base.clone(),
@@ -275,10 +280,7 @@ impl Build {
         let command = serde_json::to_string(&words).unwrap_or_default();
         let run =
             format!("RUN --mount=type=bind,from={BASE_STAGE},target={BASE_MOUNT} {command}\n");
-        // The user of an image need not be in it: `FROM scratch`, `USER nobody`.
-        let user = self.user.as_deref().and_then(|user| user.split_once(' '));
-        let user = user.map(|(_, user)| user.trim());
-        as_root(user, self.directory.as_deref(), &run).text
+        as_root(self.user.as_deref(), self.directory.as_deref(), &run).text
     }
 
     /// If the FROM of one of the image's stages ends at a line: how many stages above it are a copy.
@@ -410,6 +412,14 @@ CMD a
         );
         let history = build(given, None).history(None);
         assert_eq!(history.iter().filter(|one| one.is_none()).count(), 5);
+        let of_root = text("FROM os\nUSER one\nRUN x\nUSER root\nRUN y\n", None);
+        assert!(of_root.ends_with(&format!("RUN y\n{END}")), "{of_root}");
+        // It may be that the image has no such user.
+        let unknown = text("FROM scratch\nUSER root\n", None);
+        assert!(
+            unknown.ends_with(&format!("USER 0\n{END}USER root\n")),
+            "{unknown}"
+        );
         let of_variable = text("FROM os\nENV U=a\nUSER $U\nENV U=b\n", None);
         assert!(
             of_variable.ends_with(&format!("ENV U=b\n{END}")),

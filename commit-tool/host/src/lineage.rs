@@ -52,6 +52,22 @@ impl Lineage {
         &self.steps[copy.unwrap_or_default()..]
     }
 
+    /// Whether the user that the image ends in is root, and the engine finds that user in the image: it looks for numbers
+    /// nowhere, and names have been found by a RUN (buildah `pkg/chrootuser/user.go`, `GetUser`).
+    pub(crate) fn ends_as_root(&self, user: &str) -> bool {
+        let is_user = |step: &&Step| {
+            let instruction = step.instruction();
+            instruction.is_some_and(|one| one.keyword() == "USER")
+        };
+        let mut since = self
+            .since_copy()
+            .iter()
+            .rev()
+            .take_while(|step| !is_user(step));
+        is_root(user)
+            && (["", "0", "0:0"].contains(&user) || since.any(|step| step.run().is_some()))
+    }
+
     /// The RUNs, in the order in which they run: those of each copy apart, and last those since the last one.
     pub(crate) fn runs(&self) -> Vec<Vec<&Instruction>> {
         let parts = self.steps.split(|step| *step == Step::Copy);
@@ -59,6 +75,11 @@ impl Lineage {
             .map(|part| part.iter().filter_map(Step::run).collect())
             .collect()
     }
+}
+
+/// What a USER may have for root.
+pub(crate) fn is_root(user: &str) -> bool {
+    ["", "0", "0:0", "0:root", "root", "root:0", "root:root"].contains(&user)
 }
 
 impl Step {

@@ -9,7 +9,7 @@ use osderive_lints::oci_runtime::REPORT_FOLDER;
 use osderive_lints::policy::{Instruction, expanded};
 use osderive_lints::{Container, EndRequest, StepRequest, StepUser};
 
-use crate::lineage::{Lineage, Step};
+use crate::lineage::{Lineage, Step, is_root};
 use crate::run::{Run, split};
 
 /// Where the tool is. The engine's own /dev would hide it there (buildah `chroot/run_linux.go`).
@@ -21,9 +21,6 @@ const BASE: &str = "/run/.osderive-base";
 /// The build context that reports come back by. As the source of a cache it can be written to, and is not part of the
 /// engine's cache key.
 pub(crate) const REPORT_CONTEXT: &str = "osderive-reports";
-
-/// What names that are root's in every image.
-const ROOT: [&str; 7] = ["", "0", "0:0", "0:root", "root", "root:0", "root:root"];
 
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
@@ -62,7 +59,7 @@ pub(crate) struct Rewrite {
     pub(crate) beside: Vec<Rewritten>,
     /// The build context that has the tool. Its name has the tool's digest: not every engine looks at the content.
     pub(crate) tool_context: String,
-    /// Whether the image's user is another than root.
+    /// The image's user, if the commit at the end may not be made as that one.
     pub(crate) user: Option<String>,
     /// Its working directory, if that is known and another than the root.
     pub(crate) directory: Option<String>,
@@ -145,7 +142,7 @@ impl Rewrite {
             beside,
             tool_context,
             directory: state.own_directory().map(str::to_owned),
-            user: Some(state.user).filter(|user| !is_root(user)),
+            user: Some(state.user).filter(|user| !lineage.ends_as_root(user)),
         })
     }
 
@@ -349,10 +346,6 @@ pub(crate) fn as_root(user: Option<&str>, directory: Option<&str>, text: &str) -
         text,
         around: usize::from(user.is_some()) + usize::from(directory.is_some()),
     }
-}
-
-fn is_root(user: &str) -> bool {
-    ROOT.contains(&user)
 }
 
 /// As the parser of a Containerfile reads it: in one line.
