@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
+use anyhow::Result;
 use osderive_tests::Places;
 use osderive_tests::base::Base;
 use osderive_tests::product::{self, Profile};
 use osderive_tests::saved_image::SavedImage;
 use osderive_tests::scenario::Scenario;
 
-use crate::Setup;
+use crate::{Setup, printed_by};
 
 pub(crate) const ENGINES: [&str; 2] = ["podman", "buildah"];
 
@@ -75,6 +76,29 @@ pub(crate) fn load_bases(setup: &Setup) {
         let places = &setup.places;
         setup.engine.load_base_for_podman(base, places).unwrap();
     }
+}
+
+/// Removes podman's images but the bases. buildah compares each step with all of them.
+pub(crate) fn remove_images(setup: &Setup) -> Result<()> {
+    let podman = |action: &str, words: &[&str]| {
+        printed_by(setup.engine.command("podman").args(words), action)
+    };
+    let format = [
+        "images",
+        "--no-trunc",
+        "--format={{.Id}} {{.Repository}}:{{.Tag}}",
+    ];
+    let images = podman("list podman's images", &format)?;
+    let images = || images.lines().filter_map(|line| line.split_once(' '));
+    let bases = [Base::Ostree, Base::Plain].map(|base| format!("localhost/{}:latest", base.name()));
+    let is_base =
+        |id| images().any(|(other, name)| other == id && bases.iter().any(|base| base == name));
+    let mut remove = vec!["rmi", "--force", "--ignore"];
+    remove.extend(images().map(|(id, _)| id).filter(|id| !is_base(*id)));
+    if remove.len() > 3 {
+        podman("remove podman's images", &remove)?;
+    }
+    Ok(())
 }
 
 /// Has an engine build a scenario as osderive's host command does, with more options.

@@ -31,7 +31,7 @@ mod rootless;
 mod step;
 mod var;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
@@ -100,7 +100,9 @@ impl Setup {
         if remove.len() > 3 {
             self.run("remove the tests' images", &remove)?;
         }
-        self.empty_cache()?;
+        if self.empty_cache()? {
+            host::remove_images(self)?;
+        }
         Ok(scenario::remove_folders(&self.engine, &self.places)?)
     }
 
@@ -116,10 +118,7 @@ impl Setup {
 
     /// What a docker command prints.
     fn run(&self, action: &str, arguments: &[&str]) -> Result<String> {
-        let output = self.engine.docker().args(arguments).output()?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "failed to {action}: {errors}");
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        printed_by(self.engine.docker().args(arguments), action)
     }
 
     /// A scenario whose Containerfile derives from the bootable base with osderive.
@@ -135,6 +134,14 @@ impl Setup {
             .expect("a context folder")
             .by(self.door)
     }
+}
+
+/// What a command prints.
+fn printed_by(command: &mut Command, action: &str) -> Result<String> {
+    let output = command.output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "failed to {action}: {errors}");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The paths of a layer that begin with `prefix`.
