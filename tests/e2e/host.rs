@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use anyhow::Result;
 use osderive_tests::Places;
@@ -70,12 +70,17 @@ pub(crate) fn run(mut command: Command) -> Built {
 
 /// Sees to it that podman and buildah have the base images; tests that begin at the same time wait for the first.
 pub(crate) fn load_bases(setup: &Setup) {
-    static LOADING: Mutex<()> = Mutex::new(());
-    let _alone = LOADING.lock();
-    for base in [Base::Ostree, Base::Plain] {
-        let places = &setup.places;
-        setup.engine.load_base_for_podman(base, places).unwrap();
-    }
+    setup.has_bases_for_podman.get_or_init(|| {
+        for base in [Base::Ostree, Base::Plain] {
+            let places = &setup.places;
+            setup.engine.load_base_for_podman(base, places).unwrap();
+            // Two tests that made the image of the first step at once would have two of them, and a rebuild goes on from
+            // the newest.
+            let text = format!("FROM {}\n", base.name());
+            let scenario = setup.scenario(&format!("podman-warm-{}", base.name()), &text);
+            build(setup, &scenario, "podman", &[]).expect(0);
+        }
+    });
 }
 
 /// Removes podman's images but the bases. buildah compares each step with all of them.
@@ -179,7 +184,7 @@ pub(crate) fn saved(setup: &Setup, scenario: &Scenario<'_>, keep: usize) -> Save
 /// The scenario with its text, in which a label makes all steps new to the cache: after builds without a cache, an engine
 /// has several images of the same beginning to go on from, and takes any.
 pub(crate) fn renewed<'a>(scenario: Scenario<'a>, text: &str, of: &str) -> Scenario<'a> {
-    let label = format!("\nLABEL of={of}-{}\n", process::id());
+    let label = format!("\nLABEL of={of}-{}-{}\n", process::id(), scenario.tag());
     let text = text.replacen('\n', &label, 1);
     scenario.file("Containerfile", &text).unwrap()
 }

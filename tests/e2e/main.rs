@@ -53,6 +53,8 @@ struct Setup {
     engine: Engine,
     places: Places,
     door: Door,
+    /// Whether [`host::load_bases`] is done.
+    has_bases_for_podman: OnceLock<()>,
 }
 
 impl Setup {
@@ -64,6 +66,7 @@ impl Setup {
             engine,
             places: places.clone(),
             door,
+            has_bases_for_podman: OnceLock::new(),
         };
         setup.tidy()?;
         match door {
