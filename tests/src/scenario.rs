@@ -206,7 +206,12 @@ impl<'a> Scenario<'a> {
         if let Door::Host { .. } = self.door {
             // podman streams no archive that has an index.
             let path = self.folder.with_extension("tar");
-            save.args(["--quiet", "--format=oci-archive", "--output"]);
+            save.args([
+                "--quiet",
+                "--format=oci-archive",
+                "--uncompressed",
+                "--output",
+            ]);
             save.arg(&path).arg(&self.tag);
             capture(&format!("save {}", self.tag), &mut save)?;
             let mut archive = File::open(&path).map_err(io_error("open", &path))?;
