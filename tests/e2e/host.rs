@@ -83,27 +83,11 @@ pub(crate) fn load_bases(setup: &Setup) {
     });
 }
 
-/// Removes podman's images but the bases. buildah compares each step with all of them.
+/// Removes podman's images. buildah compares each step with all of them.
 pub(crate) fn remove_images(setup: &Setup) -> Result<()> {
-    let podman = |action: &str, words: &[&str]| {
-        printed_by(setup.engine.command("podman").args(words), action)
-    };
-    let format = [
-        "images",
-        "--no-trunc",
-        "--format={{.Id}} {{.Repository}}:{{.Tag}}",
-    ];
-    let images = podman("list podman's images", &format)?;
-    let images = || images.lines().filter_map(|line| line.split_once(' '));
-    let bases = [Base::Ostree, Base::Plain].map(|base| format!("localhost/{}:latest", base.name()));
-    let is_base =
-        |id| images().any(|(other, name)| other == id && bases.iter().any(|base| base == name));
-    let mut remove = vec!["rmi", "--force", "--ignore"];
-    remove.extend(images().map(|(id, _)| id).filter(|id| !is_base(*id)));
-    if remove.len() > 3 {
-        podman("remove podman's images", &remove)?;
-    }
-    Ok(())
+    let mut podman = setup.engine.command("podman");
+    podman.args(["rmi", "--all", "--force"]);
+    printed_by(&mut podman, "remove podman's images").map(drop)
 }
 
 /// Has an engine build a scenario as osderive's host command does, with more options.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use osderive_tests::product::TARGET;
-use osderive_tests::{Places, ending_with_us};
+use osderive_tests::{Places, cargo_program, ending_with_us};
 use serde_json::Value;
 
 /// The crates that have fuzz targets.
@@ -27,7 +27,7 @@ struct Target {
 }
 
 fn built(package: &Path, folder: &Path) -> Vec<Target> {
-    let mut cargo = ending_with_us(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = ending_with_us(cargo_program());
     cargo
         .args([
             "build",

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::error::Result;
 use crate::places::Places;
-use crate::process::run_logged;
+use crate::process::{cargo_program, run_logged};
 use crate::product::{Architecture, Binary, Profile, cargo_home, cargo_words, rustflags};
 use crate::roots::{Recipe, Root, Shape, Suite};
 
@@ -60,7 +60,7 @@ impl Cross {
         let target = Architecture::Arm64.target();
         let log = self.state.join(format!("{}-arm64.log", binary.file_name()));
         // The root has no network: the machine fetches, the root compiles.
-        let mut fetch = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut fetch = Command::new(cargo_program());
         fetch
             .current_dir(&self.workspace)
             .args(["fetch", "--locked", "--target", target]);

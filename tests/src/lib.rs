@@ -21,4 +21,4 @@ pub mod shipped;
 
 pub use error::{Error, Result};
 pub use places::Places;
-pub use process::{ENDING_WITH_US, ending_with_us, engine_output};
+pub use process::{ENDING_WITH_US, cargo_program, ending_with_us, engine_output};

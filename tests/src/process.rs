@@ -1,7 +1,7 @@
 //! Running long programs: output into a log, a sign of life on stderr, and a failure that shows the log's end.
 //! Everything slow that the harness does goes through here.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -16,6 +16,11 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 const TAIL_LINES: usize = 30;
 /// How often something is tried that an engine does not do when it has more to do than it can.
 pub(crate) const ATTEMPTS: usize = 3;
+
+/// The cargo that runs this program, or else the one that is found.
+pub fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
 
 /// A program that the kernel kills when the thread that starts it ends, however that comes.
 pub fn ending_with_us(program: impl AsRef<OsStr>) -> Command {

@@ -13,7 +13,7 @@ use crate::cross::Cross;
 use crate::engine::Engine;
 use crate::error::{Result, io_error};
 use crate::places::Places;
-use crate::process::{capture, copy_program, ending_with_us, run_logged};
+use crate::process::{capture, cargo_program, copy_program, ending_with_us, run_logged};
 use crate::roots::twelve_digits;
 use crate::sbom;
 
@@ -212,8 +212,7 @@ pub fn build(
 ) -> Result<PathBuf> {
     let made = |path: &Path| fs::create_dir_all(path).map_err(io_error("make", path));
     made(target_dir)?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = ending_with_us(cargo);
+    let mut command = ending_with_us(cargo_program());
     command
         .current_dir(workspace)
         .args(cargo_words(binary, profile, TARGET))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
-use crate::process::capture;
+use crate::process::{capture, cargo_program};
 use crate::product::{Binary, TARGET};
 
 /// The file's name in the image.
@@ -112,7 +112,7 @@ fn add(parts: &mut BTreeMap<Id, Part>, id: Id, license: String, binary: Binary) 
 
 /// All that cargo links into a binary: no macros, nothing that only builds or tests need.
 fn crates_of(binary: Binary, places: &Places, parts: &mut BTreeMap<Id, Part>) -> Result<()> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = Command::new(cargo_program());
     cargo
         .current_dir(places.workspace())
         .args(["tree", "--locked", "--package", binary.package()])

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::error::{Result, io_error};
 use crate::places::{FileLock, Places};
-use crate::process::run_logged;
+use crate::process::{cargo_program, run_logged};
 use crate::roots::{Given, Suite};
 
 const PACKAGES: &[&str] = &["dnf5", "libcap2-bin", "rpm"];
@@ -98,7 +98,7 @@ fn nss_module(places: &Places) -> Result<PathBuf> {
     let folder = places.directory("altfiles")?;
     let _lock = FileLock::wait(&folder.join("lock"))?;
     let manifest = places.workspace().join("tests/altfiles/Cargo.toml");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = Command::new(cargo_program());
     cargo
         .args(["build", "--release", "--locked", "--manifest-path"])
         .arg(&manifest)

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::workshop::Workshop;
 use crate::error::{Result, io_error};
 use crate::places::{FileLock, Places};
-use crate::process::{capture, run_logged};
+use crate::process::{capture, cargo_program, run_logged};
 use crate::product::cargo_home;
 use crate::roots::{remove, twelve_digits};
 
@@ -39,7 +39,7 @@ fn build(workshop: &Workshop, package: &Path, folder: &Path, program: &Path) -> 
     let manifest = package.join("Cargo.toml");
     let log = folder.join("build.log");
     // The root has no network: the machine fetches, the root compiles.
-    let mut fetch = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut fetch = Command::new(cargo_program());
     fetch
         .args(["fetch", "--locked", "--manifest-path"])
         .arg(&manifest);

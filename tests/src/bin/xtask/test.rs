@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use osderive_tests::engine::Selection;
-use osderive_tests::{ENDING_WITH_US, Places, ending_with_us};
+use osderive_tests::{ENDING_WITH_US, Places, cargo_program, ending_with_us};
 
 pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> Result<ExitCode> {
     if !rustix::process::geteuid().is_root() {
@@ -194,7 +194,7 @@ fn cargo_with_niceness(niceness: u8, places: &Places) -> Command {
     let mut cargo = ending_with_us("nice");
     cargo
         .args(["-n", &niceness.to_string()])
-        .arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .arg(cargo_program())
         .current_dir(places.workspace());
     // What cargo starts ends with cargo.
     let runner = ENDING_WITH_US.join("', '");
