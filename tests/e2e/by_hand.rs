@@ -5,8 +5,8 @@ use std::fs;
 
 use osderive_tests::product::{self, Profile};
 
+use crate::Setup;
 use crate::host::{build_plain, has, load_bases};
-use crate::{Setup, top_has};
 
 crate::tests![
     ostree_finds_the_tool_and_it_commits,
@@ -48,7 +48,7 @@ fn the_tool_commits_under_its_own_name(setup: &Setup) {
         &format!("FROM debian-ostree-base\n{MOUNT} touch /tmp/left && /run/.osderive/ostree-container commit\n"),
     );
     scenario.build(&[]).unwrap().expect_success();
-    assert!(!top_has(&scenario, "tmp/left"));
+    assert!(!crate::has(&scenario, "tmp/left"));
 }
 
 fn a_dry_run_only_shows_the_plan(setup: &Setup) {
@@ -58,7 +58,7 @@ fn a_dry_run_only_shows_the_plan(setup: &Setup) {
     );
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("/tmp/left"), "{log}");
-    assert!(top_has(&scenario, "tmp/left"));
+    assert!(crate::has(&scenario, "tmp/left"));
 }
 
 fn a_root_that_is_not_bootable_is_refused(setup: &Setup) {

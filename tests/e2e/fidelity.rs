@@ -7,7 +7,7 @@ use osderive_tests::engine_output;
 use osderive_tests::scenario::{Scenario, cached_steps, findings};
 use serde_json::Value;
 
-use crate::{SYNTAX, Setup, top_has};
+use crate::{SYNTAX, Setup, has, top_has};
 
 crate::tests![
     an_image_that_is_not_bootable_is_the_same_to_the_last_bit,
@@ -149,7 +149,7 @@ fn a_scratch_image_with_a_bootable_root_is_committed(setup: &Setup) {
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("osderive: committed"), "{log}");
     assert!(log.contains("[osderive] commit the image"), "{log}");
-    assert!(top_has(&scenario, "etc/kept") && !top_has(&scenario, "tmp/left"));
+    assert!(has(&scenario, "etc/kept") && !has(&scenario, "tmp/left"));
 }
 
 fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
@@ -158,7 +158,7 @@ fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(!log.contains("osderive: committed"), "{log}");
     assert!(!log.contains("[osderive]"), "{log}");
-    assert!(top_has(&scenario, "tmp/left"));
+    assert!(has(&scenario, "tmp/left"));
 }
 
 fn a_build_without_the_cache_runs_each_step_once(setup: &Setup) {
@@ -314,5 +314,5 @@ fn started_as_an_image_it_commits_once_what_its_own_syntax_line_commits(setup: &
     let (scenario, log) = start_as_image(setup, "own-syntax", &containerfile);
     assert_eq!(log.matches("osderive: committed").count(), 1, "{log}");
     assert_eq!(findings(&log).len(), 1, "{log}");
-    assert!(top_has(&scenario, "etc/own") && !top_has(&scenario, "tmp/left"));
+    assert!(has(&scenario, "etc/own") && !has(&scenario, "tmp/left"));
 }
