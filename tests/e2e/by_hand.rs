@@ -48,7 +48,7 @@ fn the_tool_commits_under_its_own_name(setup: &Setup) {
         &format!("FROM debian-ostree-base\n{MOUNT} touch /tmp/left && /run/.osderive/ostree-container commit\n"),
     );
     scenario.build(&[]).unwrap().expect_success();
-    assert!(!crate::has(&scenario, "tmp/left"));
+    assert!(!scenario.has("tmp/left").unwrap());
 }
 
 fn a_dry_run_only_shows_the_plan(setup: &Setup) {
@@ -58,7 +58,7 @@ fn a_dry_run_only_shows_the_plan(setup: &Setup) {
     );
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("/tmp/left"), "{log}");
-    assert!(crate::has(&scenario, "tmp/left"));
+    assert!(scenario.has("tmp/left").unwrap());
 }
 
 fn a_root_that_is_not_bootable_is_refused(setup: &Setup) {

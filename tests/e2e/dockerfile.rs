@@ -5,7 +5,7 @@ use std::process::Stdio;
 use osderive_tests::engine::ImageStore;
 use osderive_tests::engine_output;
 
-use crate::{SYNTAX, Setup, has};
+use crate::{SYNTAX, Setup};
 
 crate::tests![
     stages_of_the_final_image_are_committed_in_a_row,
@@ -78,7 +78,7 @@ fn a_named_context_as_base_is_committed(setup: &Setup) {
         .build(&["--build-context", "os=docker-image://debian-ostree-base"])
         .unwrap()
         .expect_success();
-    assert!(!has(&scenario, "tmp/left"));
+    assert!(!scenario.has("tmp/left").unwrap());
 }
 
 fn a_target_stops_at_its_stage(setup: &Setup) {
@@ -90,7 +90,7 @@ fn a_target_stops_at_its_stage(setup: &Setup) {
         .build(&["--target", "wanted"])
         .unwrap()
         .expect_success();
-    assert!(!has(&scenario, "tmp/left"));
+    assert!(!scenario.has("tmp/left").unwrap());
 }
 
 fn onbuild_steps_are_committed(setup: &Setup) {
@@ -101,7 +101,7 @@ fn onbuild_steps_are_committed(setup: &Setup) {
     base.build(&[]).unwrap().expect_success();
     let scenario = setup.scenario("onbuild", &format!("{SYNTAX}\nFROM {}\n", base.tag()));
     scenario.build(&[]).unwrap().expect_success();
-    assert!(has(&scenario, "etc/onbuild") && !has(&scenario, "tmp/left"));
+    assert!(scenario.has("etc/onbuild").unwrap() && !scenario.has("tmp/left").unwrap());
 }
 
 fn a_containerfile_from_standard_input_works(setup: &Setup) {
@@ -125,7 +125,7 @@ fn a_containerfile_from_standard_input_works(setup: &Setup) {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(!has(&scenario, "tmp/left"));
+    assert!(!scenario.has("tmp/left").unwrap());
 }
 
 fn a_syntax_error_shows_its_line(setup: &Setup) {

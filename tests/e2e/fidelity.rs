@@ -7,7 +7,7 @@ use osderive_tests::engine_output;
 use osderive_tests::scenario::{Scenario, cached_steps, findings};
 use serde_json::Value;
 
-use crate::{SYNTAX, Setup, has, top_has};
+use crate::{SYNTAX, Setup};
 
 crate::tests![
     an_image_that_is_not_bootable_is_the_same_to_the_last_bit,
@@ -149,7 +149,7 @@ fn a_scratch_image_with_a_bootable_root_is_committed(setup: &Setup) {
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(log.contains("osderive: committed"), "{log}");
     assert!(log.contains("[osderive] commit the image"), "{log}");
-    assert!(has(&scenario, "etc/kept") && !has(&scenario, "tmp/left"));
+    assert!(scenario.has("etc/kept").unwrap() && !scenario.has("tmp/left").unwrap());
 }
 
 fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
@@ -158,7 +158,7 @@ fn a_scratch_image_with_another_root_is_not_committed(setup: &Setup) {
     let log = scenario.build(&[]).unwrap().expect_success();
     assert!(!log.contains("osderive: committed"), "{log}");
     assert!(!log.contains("[osderive]"), "{log}");
-    assert!(has(&scenario, "tmp/left"));
+    assert!(scenario.has("tmp/left").unwrap());
 }
 
 fn a_build_without_the_cache_runs_each_step_once(setup: &Setup) {
@@ -301,7 +301,8 @@ fn start_as_image<'a>(setup: &'a Setup, name: &str, containerfile: &str) -> (Sce
 fn started_as_an_image_it_follows_the_syntax_line_of_another_frontend(setup: &Setup) {
     let containerfile = format!("# syntax={ODD}\nno Dockerfile at all\n");
     let (scenario, _) = start_as_image(setup, "another-syntax", &containerfile);
-    assert!(top_has(&scenario, "odd"));
+    let image = scenario.saved(1).unwrap();
+    assert!(image.shipped().contains_key("odd"));
     let containerfile = "FROM debian-ostree-base\nRUN touch /tmp/left /etc/no-syntax\n";
     let (_, log) = start_as_image(setup, "no-syntax", containerfile);
     assert_eq!(log.matches("osderive: committed").count(), 1, "{log}");
@@ -314,5 +315,5 @@ fn started_as_an_image_it_commits_once_what_its_own_syntax_line_commits(setup: &
     let (scenario, log) = start_as_image(setup, "own-syntax", &containerfile);
     assert_eq!(log.matches("osderive: committed").count(), 1, "{log}");
     assert_eq!(findings(&log).len(), 1, "{log}");
-    assert!(has(&scenario, "etc/own") && !has(&scenario, "tmp/left"));
+    assert!(scenario.has("etc/own").unwrap() && !scenario.has("tmp/left").unwrap());
 }

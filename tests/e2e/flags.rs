@@ -78,7 +78,7 @@ ip link set lo up
 here=$PWD/machines
 mkdir -p \"$here\"
 mount -t tmpfs tmpfs \"$here\"
-podman save --quiet --format=oci-archive --uncompressed debian-ostree-base >\"$here/base.tar\"
+podman save --quiet --format=oci-archive debian-ostree-base >\"$here/base.tar\"
 cat >\"$here/registry.yml\" <<END
 version: 0.1
 storage: {filesystem: {rootdirectory: $here/registry}}

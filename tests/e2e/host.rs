@@ -156,15 +156,9 @@ pub(crate) fn build_plain(
 pub(crate) fn saved(setup: &Setup, scenario: &Scenario<'_>, keep: usize) -> SavedImage {
     let archive = scenario.folder().with_extension("tar");
     let mut save = command(setup, scenario, "podman");
-    save.args([
-        "save",
-        "--quiet",
-        "--format=oci-archive",
-        "--uncompressed",
-        "--output",
-    ])
-    .arg(&archive)
-    .arg(scenario.tag());
+    save.args(["save", "--quiet", "--format=oci-archive", "--output"])
+        .arg(&archive)
+        .arg(scenario.tag());
     run(save).expect(0);
     let image = SavedImage::read(fs::File::open(&archive).unwrap(), keep).unwrap();
     fs::remove_file(archive).unwrap();

@@ -153,24 +153,6 @@ fn below<'a>(layer: &'a Layer, prefix: &str) -> Vec<&'a str> {
     paths.filter(|path| path.starts_with(prefix)).collect()
 }
 
-/// Whether the scenario's image, which has a shell, has something at `path`. To save it would take an engine seconds.
-fn has(scenario: &Scenario<'_>, path: &str) -> bool {
-    let ask = format!("test -e '/{path}' && echo there || echo missing");
-    let said = scenario.output_of(&ask).expect("a container of the image");
-    match said.trim() {
-        "there" => true,
-        "missing" => false,
-        // An engine with much to do may lose what a short container printed (`scenario::unpack`).
-        _ => top_has(scenario, path),
-    }
-}
-
-/// Whether the scenario's image has what its last instruction left at `path`.
-fn top_has(scenario: &Scenario<'_>, path: &str) -> bool {
-    let image = scenario.saved(1).expect("a readable image");
-    image.shipped().contains_key(path)
-}
-
 /// A test of an engine.
 struct Test {
     name: &'static str,

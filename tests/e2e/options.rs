@@ -4,7 +4,7 @@ use std::fs;
 
 use osderive_tests::scenario::Door;
 
-use crate::{Setup, has};
+use crate::Setup;
 
 crate::tests![
     a_build_argument_turns_it_off,
@@ -25,14 +25,14 @@ fn a_build_argument_turns_it_off(setup: &Setup) {
         .build(&["--build-arg", "OSDERIVE_BOOTABLE=off"])
         .unwrap()
         .expect_success();
-    assert!(has(&scenario, "tmp/left"));
+    assert!(scenario.has("tmp/left").unwrap());
 }
 
 fn a_flag_turns_it_on_for_any_base(setup: &Setup) {
     let containerfile = format!("# syntax=osderive --bootable=on\nFROM debian-plain\n{LEAVES}\n");
     let scenario = setup.scenario("on", &containerfile);
     scenario.build(&[]).unwrap().expect_success();
-    assert!(!has(&scenario, "tmp/left"));
+    assert!(!scenario.has("tmp/left").unwrap());
 }
 
 fn a_wrong_flag_points_at_the_syntax_line(setup: &Setup) {
@@ -108,7 +108,7 @@ fn a_syntax_build_argument_needs_no_syntax_line(setup: &Setup) {
         .build(&["--build-arg", "BUILDKIT_SYNTAX=osderive"])
         .unwrap()
         .expect_success();
-    assert!(!has(&scenario, "tmp/left"));
+    assert!(!scenario.has("tmp/left").unwrap());
 }
 
 fn a_given_dockerfile_frontend_that_commits_is_not_committed_again(setup: &Setup) {

@@ -1,8 +1,7 @@
 //! What is promised of the product's binaries themselves.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -107,9 +106,11 @@ fn the_tool_is_the_same_to_the_last_bit_built_in_another_folder() {
     let workspace = places.workspace();
     let elsewhere = places.state().join("elsewhere");
     let copy = elsewhere.join("a/copy of the sources");
+    // What was compiled of the last copy stays.
+    let _ = fs::remove_dir_all(&copy);
     fs::create_dir_all(&copy).unwrap();
     for source in SOURCES {
-        mirror(&workspace.join(source), &copy.join(source)).unwrap();
+        copy_tree(&workspace.join(source), &copy.join(source)).unwrap();
     }
     let here = places.state().join("product");
     // As users get it where there is the time for it. The other profile has the same paths to keep out.
@@ -127,34 +128,19 @@ fn the_tool_is_the_same_to_the_last_bit_built_in_another_folder() {
     assert!(is_same, "{} and {} differ", here.display(), there.display());
 }
 
-/// Makes a tree what another one is, but for `target`. What is the same stays as it is, so that cargo builds it once.
-fn mirror(from: &Path, to: &Path) -> io::Result<()> {
+/// With the times of the files, by which cargo knows what it has compiled.
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
-        let content = fs::read(from)?;
-        let is_same = fs::read(to).is_ok_and(|there| there == content);
-        return if is_same {
-            Ok(())
-        } else {
-            fs::write(to, content)
-        };
+        fs::write(to, fs::read(from)?)?;
+        let modified = fs::metadata(from)?.modified()?;
+        return File::options().write(true).open(to)?.set_modified(modified);
     }
-    fs::create_dir_all(to)?;
-    let names = |folder: &Path| -> io::Result<BTreeSet<_>> {
-        let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
-        entries.collect()
-    };
-    let mut wanted = names(from)?;
-    wanted.remove(OsStr::new("target"));
-    for name in names(to)?.difference(&wanted) {
-        let old = to.join(name);
-        if old.is_dir() {
-            fs::remove_dir_all(old)?;
-        } else {
-            fs::remove_file(old)?;
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        if name != "target" {
+            copy_tree(&from.join(&name), &to.join(&name))?;
         }
-    }
-    for name in &wanted {
-        mirror(&from.join(name), &to.join(name))?;
     }
     Ok(())
 }

@@ -206,12 +206,7 @@ impl<'a> Scenario<'a> {
         if let Door::Host { .. } = self.door {
             // podman streams no archive that has an index.
             let path = self.folder.with_extension("tar");
-            save.args([
-                "--quiet",
-                "--format=oci-archive",
-                "--uncompressed",
-                "--output",
-            ]);
+            save.args(["--quiet", "--format=oci-archive", "--output"]);
             save.arg(&path).arg(&self.tag);
             capture(&format!("save {}", self.tag), &mut save)?;
             let mut archive = File::open(&path).map_err(io_error("open", &path))?;
@@ -256,6 +251,27 @@ impl<'a> Scenario<'a> {
         command.args(["run", "--rm", "--network=none", "--entrypoint=/bin/sh"]);
         command.args([&self.tag, "-c", shell]);
         capture("run a container", &mut command)
+    }
+
+    /// Whether the image, which has a shell, has something at a path relative to its root. To save it takes an engine
+    /// seconds.
+    ///
+    /// # Errors
+    /// When no container tells.
+    pub fn has(&self, path: &str) -> Result<bool> {
+        let ask = format!("test -e '/{path}' && echo there || echo missing");
+        // As in [`unpack`], an engine may lose what the container printed.
+        for _ in 0..ATTEMPTS {
+            match self.output_of(&ask)?.trim() {
+                "there" => return Ok(true),
+                "missing" => return Ok(false),
+                _ => {}
+            }
+        }
+        Err(Error::Engine {
+            action: format!("look for {path} in {}", self.tag),
+            message: "the container printed nothing".to_owned(),
+        })
     }
 
     /// Unpacks what the image has of `paths`, relative to its root, below a directory: with numeric

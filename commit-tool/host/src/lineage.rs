@@ -52,8 +52,8 @@ impl Lineage {
         &self.steps[copy.unwrap_or_default()..]
     }
 
-    /// Whether the user that the image ends in is root, and the engine finds that user in the image: it looks for numbers
-    /// nowhere, and names have been found by a RUN (buildah `pkg/chrootuser/user.go`, `GetUser`).
+    /// Whether the image ends as root, and a RUN at its end can: the engine looks a name up in the image, but no number
+    /// (buildah `pkg/chrootuser/user.go`, `GetUser`). A RUN of that user shows that the name is there.
     pub(crate) fn ends_as_root(&self, user: &str) -> bool {
         let is_user = |step: &&Step| {
             let instruction = step.instruction();
