@@ -1,9 +1,9 @@
 //! # What it does
-//! Tells that accounts stay in /etc although the option `--altfiles` is given: /etc/nsswitch.conf does not name altfiles for
-//! passwd and group.
+//! Finds accounts that stay in /etc despite the option `--altfiles`. /etc/nsswitch.conf does not
+//! name altfiles for passwd and group.
 //!
 //! # Why it breaks
-//! In /usr/lib/passwd and /usr/lib/group nobody would find the accounts.
+//! No program would find the accounts in /usr/lib/passwd and /usr/lib/group.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! # Fix
-//! Install nss-altfiles and name it, or leave the option out:
+//! Install nss-altfiles and name it in /etc/nsswitch.conf. Or leave the option out.
 //! ```text
 //! passwd: files altfiles systemd
 //! group: files altfiles systemd

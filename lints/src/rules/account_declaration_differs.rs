@@ -1,10 +1,11 @@
 //! # What it does
-//! Looks for accounts that sysusers.d declares with another id or home than the image's /etc/passwd
-//! and /etc/group have.
+//! Finds accounts whose id or home in sysusers.d is not the one that the image has. The image has
+//! them in /etc/passwd and /etc/group.
 //!
 //! # Why it breaks
-//! Files of the image carry the id that the account had in the build. A machine that gets the account
-//! from sysusers.d gives it the other id: the account does not own its files there, somebody else may.
+//! Files of the image carry the id that the account had in the build. A host that gets the account
+//! from sysusers.d gives it the other id. There the account does not own its files. Another account
+//! may own them.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +13,7 @@
 //! ```
 //!
 //! # Fix
-//! Write the id and the home that the account has into the line.
+//! Write the id and the home that the account has into the line: `u acme 950`.
 
 use std::collections::{HashMap, HashSet};
 

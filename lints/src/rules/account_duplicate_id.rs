@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for two users with one uid, or two groups with one gid.
+//! Finds two users with one uid, or two groups with one gid.
 //!
 //! # Why it breaks
-//! A file on disk belongs to a number: both accounts own it. systemd-sysusers gives an id that is
-//! taken to nobody else, so on the machine the second account gets another id, and the files that
-//! the image has for it belong to the first.
+//! A file on disk belongs to a number, so both accounts own it. On a host, systemd-sysusers gives
+//! no id twice. The second account gets another id there. The files that the image has for it
+//! belong to the first.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +12,8 @@
 //! ```
 //!
 //! # Fix
-//! Give each account an id of its own; to share files, make both members of one group.
+//! Give each account its own id: `useradd --system twin`. To share files, make both members of one
+//! group.
 
 use std::collections::HashMap;
 

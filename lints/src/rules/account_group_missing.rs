@@ -1,13 +1,14 @@
 //! # What it does
-//! Looks for users that sysusers.d declares with a primary group (`u NAME UID:GROUP`) which nothing
-//! declares.
+//! Finds users in sysusers.d whose primary group (`u NAME UID:GROUP`) nothing declares.
 //!
-//! It is an error where no machine has the user then. Where the image's own /etc has the user or the group,
-//! or a group that gets its id on the machine may have this one, it is a warning: fresh machines are right.
+//! It is an error if no host has the user then. It is a warning if newly installed hosts are fine:
+//!
+//! - The image's own /etc has the user or the group.
+//! - A group that gets its id on the host may be the one.
 //!
 //! # Why it breaks
-//! systemd-sysusers makes no group for such a line and does not make the user either: "please create
-//! GID". On a machine whose /etc/group was changed the group is missing even if the image has it.
+//! For such a line, systemd-sysusers creates no group. It does not create the user either: "please
+//! create GID". A host that changed its /etc/group lacks the group even if the image has it.
 //!
 //! # Example
 //! ```dockerfile

@@ -1,10 +1,11 @@
 //! # What it does
-//! Compares the ids of accounts with those of the previous image; only where one is named.
+//! Compares the ids of accounts with those of the previous image. The rule runs only if you name
+//! one.
 //!
 //! # Why it breaks
-//! A machine keeps its /etc and /var through an upgrade, and files there carry numbers. What an account
-//! owns belongs to nobody, or to another account, when the new image gives it another id. Packages take
-//! the next free one, so installing them in another order is enough.
+//! A host keeps its /etc and /var through an upgrade. Files there carry numbers. If the new image
+//! gives an account another id, its files belong to nobody, or to another account. Packages take
+//! the next free id. So installing them in another order is enough.
 //!
 //! # Example
 //! ```dockerfile
@@ -15,7 +16,7 @@
 //! ```
 //!
 //! # Fix
-//! Write the ids of the previous image into an id ledger, with the lines that the finding has.
+//! Copy the lines of the finding into an id ledger. They have the ids of the previous image.
 
 use super::{MAX_NAMED, Rule, counted};
 use crate::{

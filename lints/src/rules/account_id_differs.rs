@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for accounts that have another id than the id ledger says.
+//! Finds accounts that have another id than the id ledger says.
 //!
 //! # Why it breaks
-//! Files on disk carry numbers. When a rebuild gives an account another number, what it owns on
-//! machines that run the image belongs to nobody, or to another account. The ledger is there to
-//! prevent that; where it cannot be followed, somebody has to decide.
+//! Files on disk carry numbers. Say a rebuild gives an account another number. On hosts with the
+//! image, its files then belong to nobody, or to another account. The ledger prevents that. Here
+//! the build could not follow it, so you have to decide.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! # Fix
-//! Write the id that the account has into the ledger, or free the one that the ledger says.
+//! Write the id that the account has into the ledger: `u www-data 33`. Or free the id that the
+//! ledger says.
 
 use super::Rule;
 use crate::{

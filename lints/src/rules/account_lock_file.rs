@@ -1,9 +1,10 @@
 //! # What it does
-//! Looks for locks and backups of the account files: /etc/.pwd.lock, /etc/passwd.lock, /etc/shadow- …
+//! Finds locks and backups of the account files: /etc/.pwd.lock, /etc/passwd.lock, /etc/shadow- and
+//! so on.
 //!
 //! # Why it breaks
-//! A lock of shadow's tools that names a process which runs on the machine stops `useradd` there;
-//! backups show passwords that were changed. All of them differ from build to build.
+//! A lock of shadow's tools names a process. If that process runs on the host, `useradd` stops
+//! there. Backups show old passwords. All these files differ from build to build.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,8 +12,10 @@
 //! ```
 //!
 //! # Fix
+//! Remove them in the same RUN:
 //! ```dockerfile
-//! RUN rm -f /etc/.pwd.lock /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid-
+//! RUN rm -f /etc/.pwd.lock /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- \
+//!     /etc/subuid- /etc/subgid-
 //! ```
 
 use super::{Check, EntryCheck, Rule, counted};

@@ -1,11 +1,15 @@
 //! # What it does
-//! Looks for accounts of the image that sysusers.d cannot express, wholly or in part: names other
-//! than letters, digits, `_` and `-`, a home that is no plain absolute path, control characters, a
-//! primary group that does not exist, subordinate ids.
+//! Finds accounts of the image that sysusers.d cannot express, wholly or in part:
+//!
+//! - names with other characters than letters, digits, `_` and `-`
+//! - a home that is not a plain absolute path
+//! - control characters
+//! - a primary group that does not exist
+//! - subordinate ids
 //!
 //! # Why it breaks
-//! On a machine whose /etc/passwd was ever changed, accounts of a newer image come from sysusers.d
-//! alone. What cannot be written there is missing on that machine.
+//! A host that ever changed its /etc/passwd gets accounts of a newer image from sysusers.d alone.
+//! It lacks what cannot be written there.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +17,7 @@
 //! ```
 //!
 //! # Fix
-//! Change the account to what sysusers.d(5) allows.
+//! Change the account to what sysusers.d(5) allows. In the example: `useradd --system web-app`.
 
 use super::Rule;
 use crate::{Finding, Severity};

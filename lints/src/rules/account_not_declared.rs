@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks for system accounts of /etc/passwd and /etc/group that neither sysusers.d nor
-//! /usr/lib/passwd and /usr/lib/group declare.
+//! Finds system accounts of /etc/passwd and /etc/group that nothing declares. Neither sysusers.d
+//! has them, nor /usr/lib/passwd and /usr/lib/group.
 //!
 //! # Why it breaks
-//! A machine on which an account was ever added keeps its own /etc/passwd and /etc/group: of the
-//! accounts of a newer image it gets those of sysusers.d only. Services that run as the others fail
-//! there (217/USER), and their files belong to nobody.
+//! A host that ever added an account keeps its own /etc/passwd and /etc/group. From a newer image
+//! it gets only the accounts of sysusers.d. Services that run as one of the others fail there
+//! (217/USER). The files of those accounts belong to nobody.
 //!
 //! # Example
 //! ```dockerfile

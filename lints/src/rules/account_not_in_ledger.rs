@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for service accounts that a step made and that the id ledger does not have; only in builds
-//! with a ledger.
+//! Finds service accounts that a step made and that the id ledger does not have. The rule runs only
+//! in builds with a ledger.
 //!
 //! # Why it breaks
-//! Their ids depend on what else the build installs, and in which order: after a change there, a
-//! rebuild gives them others.
+//! Their ids depend on what else the build installs, and in which order. If that changes, a rebuild
+//! gives them other ids.
 //!
 //! # Example
 //! ```dockerfile
@@ -14,7 +14,7 @@
 //! ```
 //!
 //! # Fix
-//! Add the lines that the finding has to the ledger.
+//! Add the lines of the finding to the ledger.
 
 use super::{Rule, counted};
 use crate::{Finding, Severity, model::ledger::Entry};

@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks for users and groups that the image makes with ids of the range for people (`UID_MIN` to
-//! `UID_MAX` of login.defs, 1000 to 60000).
+//! Finds users and groups that the image makes with ids for people. Those are `UID_MIN` to
+//! `UID_MAX` of login.defs, 1000 to 60000.
 //!
 //! # Why it breaks
-//! These ids belong to the machine: its first own user gets 1000 too. A service account with such
-//! an id then gets another one, and the files that the image has for it belong to that person.
-//! A login account of the image is unknown on every machine whose /etc/passwd was ever changed.
+//! These ids belong to the host: its first own user gets 1000 too. A service account with such an
+//! id then gets another one. The files that the image has for it belong to that person. A host that
+//! ever changed its /etc/passwd does not know the image's login accounts.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! # Fix
-//! `useradd --system` and `groupadd --system` for what services run as; people's accounts are made
-//! on the machine, by an installer, cloud-init or systemd's credentials.
+//! Use `useradd --system` and `groupadd --system` for the accounts of services. Create people's
+//! accounts on the host, with an installer, cloud-init or systemd's credentials.
 
 use super::Rule;
 use crate::{Finding, Severity};

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for groups that sysusers.d declares and that /etc/gshadow has, while /etc/group does not.
+//! Finds groups that sysusers.d declares and /etc/gshadow has, while /etc/group does not.
 //!
 //! # Why it breaks
-//! systemd-sysusers ends with "Group already exists" and writes nothing at all: no account of
-//! sysusers.d is made on the machine, and services from the login screen on fail.
+//! On the host, systemd-sysusers ends with "Group already exists" and writes nothing. No account of
+//! sysusers.d is created. Services fail, from the login screen on.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,8 @@
 //! ```
 //!
 //! # Fix
-//! Remove the line from /etc/gshadow, too: `groupdel acme` does both, `grpck -s` finds such lines.
+//! Remove the line from /etc/gshadow too. `groupdel acme` removes both lines. `grpck -r` finds such
+//! lines.
 
 use super::{Check, Rule};
 use crate::machine::accounts::stale_groups;

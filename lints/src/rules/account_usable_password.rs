@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for accounts that the image makes with a password, or with none at all.
+//! Finds accounts that the image makes with a password, or with none at all.
 //!
 //! # Why it breaks
-//! Every machine of the image has the same password, and whoever can pull the image can guess at
-//! its hash. An empty password field lets anybody in.
+//! Every host with the image has the same password. Whoever can pull the image can guess at its
+//! hash. An empty password field lets anybody in.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! # Fix
-//! Set passwords or ssh keys on the machine (an installer, cloud-init, systemd's credentials), and
-//! lock the account in the image with `passwd --lock`.
+//! Lock the account in the image: `passwd --lock root`. Set passwords or ssh keys on the host, with
+//! an installer, cloud-init or systemd's credentials.
 
 use super::Rule;
 use crate::{Finding, Severity};

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for links in /etc/alternatives that lead to something in /var which is not there at boot,
-//! and for alternatives whose records are in /var and go with it.
+//! Finds links in /etc/alternatives that lead to something in /var, if it is missing at boot. Also
+//! finds alternatives with records in /var that are missing at boot.
 //!
 //! # Why it breaks
-//! The command is missing on the machine. Without the records, the next build step or package that
-//! touches the alternative starts from nothing, and may choose another.
+//! The command is missing on the host. Without the records, the next build step or package that
+//! touches the alternative starts from nothing. It may choose another one.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # Fix
-//! Install the program below /usr; keep the records in /usr and have boot link to them:
+//! Install the program below /usr. Keep the records in /usr and have boot link to them:
 //! ```ini
 //! # /usr/lib/tmpfiles.d/alternatives.conf
 //! L /var/lib/alternatives - - - - ../../usr/lib/alternatives

@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks for entries of /run, /tmp, /var/tmp or /var/cache that the commit tried to remove and
-//! could not.
+//! Finds entries of /run, /tmp, /var/tmp or /var/cache that the commit tried to remove and could
+//! not.
 //!
 //! # Why it breaks
-//! The entry stays in the layer. Below /run and /tmp the importer drops it, below /var it is
-//! copied to every fresh machine and never updated again. A file that nobody may delete there is
-//! seldom meant to be shipped.
+//! The entry stays in the layer. Below /run and /tmp, the importer drops it. Below /var, every
+//! newly installed host gets a copy, which is never updated. Files that nobody may delete are
+//! seldom meant for hosts.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! # Fix
-//! Undo what protects the entry in the same step (`chattr -i`, or end the process that writes it
-//! anew), or put it somewhere that is shipped on purpose, such as /usr/lib.
+//! Undo in the same step what protects the entry: `chattr -i`, or end the process that writes it
+//! anew. Or put it where the image ships it on purpose, such as /usr/lib.
 
 use super::{MAX_NAMED, Rule, counted};
 use crate::{Finding, Severity};

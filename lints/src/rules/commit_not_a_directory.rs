@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks for /run, /tmp, /var, /var/tmp or /var/cache that is something else than a directory: a
+//! Finds /run, /tmp, /var, /var/tmp or /var/cache if it is not a directory. In its place is a
 //! symbolic link to an unexpected place, or a file.
 //!
 //! # Why it breaks
-//! The commit follows no link, so nothing behind it was removed. At boot the system mounts over
-//! /run and /tmp and fills /var by tmpfiles.d; a link or a file in their place makes that fail or
-//! write somewhere else.
+//! The commit follows no link, so it removed nothing behind it. At boot, the host mounts over /run
+//! and /tmp, and fills /var by tmpfiles.d. If a link or a file stands there, that fails or writes
+//! somewhere else.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! # Fix
-//! Leave a real directory there. To keep a build's downloads out of the image use
+//! Leave a real directory there. To keep downloads out of the image, use
 //! `RUN --mount=type=cache,target=/var/cache/…`.
 
 use super::Rule;

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether the architecture in the image's configuration is that of its programs.
+//! Checks that the architecture in the image's configuration is that of its programs.
 //!
 //! # Why it breaks
-//! A machine takes the image of its own architecture by that name: a wrong one is not found, or
-//! none of its programs runs.
+//! A host asks for the image of its own architecture by that name. With a wrong name it does not
+//! find the image, or none of the programs runs.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +12,8 @@
 //! ```
 //!
 //! # Fix
-//! Build for the platform of the content: `docker build --platform linux/arm64 .`
+//! Build for the platform of the content. In the example: `FROM --platform=linux/amd64 scratch`. Or
+//! leave `--platform` out of FROM: `docker build --platform linux/amd64 .`
 
 use std::io::Read as _;
 

@@ -1,10 +1,14 @@
 //! # What it does
-//! Looks in the image's configuration for what containers take from it and machines do not: a user,
-//! a command or entry point that is no init system, volumes, a health check.
+//! Finds what containers take from the image's configuration and hosts do not:
+//!
+//! - a user
+//! - a command or entry point that is not an init system
+//! - volumes
+//! - a health check
 //!
 //! # Why it breaks
-//! A machine starts systemd as root whatever the configuration says: the program does not run, no
-//! volume is mounted, nobody asks for its health.
+//! A host starts systemd as root, whatever the configuration says. The program does not run, no
+//! volume is mounted, and nobody asks for the health.
 //!
 //! # Example
 //! ```dockerfile
@@ -14,7 +18,7 @@
 //! ```
 //!
 //! # Fix
-//! Start it by a unit:
+//! Start the program with a unit:
 //! ```ini
 //! [Service]
 //! ExecStart=/usr/bin/acme

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether the image's configuration has the label `containers.bootc` or `ostree.bootable`.
+//! Checks that the image's configuration has the label `containers.bootc` or `ostree.bootable`.
 //!
 //! # Why it breaks
-//! By these labels bootc and ostree know an image that a machine can run: they refuse to install or
-//! to upgrade to one without.
+//! By these labels bootc and ostree know an image that a host can run. They refuse to install an
+//! image without one, or to upgrade to it.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,6 +12,7 @@
 //! ```
 //!
 //! # Fix
+//! Add the labels:
 //! ```dockerfile
 //! LABEL containers.bootc=1 ostree.bootable=1
 //! ```

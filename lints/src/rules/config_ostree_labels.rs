@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether the label `ostree.final-diffid` names a layer that the image has.
+//! Checks that the label `ostree.final-diffid` names a layer that the image has.
 //!
 //! # Why it breaks
-//! The label says where the base's commit ends and derived layers begin. When the layer is gone, the
-//! import ends with "Missing ostree.final-diffid".
+//! The label says where the commit of the base image ends and derived layers begin. If that layer
+//! is gone, the import ends with "Missing ostree.final-diffid".
 //!
 //! # Example
 //! ```sh
@@ -11,7 +11,8 @@
 //! ```
 //!
 //! # Fix
-//! Keep the base's layers (no `--squash-all`), or drop the labels together with them:
+//! Leave out `--squash-all`, to keep the layers of the base image. Or drop the labels together with
+//! the layers:
 //! ```sh
 //! podman build --squash-all --unsetlabel ostree.final-diffid --unsetlabel ostree.commit -t acme .
 //! ```

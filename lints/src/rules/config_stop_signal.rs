@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether the image's stop signal is the one that systemd shuts down at.
+//! Checks that the image's stop signal is the one at which systemd shuts down.
 //!
 //! # Why it breaks
-//! A machine does not care. A container of the image, as in tests, is killed ten seconds after
-//! `podman stop`: systemd takes the usual signal, SIGTERM, for something else.
+//! A host does not care. But a container of the image, as in tests, is killed ten seconds after
+//! `podman stop`. The usual signal is SIGTERM, which systemd takes for something else.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,6 +12,7 @@
 //! ```
 //!
 //! # Fix
+//! Set the signal:
 //! ```dockerfile
 //! STOPSIGNAL SIGRTMIN+3
 //! ```

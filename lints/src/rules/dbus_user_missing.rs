@@ -1,10 +1,11 @@
 //! # What it does
-//! Looks for services and policies of the system bus that name a user or group which the machine
-//! does not have: `User=` in /usr/share/dbus-1/system-services, `user=` and `group=` in system.d.
+//! Finds services and policies of the system bus that name a user or group the host does not have.
+//! It looks at `User=` in /usr/share/dbus-1/system-services, and at `user=` and `group=` in
+//! system.d.
 //!
 //! # Why it breaks
-//! D-Bus cannot start the service; the parts of a policy for an unknown account do not hold, so that
-//! the service may not own its name ("Connection is not allowed to own the service").
+//! D-Bus cannot start the service. Parts of a policy for an unknown account do not hold. Then the
+//! service may not own its name: "Connection is not allowed to own the service".
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +13,7 @@
 //! ```
 //!
 //! # Fix
-//! Declare the account in sysusers.d, so that upgraded machines have it as well: `u acme 950`.
+//! Declare the account in sysusers.d: `u acme 950`. Then upgraded hosts have it as well.
 
 use super::{Check, Rule, absolute};
 use crate::machine::History;

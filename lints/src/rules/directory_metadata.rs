@@ -1,12 +1,15 @@
 //! # What it does
-//! Looks for directories of /usr whose mode or owner a RUN changed although a lower layer has them, whoever made
-//! them. Not told is what a RUN gives back to root with mode 0755, which `lint` of the finished image tells
-//! (`import-directory-metadata`), as it does what COPY and ADD change.
+//! Finds directories of /usr whose mode or owner a RUN changed, although a parent layer has them.
+//! It does not matter who made the directory. Two changes are left to `lint` of the finished image
+//! (`import-directory-metadata`):
+//!
+//! - A RUN gives a directory back to root with mode 0755.
+//! - COPY or ADD changes a directory.
 //!
 //! # Why it breaks
-//! The importer keeps what the first layer with a directory says of it, so the change is lost on the
-//! machine, where /usr cannot be written to. In /etc the commit has systemd-tmpfiles repair it, but for
-//! an access control list that the image's systemd-tmpfiles cannot set.
+//! The importer keeps what the first layer with a directory says of it. So the change is lost on
+//! the host, where /usr is read-only. In /etc, the commit has systemd-tmpfiles repair it. An access
+//! control list that the image's systemd-tmpfiles cannot set is lost there too.
 //!
 //! # Example
 //! ```dockerfile
@@ -14,7 +17,8 @@
 //! ```
 //!
 //! # Fix
-//! Put what is to be protected into a directory that the step makes itself.
+//! Make a new directory in the step: `mkdir -m 700 /usr/lib/acme`. Put what you want to protect
+//! there.
 
 use super::{MAX_NAMED, Rule, counted};
 use crate::{Finding, Severity};

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for keys in the image that each machine should make for itself: ssh host keys, and Debian's
-//! "snakeoil" TLS key.
+//! Finds keys that each host should make for itself: ssh host keys, and Debian's "snakeoil" TLS
+//! key.
 //!
 //! # Why it breaks
-//! All machines of the image have the same private key, and whoever can pull the image has it too:
-//! they can pose as any of the machines.
+//! All hosts with the image have the same private key. Whoever can pull the image has it too, and
+//! can pose as any of the hosts.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,13 +12,15 @@
 //! ```
 //!
 //! # Fix
-//! Remove them in the step that made them, and have them made at boot (Fedora's sshd-keygen units do,
-//! on Debian a unit with `ExecStart=/usr/bin/ssh-keygen -A`):
+//! Remove the keys in the step that made them:
 //! ```dockerfile
 //! RUN rm -f /etc/ssh/ssh_host_*_key*
 //! ```
+//! Have them made at boot. Fedora's sshd-keygen units do that. On Debian, add a unit with
+//! `ExecStart=/usr/bin/ssh-keygen -A`.
 
 use super::{Check, EntryCheck, Rule, counted};
+use crate::knowledge::machine::{SNAKEOIL_KEY, SSH_KEYS_BEGIN};
 use crate::tree::{Entry, Kind, Paths};
 use crate::{Finding, Severity};
 
@@ -32,10 +34,11 @@ pub const RULE: Rule = Rule {
 };
 
 fn holds(entry: &Entry<'_>) -> bool {
-    let is_host_key = entry.below("etc/ssh").is_some_and(|name| {
-        name.starts_with(b"ssh_host_") && name.ends_with(b"_key") && !name.contains(&b'/')
+    let is_key = entry.path.strip_prefix(b"etc/").is_some_and(|path| {
+        let host_key = path.strip_prefix(SSH_KEYS_BEGIN.as_bytes());
+        let is_host_key = |name: &[u8]| name.ends_with(b"_key") && !name.contains(&b'/');
+        host_key.is_some_and(is_host_key) || path == SNAKEOIL_KEY.as_bytes()
     });
-    let is_key = is_host_key || entry.path == b"etc/ssl/private/ssl-cert-snakeoil.key";
     is_key && entry.meta.kind == Kind::File && entry.meta.size > 0
 }
 

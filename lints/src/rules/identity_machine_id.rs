@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for a machine's id in the image: /etc/machine-id, or a file of D-Bus's own.
+//! Finds a machine id in the image: in /etc/machine-id, or in a file of D-Bus's own.
 //!
 //! # Why it breaks
-//! All machines of the image have the same id: DHCP gives them one address, their journals mix, and
-//! what is derived from the id (MAC addresses, keys) is the same everywhere.
+//! All hosts with the image have the same id. DHCP gives them one address, and their journals mix.
+//! What is derived from the id (MAC addresses, keys) is the same everywhere.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,10 +11,12 @@
 //! ```
 //!
 //! # Fix
+//! Empty the file, and remove D-Bus's own:
 //! ```dockerfile
 //! RUN truncate -s 0 /etc/machine-id && rm -f /var/lib/dbus/machine-id
 //! ```
-//! `uninitialized` in place of nothing makes the first boot one (`ConditionFirstBoot=`).
+//! Write `uninitialized` instead of nothing if the first boot should count as one
+//! (`ConditionFirstBoot=`).
 
 use super::{Check, Rule};
 use crate::tree::Kind;

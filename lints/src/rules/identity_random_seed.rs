@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for seeds of random numbers and for secrets that a machine makes for itself: systemd's
+//! Finds seeds of random numbers, and secrets that a host makes for itself. These are systemd's
 //! random-seed and credential.secret, and what `NetworkManager` has in `secret_key`.
 //!
 //! # Why it breaks
-//! All machines of the image begin with the same one, and whoever can pull the image knows it: what
-//! is encrypted with it, or derived from it, is no secret.
+//! All hosts with the image begin with the same one. Whoever can pull the image knows it. What is
+//! encrypted with it, or derived from it, is no secret.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +12,8 @@
 //! ```
 //!
 //! # Fix
-//! Remove it in the step that made it: each machine makes its own when there is none.
+//! Remove it in the step that made it: `rm /var/lib/systemd/credential.secret`. Each host makes its
+//! own if there is none.
 
 use super::{Check, EntryCheck, Rule, counted};
 use crate::tree::{Entry, Kind, Paths};

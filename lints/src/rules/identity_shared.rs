@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for keys that each machine should make for itself (ssh host keys, Debian's "snakeoil" TLS
-//! certificate) where nothing in the image could make them anew, so that they were not removed.
+//! Finds keys that each host should make for itself: ssh host keys, and Debian's "snakeoil" TLS
+//! certificate. Nothing in the image could make them anew, so the commit did not remove them.
 //!
 //! # Why it breaks
-//! All machines of the image have the same private key, and whoever can pull the image has it too:
-//! they can pose as any of the machines.
+//! All hosts with the image have the same private key. Whoever can pull the image has it too, and
+//! can pose as any of the hosts.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,8 +12,9 @@
 //! ```
 //!
 //! # Fix
-//! Remove them in the step that made them, and have them made at boot, by a unit of yours or by the
-//! program that makes them (`ssh-keygen`, `make-ssl-cert`), which is then used.
+//! Remove the keys in the step that made them: `rm -f /etc/ssh/ssh_host_*_key*`. Have them made at
+//! boot, by a unit of your own. Or install the program that makes them (`ssh-keygen`,
+//! `make-ssl-cert`). Then the commit uses it.
 
 use super::Rule;
 use crate::{Finding, Severity};

@@ -1,11 +1,12 @@
 //! # What it does
-//! Looks for directories to which a layer gives another mode or owner than the first layer that has them, where no
-//! line of tmpfiles.d sets it at boot. Looks at images that are there as layers, in an OCI layout or an archive.
+//! Finds directories to which a layer gives another mode or owner than the first layer that has
+//! them. If a line of tmpfiles.d sets it at boot, that is fine. The rule needs the layers of the
+//! image: an OCI layout or an archive.
 //!
 //! # Why it breaks
-//! The import keeps what the first layer with a directory says of it. Debian's ssl-cert opens /etc/ssl/private to its
-//! group, a database reads its key there, and on the machine it may not: the image runs as a container and fails as a
-//! system.
+//! The import keeps what the first layer with a directory says of it. Debian's ssl-cert opens
+//! /etc/ssl/private to its group, and a database reads its key there. On the host it may not. The
+//! image runs as a container and fails on a host.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,12 +14,12 @@
 //! ```
 //!
 //! # Fix
-//! In /etc, have boot set it; osderive's commit writes such lines itself. In /usr, make a directory of its own for
-//! what is to be protected.
+//! In /etc, have boot set it. The commit of osderive writes such lines itself:
 //! ```ini
 //! # /usr/lib/tmpfiles.d/ssl-cert.conf
 //! z /etc/ssl/private 0710 root ssl-cert
 //! ```
+//! In /usr, make a new directory for what you want to protect.
 
 use super::{Check, MAX_NAMED, Need, Rule, Scope};
 use crate::predict::Reason;

@@ -1,11 +1,13 @@
 //! # What it does
-//! Looks for paths in /etc that are not ASCII, or longer than 100 bytes.
+//! Finds paths in /etc that are not ASCII, or longer than 100 bytes.
 //!
 //! # Why it breaks
-//! Layers carry such a path in a PAX record of its own. The importers of bootc 1.1.3 (2024) to 1.14 and of
-//! ostree-ext 0.15.3, the last one published, move /etc to /usr/etc and leave that record as it was: the file
-//! stays in /etc, and no deployment is made ("Tree contains both /etc and /usr/etc"). The machine keeps its
-//! former image. bootc 1.15 (March 2026) and newer do it right, so this is a warning.
+//! Layers carry such a path in a PAX record of its own. Older importers move /etc to /usr/etc and
+//! leave that record as it was. The file stays in /etc, and no deployment is made: "Tree contains
+//! both /etc and /usr/etc". The host keeps its former image.
+//!
+//! The importers of bootc 1.1.3 (2024) to 1.14 do so. So does ostree-ext 0.15.3, the last one
+//! published. From bootc 1.15 (March 2026) on, importers do it right, so this is a warning.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +15,7 @@
 //! ```
 //!
 //! # Fix
-//! Give it a shorter name of ASCII letters, or update bootc on all machines before they get the image.
+//! Choose a shorter name of ASCII letters. Or update bootc on all hosts before they get the image.
 
 use super::{Check, EntryCheck, Rule, Scope, counted};
 use crate::tree::{Entry, Kind, Paths};

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for files with several names of which one is where the importer treats names differently:
-//! in /var, or in a directory whose content it drops.
+//! Finds files with several names, if the importer treats one of the names differently. Such names
+//! are in /var, or in a directory whose content it drops.
 //!
 //! # Why it breaks
-//! In a layer the second name is a reference to the first. When the first was dropped or went
-//! elsewhere ("Processing deferred hardlink … No such file"), the import ends with an error.
+//! In a layer, the second name is a reference to the first. If the importer dropped or moved the
+//! first, the import ends with an error: "Processing deferred hardlink … No such file".
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! # Fix
-//! Copy instead of linking (`cp` for `ln`, `cp --no-preserve=links`), or remove the name in /var.
+//! Copy instead of linking: `cp` for `ln`, or `cp --no-preserve=links`. Or remove the name in /var.
 
 use super::{Check, Rule, Scope, absolute, counted};
 use crate::tree::MAX_PATHS;

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for hard links whose file is in another layer than the link. Looks at images that are there as
-//! layers, in an OCI layout or an archive.
+//! Finds hard links whose file is in another layer than the link. The rule needs the layers of the
+//! image: an OCI layout or an archive.
 //!
 //! # Why it breaks
-//! Each layer is imported by itself: the link leads nowhere, and the import ends with an error. Overlayfs
-//! copies the file into the layer of the link, but not every builder works on it.
+//! Each layer is imported by itself. The link leads nowhere, and the import ends with an error.
+//! Overlayfs copies the file into the layer of the link. But not every builder works on overlayfs.
 //!
 //! # Example
 //! ```dockerfile

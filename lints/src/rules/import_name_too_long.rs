@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for link targets of more than 1024 bytes, and for paths of 4096 bytes and more.
+//! Finds link targets of more than 1024 bytes, and paths of 4096 bytes and more.
 //!
 //! # Why it breaks
-//! XFS, the usual file system of Fedora's and RHEL's machines, stores no longer target, so the
-//! deployment ends with an error there. A longer path is one that no program can open by its name.
+//! XFS is the usual file system on hosts with Fedora or RHEL. It stores no longer target, so the
+//! deployment ends with an error there. No program can open a longer path by its name.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Fix
-//! Make the target absolute or as short as it can be (`ln -sr`), and keep directories less deep.
+//! Make the target absolute, or as short as it can be: `ln -sr`. Keep directories less deep.
 
 use super::{Check, EntryCheck, Rule, Scope, counted};
 use crate::tree::{Entry, Paths};

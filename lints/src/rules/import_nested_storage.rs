@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for the layers of containers that were pulled or built inside of the image: storage of
-//! podman, buildah, docker or containerd in /var.
+//! Finds the layers of containers that were pulled or built inside the image. They are in the
+//! storage of podman, buildah, docker or containerd in /var.
 //!
 //! # Why it breaks
-//! Such layers hold whiteouts, which are device nodes, and names that no other layer may have: the
-//! import ends with an error. What is in /var would also reach new machines only.
+//! Such layers hold whiteouts, which are device nodes, and names that no other layer may have. The
+//! import ends with an error. Besides, content of /var reaches only newly installed hosts.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,10 +12,11 @@
 //! ```
 //!
 //! # Fix
-//! Let the machine pull it: a Quadlet file with `Image=`, with bootc a logically bound image
-//! (`/usr/lib/bootc/bound-images.d`).
+//! Let the host pull the image. Write a Quadlet file with `Image=`. With bootc, use a logically
+//! bound image (`/usr/lib/bootc/bound-images.d`).
 
 use super::{Check, EntryCheck, Rule, Scope, counted};
+use crate::knowledge::software::STORAGE;
 use crate::tree::{Entry, Kind, Paths};
 use crate::{Finding, Severity};
 
@@ -29,19 +30,9 @@ pub const RULE: Rule = Rule {
     ..Rule::IMAGE
 };
 
-/// Each engine's directory of layers; what is directly in it is one.
-const LAYERS: [&str; 6] = [
-    "var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots",
-    "var/lib/containers/storage/overlay",
-    "var/lib/containers/storage/vfs/dir",
-    "var/lib/docker/overlay2",
-    "var/lib/docker/rootfs/overlayfs",
-    "var/lib/docker/vfs/dir",
-];
-
 /// `l` holds overlay's short names and is there without any layer.
 fn holds(entry: &Entry<'_>) -> bool {
-    let name = LAYERS.iter().find_map(|layers| entry.below(layers));
+    let name = STORAGE.iter().find_map(|(layers, _)| entry.below(layers));
     entry.meta.kind == Kind::Directory
         && name.is_some_and(|name| name != b"l" && !name.contains(&b'/'))
 }

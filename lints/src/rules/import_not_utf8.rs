@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for names and link targets that are no UTF-8.
+//! Finds names and link targets that are not UTF-8.
 //!
 //! # Why it breaks
-//! The importer takes names and targets for UTF-8: the first that is none ends the import with an
-//! error, wherever it is, and the machine keeps its former image.
+//! The importer takes names and targets for UTF-8. The first one that is not ends the import with
+//! an error, wherever it is. The host keeps its former image.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Fix
-//! Rename it (`convmv -f latin1 -t utf8 -r --notest /usr/share/acme`), or remove it.
+//! Rename it: `convmv -f latin1 -t utf8 -r --notest /usr/share/acme`. Or remove it.
 
 use super::{Check, EntryCheck, Rule, Scope, counted};
 use crate::tree::{Entry, Paths};

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether os-release names the system, by `PRETTY_NAME` or `ID`.
+//! Checks that os-release names the system, by `PRETTY_NAME` or `ID`.
 //!
 //! # Why it breaks
-//! ostree takes the name for the boot menu: without it no deployment is made (`No PRETTY_NAME or ID
-//! in /etc/os-release`), and the machine keeps its former image.
+//! For the boot menu, ostree takes the name from there. Without it no deployment is made:
+//! `No PRETTY_NAME or ID in /etc/os-release`. The host keeps its former image.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,6 +11,7 @@
 //! ```
 //!
 //! # Fix
+//! Add the lines:
 //! ```dockerfile
 //! RUN printf 'ID=acme\nPRETTY_NAME="Acme OS 1"\n' >> /usr/lib/os-release
 //! ```

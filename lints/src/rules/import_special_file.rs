@@ -1,8 +1,10 @@
 //! # What it does
-//! Looks for device nodes, FIFOs and sockets anywhere in the image.
+//! Finds device nodes, FIFOs and sockets in the image. It leaves out /dev, /proc, /run, /sys and
+//! /tmp, whose content the importer drops.
 //!
 //! # Why it breaks
-//! An ostree repository holds directories, files and links only: the import of the layer ends with an error, and the machine keeps its former image.
+//! An ostree repository holds only directories, files and links. The import of the layer ends with
+//! an error. The host keeps its former image.
 //!
 //! # Example
 //! ```dockerfile
@@ -10,7 +12,8 @@
 //! ```
 //!
 //! # Fix
-//! Have boot make it, with a line of tmpfiles.d (`p` for a FIFO, `c` and `b` for devices); a socket is made by the program that listens, or by a socket unit.
+//! Have boot make it, with a line of tmpfiles.d: `p` for a FIFO, `c` and `b` for devices. Leave a
+//! socket to the program that listens, or to a socket unit.
 
 use super::{Check, EntryCheck, Rule, Scope, counted};
 use crate::tree::{Entry, Kind, Paths};

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for files whose names begin with `.wh.`.
+//! Finds files whose names begin with `.wh.`.
 //!
 //! # Why it breaks
-//! In a layer such a name says that another file is deleted: the file itself does not arrive on the
-//! machine, and one of the same name without `.wh.` is taken away from lower layers.
+//! In a layer, such a name says that another file is deleted. The file itself does not arrive on
+//! the host. A file of the same name without `.wh.` is taken away from parent layers.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! # Fix
-//! Remove it in the same RUN: `find / -xdev -name '.wh.*' -delete`. To unpack a layer take a tool
-//! that knows them (`umoci unpack`, `podman export`).
+//! Remove it in the same RUN: `find / -xdev -name '.wh.*' -delete`. To unpack a layer, use a tool
+//! that knows such names: `umoci unpack`, `podman export`.
 
 use super::{Check, EntryCheck, Rule, Scope, counted};
 use crate::tree::{Entry, Paths};

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for an empty /etc/hostname, /etc/hosts or /etc/resolv.conf.
+//! Finds an empty /etc/hostname, /etc/hosts or /etc/resolv.conf.
 //!
 //! # Why it breaks
-//! A build engine left it where it had mounted its own. systemd takes an empty resolv.conf for the
-//! machine's and leaves it so: no name is resolved. Without /etc/hosts some programs do not find
-//! localhost.
+//! A build engine left the file where it had mounted its own. If resolv.conf is empty, systemd
+//! takes it for the host's and leaves it so. No name is resolved. Without /etc/hosts, some programs
+//! do not find localhost.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,10 +12,11 @@
 //! ```
 //!
 //! # Fix
-//! In a RUN the file is a mount and cannot be removed: let boot make it, with a line of tmpfiles.d:
+//! Have boot make the file, with a line of tmpfiles.d:
 //! ```text
 //! L+! /etc/resolv.conf - - - - ../run/systemd/resolve/stub-resolv.conf
 //! ```
+//! A RUN cannot remove the file, because it is a mount there.
 
 use super::{Check, EntryCheck, Rule, counted};
 use crate::tree::{Entry, Kind, Paths};

@@ -1,11 +1,13 @@
 //! # What it does
-//! Tells what was not read because reading it takes too long for the size of the image: an archive of some
-//! kilobytes that unpacks to terabytes, thousands of links that lead on for thousands of names, an initramfs of a
-//! million parts.
+//! Reports what was not read because reading it takes too long for the size of the image:
+//!
+//! - an archive of some kilobytes that unpacks to terabytes
+//! - thousands of links that lead on for thousands of names
+//! - an initramfs of a million parts
 //!
 //! # Why it breaks
-//! What was not read is not checked, and no other rule tells of it. Engines and machines that unpack such an image
-//! need as long, and may run out of memory or disk.
+//! What was not read is not checked, and no other rule reports that. Engines and hosts that unpack
+//! such an image need as long. They may run out of memory or disk.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,8 +15,8 @@
 //! ```
 //!
 //! # Fix
-//! Leave out what nobody needs. An image that a distribution's tools made stays below a hundredth of the limit,
-//! which is 1100 bytes of content for each byte of the image as it is stored, and 2 GiB.
+//! Leave out what nobody needs. The limit is 1100 bytes of content for each stored byte of the
+//! image, and 2 GiB. An image that a distribution's tools made stays below a hundredth of it.
 
 use std::collections::BTreeSet;
 

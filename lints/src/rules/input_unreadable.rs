@@ -1,10 +1,16 @@
 //! # What it does
-//! Tells of files and directories that could not be looked at: a FIFO where a configuration file
-//! belongs, a passwd of gigabytes, a directory that the user who runs the lint may not read. A database of rpm in another
-//! format than sqlite, and one of pacman, is told as information: nothing is wrong with the image.
+//! Finds files and directories that could not be read:
+//!
+//! - a FIFO where a configuration file belongs
+//! - a passwd of gigabytes
+//! - a directory that the user of the lint may not read
+//!
+//! An rpm database in another format than sqlite is reported as information. So is a database of
+//! pacman. Nothing is wrong with the image then.
 //!
 //! # Why it breaks
-//! What stands there is not checked; a program that reads such a file at boot fails or waits for ever.
+//! What stands there is not checked. A program that reads such a file at boot fails or waits for
+//! ever.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +18,7 @@
 //! ```
 //!
 //! # Fix
-//! Put a regular file there, or run the lint as root if only permissions are in the way.
+//! Put a regular file there. Or run the lint as root, if only permissions are in the way.
 
 use super::Rule;
 use crate::{Finding, Severity};

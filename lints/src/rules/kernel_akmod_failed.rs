@@ -1,8 +1,9 @@
 //! # What it does
-//! Tells of a module that akmods could not build in a RUN: it leaves a log in /var/cache/akmods and ends without an error.
+//! Finds modules that akmods could not build in a RUN. It left a log in /var/cache/akmods and ended
+//! without an error.
 //!
 //! # Why it breaks
-//! The build goes on, and the driver is missing on the machine.
+//! The build goes on, and the driver is missing on the host.
 //!
 //! # Example
 //! ```dockerfile
@@ -24,6 +25,7 @@ pub const RULE: Rule = Rule {
     name: "kernel-akmod-failed",
     severity: Severity::Warning,
     summary: "akmods could not build a module and ended without an error",
+    since: "0.2.0",
     ..Rule::STEP
 };
 

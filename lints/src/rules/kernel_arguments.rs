@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks whether bootc can read the kernel arguments in /usr/lib/bootc/kargs.d, and whether their
-//! architectures have the names that bootc knows.
+//! Checks that bootc can read the kernel arguments in /usr/lib/bootc/kargs.d. Also checks that
+//! their architectures have the names that bootc knows.
 //!
 //! # Why it breaks
-//! One file that cannot be read stops the installation and each upgrade; a file for an architecture
-//! that does not exist is never used.
+//! One file that bootc cannot read stops the installation and each upgrade. A file for an
+//! architecture that does not exist is never used.
 //!
 //! # Example
 //! ```toml
@@ -13,6 +13,7 @@
 //! ```
 //!
 //! # Fix
+//! Write the arguments as a list, and use the names that bootc knows:
 //! ```toml
 //! kargs = ["console=ttyS0"]
 //! match-architectures = ["x86_64"]

@@ -1,9 +1,10 @@
 //! # What it does
-//! Looks for files in /boot: of a step those that are left when the commit has moved those of a
-//! kernel. Unified kernel images in /boot/EFI/Linux, which bootc takes from there, may be in an image.
+//! Finds files in /boot. After a step, these are files that are left when the commit has moved
+//! those of a kernel. An image may have unified kernel images in /boot/EFI/Linux, where bootc looks
+//! for them.
 //!
 //! # Why it breaks
-//! On a machine another /boot is mounted there: nobody sees the image's.
+//! A host mounts another /boot there. Nobody sees the image's.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +13,7 @@
 //! ```
 //!
 //! # Fix
-//! Remove what a package's script left (`/boot/grub`), and put what the image needs below /usr.
+//! Remove what a package's script left: `rm -rf /boot/grub`. Put what the image needs below /usr.
 
 use super::{Check, EntryCheck, MAX_NAMED, Rule, counted};
 use crate::tree::{Entry, Kind, Paths};

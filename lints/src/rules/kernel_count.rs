@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether there is exactly one kernel in /usr/lib/modules, after a step and in an image.
+//! Checks that there is exactly one kernel in /usr/lib/modules, after a step and in an image.
 //!
 //! # Why it breaks
-//! An image is deployed with the one kernel that is in it: with two, ostree and bootc refuse or take
-//! either, with none, no machine can boot.
+//! An image is deployed with the one kernel that is in it. With two, ostree and bootc refuse or
+//! take either. With none, no host can boot.
 //!
 //! # Example
 //! ```dockerfile

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for modules that `depmod` has not been told of, where the commit could not run it.
+//! Finds modules that are not in the index of `depmod`. The commit could not run `depmod` itself.
 //!
 //! # Why it breaks
-//! The machine cannot write to /usr/lib/modules, and without an entry in `modules.dep` a module is
-//! not found. Whether something asks for the module depends on the machine's hardware, so this is a warning.
+//! A host cannot write to /usr/lib/modules. Without an entry in `modules.dep`, a module is not
+//! found. The hardware of the host decides whether something asks for it, so this is a warning.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,6 +12,7 @@
 //! ```
 //!
 //! # Fix
+//! Run `depmod` in the image:
 //! ```dockerfile
 //! RUN depmod VERSION
 //! ```

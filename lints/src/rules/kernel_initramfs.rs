@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks whether the initramfs beside a new kernel has `ostree-prepare-root`, which makes the root
-//! of a deployment. Where the image has dracut, a step's commit makes the initramfs itself; then
-//! this tells why it could not.
+//! Checks that the initramfs beside a new kernel has `ostree-prepare-root`, which makes the root of
+//! a deployment. If the image has dracut, the commit of a step makes the initramfs itself. Then
+//! this rule reports why it could not.
 //!
 //! # Why it breaks
-//! Without it the machine waits for a root file system that never comes, and drops to an emergency
+//! Without it, the host waits for a root file system that never comes. It drops to an emergency
 //! shell.
 //!
 //! # Example
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! # Fix
-//! Have dracut and its module `ostree` (Debian's `ostree-boot`) in the image, or make it yourself:
+//! Install dracut and its module `ostree` in the image (Debian's `ostree-boot`). Or make the
+//! initramfs yourself:
 //! ```dockerfile
 //! RUN dracut --force --no-hostonly --reproducible --add ostree --kver VERSION \
 //!     /usr/lib/modules/VERSION/initramfs.img

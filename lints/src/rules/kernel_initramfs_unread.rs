@@ -1,9 +1,9 @@
 //! # What it does
-//! Tells of an initramfs whose format osderive does not read, so that nobody knows whether it can
-//! boot an ostree deployment. Plain, gzip and zstd archives are read.
+//! Finds an initramfs in a format that osderive does not read. It reads plain, gzip and zstd
+//! archives. Nobody knows whether this one can boot an ostree deployment.
 //!
 //! # Why it breaks
-//! Without `ostree-prepare-root` in it the machine does not boot. Nothing says that it is missing.
+//! Without `ostree-prepare-root` in it, the host does not boot. Nothing says that it is missing.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Fix
-//! Look yourself (`lsinitrd FILE | grep ostree-prepare-root`), or pack it with zstd or gzip.
+//! Look yourself: `lsinitrd FILE | grep ostree-prepare-root`. Or pack it with zstd or gzip.
 
 use super::{Check, Rule};
 use crate::model::initramfs::Ostree;

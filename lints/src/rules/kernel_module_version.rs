@@ -1,14 +1,17 @@
 //! # What it does
-//! Looks at modules that do not come with the kernel (`extra`, `updates` and others below /usr/lib/modules), and finds those
-//! that were built for another kernel than the one that they lie beside. Of each directory the smallest module is read.
+//! Finds modules that were built for another kernel than the one beside them. It looks at modules
+//! that do not come with the kernel. Those are in `extra`, `updates` and others below
+//! /usr/lib/modules. It reads the smallest module of each directory.
 //!
 //! # Why it breaks
-//! The kernel refuses such a module: `version magic … should be …`. The driver is missing on the machine. Kernels that
-//! compare symbols one by one (`modversions`) may take it; there nothing is told.
+//! The kernel refuses such a module: `version magic … should be …`. The driver is missing on the
+//! host. Kernels that compare symbols one by one (`modversions`) may take it. For those the rule
+//! reports nothing.
 //!
 //! # Example
 //! ```dockerfile
-//! RUN dnf -y install kmod-acme && dnf -y upgrade kernel && mv /usr/lib/modules/OLD/extra /usr/lib/modules/NEW/
+//! RUN dnf -y install kmod-acme && dnf -y upgrade kernel && \
+//!     mv /usr/lib/modules/OLD/extra /usr/lib/modules/NEW/
 //! ```
 //!
 //! # Fix
@@ -26,6 +29,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Warning,
     summary: "a module was built for another kernel than the one beside it",
     check: Check::Image(check),
+    since: "0.2.0",
     ..Rule::IMAGE
 };
 

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for directories below /usr/lib/modules that have no kernel: modules for a version that the
-//! image does not boot, or what a removed kernel left.
+//! Finds directories below /usr/lib/modules that have no kernel. They hold modules for a version
+//! that the image does not boot, or what a removed kernel left.
 //!
 //! # Why it breaks
-//! The modules cannot be loaded, so the driver that they are is missing on the machine. ostree and
-//! bootc take some such directories for a kernel and stop.
+//! The host cannot load the modules, so their driver is missing. Some such directories look like a
+//! kernel to ostree and bootc, which then stop.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! # Fix
-//! Build modules for the image's kernel (`ls /usr/lib/modules`), not for the one that runs the
-//! build, and remove the directory.
+//! Build the modules for the image's kernel (`ls /usr/lib/modules`), not for the one that runs the
+//! build. Then remove the directory.
 
 use super::{Check, Rule};
 use crate::image::MODULES;

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether the image's kernel has an initramfs beside it, or is part of a unified kernel image. Where
-//! /sbin/init is ostree-prepare-root, the image is made to boot without one.
+//! Checks that the image's kernel has an initramfs beside it, or is part of a unified kernel image.
+//! If /sbin/init is ostree-prepare-root, the image is made to boot without one.
 //!
 //! # Why it breaks
-//! Without an initramfs nothing finds the root file system of a deployment: the machine stops with
+//! Without an initramfs, nothing finds the root file system of a deployment. The host stops with
 //! "unable to mount root fs".
 //!
 //! # Example
@@ -12,6 +12,7 @@
 //! ```
 //!
 //! # Fix
+//! Make one:
 //! ```dockerfile
 //! RUN dracut --force --no-hostonly --reproducible --add ostree --kver VERSION \
 //!     /usr/lib/modules/VERSION/initramfs.img

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether /dev, /proc, /sys, /run, /tmp and /var are directories.
+//! Checks that /dev, /proc, /sys, /run, /tmp and /var are directories.
 //!
 //! # Why it breaks
-//! Early in the boot file systems are mounted on them, before anything could make them: without
-//! one of them, or with a link in its place, the machine stops there.
+//! Early in the boot, the host mounts file systems on these directories. Nothing could create them
+//! before that. If one is missing or is a link, the boot stops there.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Fix
-//! Make an empty directory of that name: `RUN rm /tmp && mkdir -m 1777 /tmp`.
+//! Put an empty directory in its place: `RUN rm /tmp && mkdir -m 1777 /tmp`.
 
 use super::{Check, Rule};
 use crate::tree::Kind;

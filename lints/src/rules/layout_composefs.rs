@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks whether prepare-root.conf turns composefs (or a transient root) on.
+//! Checks whether prepare-root.conf turns on composefs or a transient root.
 //!
 //! # Why it breaks
-//! Without it the root directory belongs to ostree, not to the image: new directories at the top
-//! level vanish at the import, and nothing checks the files in /usr.
+//! Without composefs or a transient root, the root directory belongs to ostree, not to the image.
+//! New directories at the top level vanish at the import. Nothing checks the files in /usr.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,11 +11,12 @@
 //! ```
 //!
 //! # Fix
-//! In a base image, before its initramfs is made (which has a copy of the file):
+//! Turn it on in the base image, before its initramfs is made:
 //! ```dockerfile
 //! RUN printf '[composefs]\nenabled = yes\n' > /usr/lib/ostree/prepare-root.conf
 //! ```
-//! A derived image cannot change it: the importer asks the base's commit.
+//! The order matters because the initramfs has a copy of the file. A derived image cannot turn it
+//! on: the importer asks the commit of the base image.
 
 use super::{Check, Rule};
 use crate::model::prepare_root;

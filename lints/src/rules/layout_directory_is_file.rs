@@ -1,14 +1,18 @@
 //! # What it does
-//! Looks for files that stand where programs look for a directory of configuration: bootc's kargs.d,
-//! systemd's tmpfiles.d, sysusers.d and presets, directories of drop-ins, `.wants` and `.requires`, and
-//! those of other programs in /etc.
+//! Finds files that stand where programs expect a configuration directory:
 //!
-//! `COPY` makes the file when the directory is not there yet and the destination does not end in a slash.
+//! - bootc's kargs.d
+//! - systemd's tmpfiles.d, sysusers.d and presets
+//! - directories of drop-ins, `.wants` and `.requires`
+//! - directories of other programs in /etc
+//!
+//! `COPY` creates such a file if the directory does not exist and the destination does not end in a
+//! slash.
 //!
 //! # Why it breaks
-//! bootc stops each installation and each upgrade at such a file. systemd ignores it with what it says:
-//! the unit is not enabled, the account not made. Of directories of other programs this is a warning, for
-//! whether one reads it is not known.
+//! Each bootc installation and each bootc upgrade stops at such a file. If systemd looks for the
+//! directory, it ignores the file: the unit is not enabled, the account not created. For
+//! directories of other programs this is a warning. Perhaps no program reads them.
 //!
 //! # Example
 //! ```dockerfile
@@ -33,7 +37,7 @@ use crate::{Finding, Image, Severity, escape_path};
 pub const RULE: Rule = Rule {
     name: "layout-directory-is-file",
     severity: Severity::Error,
-    summary: "a file stands where a directory of configuration is looked for",
+    summary: "a file stands where programs expect a configuration directory",
     check: Check::Image(check),
     ..Rule::IMAGE
 };

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for links in /etc that lead into /usr/etc.
+//! Finds links in /etc that lead into /usr/etc.
 //!
 //! # Why it breaks
-//! On its way into a machine's repository /etc becomes /usr/etc: the link then stands where the file
-//! is that it leads to, and the import ends with an error.
+//! The import stores /etc as /usr/etc on the host. There the link takes the place of the file that
+//! it leads to. The import ends with an error.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,10 +11,11 @@
 //! ```
 //!
 //! # Fix
-//! Move the file itself to /etc, or to /usr/share and link there:
+//! Move the file itself to /etc:
 //! ```dockerfile
 //! RUN rm /etc/podman_hpc && mv /usr/etc/podman_hpc /etc/podman_hpc
 //! ```
+//! Or move it to /usr/share and link there.
 
 use super::{Check, EntryCheck, Rule, Scope, counted};
 use crate::tree::{Entry, Paths, destination};

@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks whether the image has configuration both in /etc and in /usr/etc.
+//! Finds images with configuration both in /etc and in /usr/etc.
 //!
 //! # Why it breaks
-//! /usr/etc is where ostree keeps the image's /etc on a machine, to merge it with the machine's
-//! own. The published importers put both into one directory, where of two files of one name the later
-//! layer's counts; bootc's own lint refuses such an image, and other ways to deploy may. What comes of it
-//! depends on the way, so this is a warning.
+//! On a host ostree keeps the image's /etc in /usr/etc, and merges it with the host's own /etc. The
+//! published importers put both into one directory. If both have a file of one name, the file of
+//! the later layer counts. The lint of bootc itself refuses such an image. Other ways to deploy may
+//! refuse it too. The result depends on the way to deploy, so this is a warning.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! # Fix
-//! Put it into /etc: `COPY acme.conf /etc/acme.conf`, and remove /usr/etc.
+//! Copy the file into /etc: `COPY acme.conf /etc/acme.conf`. Then remove /usr/etc.
 
 use super::{Check, Rule, absolute};
 use crate::{Finding, Image, Severity};

@@ -1,11 +1,11 @@
 //! # What it does
-//! Tells of a link of the base image, such as /opt or /home, in whose place the build has put a
-//! directory. The commit at the end of the build moves its content to where the link leads and
-//! brings the link back.
+//! Reports a link of the base image that the build replaced with a directory. /opt and /home are
+//! such links. The commit at the end of the build moves the content to where the link leads. Then
+//! it restores the link.
 //!
 //! # Why it breaks
-//! Nothing breaks on a machine. But RUNs after the instruction found the new directory alone, not
-//! what the link leads to.
+//! Nothing breaks on a host. But later RUNs found only the new directory, and not what the link
+//! leads to.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! # Fix
-//! `COPY` without `--link` follows the links of the base.
+//! Write `COPY` without `--link`. It then follows the links of the base image.
 
 use super::Rule;
 use crate::{Finding, Severity, escape_path};

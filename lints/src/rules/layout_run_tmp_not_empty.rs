@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for files in /run and /tmp. Empty directories, and the empty files that container engines
-//! leave where they mounted their own, are of no consequence.
+//! Finds files in /run and /tmp. Empty directories do not count. Neither do the empty files that
+//! container engines leave at their mount points.
 //!
 //! # Why it breaks
-//! Both are new and empty at each boot: a program that expects the file does not find it.
+//! /run and /tmp are new and empty at each boot. A program that expects the file does not find it.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,8 @@
 //! ```
 //!
 //! # Fix
-//! Remove what the build left; what a program needs there, make at boot with tmpfiles.d:
+//! Remove what the build left. If a program needs something there, create it at boot with
+//! tmpfiles.d:
 //! ```text
 //! d /run/acme 0755 acme acme -
 //! ```
@@ -49,8 +50,8 @@ fn finding(paths: &Paths) -> Finding {
     RULE.about(
         paths,
         format!("{what} in /run or /tmp will not be on the machine"),
-        "remove it in the same RUN; what a program needs there, make at boot by a line of \
-         tmpfiles.d (`d /run/NAME 0755 root root -`)",
+        "remove it in the same RUN; if a program needs it, make it at boot with tmpfiles.d: \
+         `d /run/NAME 0755 root root -`",
     )
 }
 

@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks whether /sysroot is a directory, /ostree a link to `sysroot/ostree`, and whether there is
+//! Checks that /sysroot is a directory and /ostree a link to `sysroot/ostree`. Checks that there is
 //! a /boot to mount on.
 //!
 //! # Why it breaks
-//! The physical root is mounted on /sysroot before the image's own init starts, and ostree looks
-//! for its repository and the deployments in /ostree: without them the machine does not boot, or
-//! never updates again.
+//! The physical root is mounted on /sysroot before the init of the image starts. In /ostree, ostree
+//! looks for its repository and the deployments. Without them the host does not boot, or never
+//! updates again.
 //!
 //! # Example
 //! ```dockerfile

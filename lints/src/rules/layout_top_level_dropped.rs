@@ -1,11 +1,12 @@
 //! # What it does
-//! Looks for content at the top level (`/nix`, files in a real /opt or /srv) of an image whose base
-//! is an ostree commit without composefs and without a transient root. Looks as well for services whose package makes
-//! such a directory.
+//! Finds content at the top level, such as `/nix` or files in a real /opt or /srv. The rule applies
+//! only if the base image is an ostree commit without composefs and without a transient root. It
+//! also finds services whose package creates such a directory.
 //!
 //! # Why it breaks
-//! The importer of such an image keeps /usr, /etc and /var; what derived layers have elsewhere is
-//! dropped with nothing but a line in its log, so it is not on the machine.
+//! Without composefs or a transient root, the import keeps /usr, /etc and /var. It drops what
+//! derived layers have elsewhere, so the host does not get it. Only a line in the importer's log
+//! says so.
 //!
 //! # Example
 //! ```dockerfile
@@ -14,8 +15,8 @@
 //! ```
 //!
 //! # Fix
-//! Put it below /usr, or start from a base with composefs (`[composefs]`, `enabled = yes` in
-//! prepare-root.conf). A derived image cannot turn it on for itself.
+//! Put the content below /usr. Or start from a base image with composefs. Its prepare-root.conf
+//! says `enabled = yes` in `[composefs]`. A derived image cannot turn it on for itself.
 
 use super::{Check, Rule, Scope, absolute, counted};
 use crate::predict::Reason;

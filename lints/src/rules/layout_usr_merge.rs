@@ -1,12 +1,13 @@
 //! # What it does
-//! Looks whether /bin, /sbin, /lib and /lib64 are links into /usr.
+//! Checks that /bin, /sbin, /lib and /lib64 are links into /usr.
 //!
-//! Of /lib32 and /libx32, and of a /lib64 without a dynamic loader, it warns: what is in them may be of no
-//! program that a machine runs.
+//! For /lib32 and /libx32, and for a /lib64 without a dynamic loader, this is a warning. Perhaps no
+//! program on a host uses what is in them.
 //!
 //! # Why it breaks
-//! Only /usr is the image's on every machine: programs in a real /bin are not there after the
-//! import, or differ from those of the same name in /usr/bin. systemd 255 and newer do not support it.
+//! Only /usr comes from the image on every host. Programs in a real /bin are missing after the
+//! import. Or they differ from those of the same name in /usr/bin. From version 255 on, systemd
+//! does not support such a layout.
 //!
 //! # Example
 //! ```dockerfile

@@ -1,9 +1,10 @@
 //! # What it does
-//! Looks whether /var/run, if it is there, is a link to /run, or made one at boot (`L+` in tmpfiles.d).
+//! Checks that /var/run is a link to /run, if it exists. A link that boot makes with `L+` in
+//! tmpfiles.d counts too.
 //!
 //! # Why it breaks
-//! Programs find each other's sockets by both names. When they are two directories, D-Bus and all
-//! that needs it do not start.
+//! Programs find each other's sockets both in /run and in /var/run. If these are two directories,
+//! D-Bus does not start, nor does anything that needs it.
 //!
 //! # Example
 //! ```dockerfile

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for processes that a step's command started and left running.
+//! Finds processes that the command of a step started and left running.
 //!
 //! # Why it breaks
-//! A build step ends with its command. What still runs is ended before the commit, at whatever
-//! point of its work it is: a database that is still writing leaves a torn file in the layer, and
-//! the daemon does not run on the machine either, since only units start daemons there.
+//! A build step ends with its command. Before the commit, osderive ends what still runs, in the
+//! middle of its work. A database that is still writing leaves a torn file in the layer. The daemon
+//! does not run on the host either, because only units start daemons there.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! # Fix
-//! Stop what the step started before its command ends (`service postgresql stop`,
-//! `gpgconf --kill all`), and enable the unit to have it run on the machine.
+//! Stop what the step started before its command ends: `service postgresql stop`,
+//! `gpgconf --kill all`. Enable the unit if it is to run on the host.
 
 use super::{MAX_NAMED, Rule, counted};
 use crate::{Finding, Severity};
@@ -48,17 +48,18 @@ pub fn finding(leftovers: &[Leftover]) -> Option<Finding> {
     if leftovers.len() > MAX_NAMED {
         named.push(format!("and {} more", leftovers.len() - MAX_NAMED));
     }
-    Some(RULE.finding(
-        format!(
-            "{} left running by the step had to be ended: {}",
-            counted(leftovers.len(), "process", "processes"),
-            named.join(", ")
+    Some(
+        RULE.finding(
+            format!(
+                "{} left running by the step had to be ended: {}",
+                counted(leftovers.len(), "process", "processes"),
+                named.join(", ")
+            ),
+            "stop it before the RUN's command ends; to run it on the machine, enable its unit"
+                .to_owned(),
+            Vec::new(),
         ),
-        "stop what the RUN started before its command ends; enable a unit for what shall run on \
-         the machine"
-            .to_owned(),
-        Vec::new(),
-    ))
+    )
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! # What it does
-//! Looks for names that are not UTF-8 among what a step left in /var, /opt and /usr/local.
+//! Finds names that are not UTF-8 in what a step left in /var, /opt and /usr/local.
 //!
 //! # Why it breaks
-//! An ostree import refuses a layer with such a name, wherever it is kept: the machine keeps its former image.
+//! An ostree import refuses a layer with such a name, wherever the file is kept. The host keeps its
+//! former image.
 //!
 //! # Example
 //! ```dockerfile
@@ -10,7 +11,7 @@
 //! ```
 //!
 //! # Fix
-//! Rename it in the same RUN, or remove it.
+//! Rename the file in the same RUN, or remove it.
 
 use super::{MAX_NAMED, Rule, counted};
 use crate::{Finding, Severity};

@@ -1,10 +1,11 @@
 //! # What it does
-//! Looks for software of earlier steps in /usr/lib/opt or /usr/lib/usrlocal that a step seems to
-//! have removed or replaced: it took away the link in /opt or /usr/local, not what the link leads to.
+//! Finds software of earlier steps in /usr/lib/opt or /usr/lib/usrlocal that a step seems to have
+//! removed or replaced. The step took away the link in /opt or /usr/local, but not what it leads
+//! to.
 //!
 //! # Why it breaks
-//! Nothing breaks: what is left stays in the image, and is found under its old path where no new
-//! entry hides it.
+//! Nothing breaks. The files stay in the image. Programs still find them under the old path, unless
+//! a new entry hides them.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +14,7 @@
 //! ```
 //!
 //! # Fix
-//! Remove what the link leads to as well, `/usr/lib/opt/acme` in the example.
+//! Remove what the link leads to as well. In the example: `rm -rf /usr/lib/opt/acme`.
 
 use super::Rule;
 use crate::{Finding, Severity};

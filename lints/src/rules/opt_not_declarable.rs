@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for entries of /opt and /usr/local whose names tmpfiles.d cannot have: those with a line
-//! break.
+//! Finds entries of /opt and /usr/local whose names have a line break. tmpfiles.d cannot express
+//! such names.
 //!
 //! # Why it breaks
-//! Such an entry cannot be linked to from /opt or /usr/local at boot, so it stays in /var: only
-//! machines that are installed with this image have it, not those that are upgraded to it.
+//! Boot cannot make a link in /opt or /usr/local to such an entry. So the entry stays in /var. Only
+//! hosts that are installed with this image have it. Upgraded hosts do not.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # Fix
-//! Choose another name.
+//! Choose a name without a line break.
 
 use super::Rule;
 use crate::{Finding, Severity};

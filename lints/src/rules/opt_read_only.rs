@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks for software in /opt or /usr/local that belongs to an account other than root as a whole,
-//! and for single files in it that such an account may write.
+//! Finds software in /opt or /usr/local that belongs as a whole to an account other than root. Also
+//! finds single files there that such an account may write.
 //!
 //! # Why it breaks
-//! On the machine they are part of the read-only image. Directories that are written at run time are
-//! told by their names (`log`, `cache`, `data` …) or their owner and kept in /var; this cannot be
-//! done when all of the software has that owner, nor for single files.
+//! On the host these files are part of the read-only image. A commit keeps a directory in /var if
+//! its name (`log`, `cache`, `data` …) or its owner tells that programs write there. This does not
+//! work if the account owns all of the software, nor for single files.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,8 +13,9 @@
 //! ```
 //!
 //! # Fix
-//! Leave what is not written to root. Name the directories that are, in the syntax line of the
-//! Containerfile, `--writable=/opt/acme/uploads`; or say that none is, `--read-only=/opt/acme`.
+//! Let root own what no program writes. Name the other directories in the syntax line of the
+//! Containerfile: `--writable=/opt/acme/uploads`. If there are none, say so:
+//! `--read-only=/opt/acme`.
 
 use super::Rule;
 use crate::{Finding, Severity};
@@ -31,8 +32,8 @@ pub const RULE: Rule = Rule {
 pub fn finding(path: &str, writer: &str) -> Finding {
     RULE.finding(
         format!("{writer} may write {path}, which is read-only on the machine"),
-        "name the directories in it that are written at run time, `--writable=PATH`, or say that \
-         it is not written, `--read-only=PATH`"
+        "name the directories that it writes at run time, `--writable=PATH`; if it writes none, \
+         `--read-only=PATH`"
             .to_owned(),
         vec![path.to_owned()],
     )

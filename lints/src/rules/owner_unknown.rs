@@ -1,9 +1,10 @@
 //! # What it does
-//! Looks for files whose owner or group is a number that no account of the image has: not
-//! /etc/passwd and /etc/group, not those of /usr/lib, not sysusers.d.
+//! Finds files whose owner or group is a number that no account of the image has. It looks in
+//! /etc/passwd and /etc/group, in those of /usr/lib, and in sysusers.d.
 //!
 //! # Why it breaks
-//! The files belong to nobody, until a machine gives the number to somebody: then to that account.
+//! The files belong to nobody. When a host gives the number to an account, they belong to that
+//! account.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +12,7 @@
 //! ```
 //!
 //! # Fix
-//! Give the files to an account that the image has, or declare one with that number: `u acme 950`.
+//! Give the files to an account that the image has. Or declare one with that number: `u acme 950`.
 
 use std::collections::BTreeSet;
 

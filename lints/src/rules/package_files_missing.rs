@@ -1,20 +1,21 @@
 //! # What it does
-//! Looks for files of packages in /opt, /usr/local and /var that the RUN which installed them has not left: a mount stood
-//! there, or the command emptied the directories around them.
+//! Finds files of packages that are missing in /opt, /usr/local or /var after the RUN that
+//! installed them. A mount stood there, or the command emptied the directories around them.
 //!
 //! # Why it breaks
-//! The package is installed as its manager knows it, and its files are nowhere. What it runs from /opt is missing on every
-//! machine. Directories of /var that such a package owns are declared, so that machines have them.
+//! To the package manager the package is installed, but its files are nowhere. What the package
+//! runs from /opt is missing on every host. Directories of the package in /var are declared, so
+//! that hosts have them.
 //!
 //! # Example
 //! ```dockerfile
 //! RUN dnf -y install acme && rm -rf /var/*
 //! ```
-//! On bootable images /opt is a link to /var/opt, so that this removes `/opt/acme` as well.
+//! On bootable images /opt is a link to /var/opt. So this removes `/opt/acme` as well.
 //!
 //! # Fix
-//! Leave the directory out of what is mounted or emptied; /var needs no emptying with osderive. Where the files are not
-//! wanted, remove them alone.
+//! Do not mount over the directory, and leave it out of `rm -rf`. With osderive you need not empty
+//! /var. If you do not want the files, remove only them.
 
 use super::{MAX_NAMED, Rule, counted};
 use crate::{Finding, Severity};
@@ -24,6 +25,7 @@ pub const RULE: Rule = Rule {
     name: "package-files-missing",
     severity: Severity::Warning,
     summary: "files of an installed package are not in the image",
+    since: "0.2.0",
     ..Rule::STEP
 };
 
@@ -35,8 +37,10 @@ pub fn finding(package: &str, paths: &[String]) -> Option<Finding> {
         more => format!(" and {}", counted(more, "other file", "other files")),
     };
     Some(RULE.finding(
-        format!("{first}{others} of the package {package}: installed in this RUN, and not in the image"),
-        "no mount may stand there, and the command may not empty the directory: leave it out of `rm -rf`".to_owned(),
+        format!(
+            "{first}{others} of the package {package}: installed in this RUN, and not in the image"
+        ),
+        "leave the directory out of `rm -rf`, and mount nothing over it in this RUN".to_owned(),
         paths.iter().take(MAX_NAMED).cloned().collect(),
     ))
 }

@@ -1,8 +1,9 @@
 //! # What it does
-//! Reads `osderive.toml` and the `# osderive:` comments of the Containerfile.
+//! Reports what osderive cannot understand in `osderive.toml` and in the `# osderive:` comments of
+//! the Containerfile.
 //!
 //! # Why it breaks
-//! A decision that nobody can read would silence nothing, or the wrong thing: a build fails over it
+//! An entry that nobody can read would silence nothing, or the wrong thing. So the build fails
 //! before its first step.
 //!
 //! # Example
@@ -12,9 +13,9 @@
 //! ```
 //!
 //! # Fix
-//! Name a rule that there is, and say why:
+//! Name a rule that exists, and say why:
 //! ```dockerfile
-//! # osderive: allow=secret-in-image /usr/share/doc/acme -- keys of examples, the same for everybody
+//! # osderive: allow=secret-in-image /usr/share/doc/acme -- keys of examples, the same for all
 //! COPY examples /usr/share/doc/acme/
 //! ```
 

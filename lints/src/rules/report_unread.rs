@@ -1,9 +1,9 @@
 //! # What it does
-//! Tells of the report of a committed RUN that could not be read.
+//! Reports that osderive could not read the report of a committed RUN.
 //!
 //! # Why it breaks
-//! The RUN is committed. What its commit found is not known, so that findings of it are missing here. A command that runs as
-//! root can write to the report beside it.
+//! The RUN is committed. But nobody knows what its commit found, so its findings are missing here.
+//! A command that runs as root can write to the report.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,8 @@
 //! ```
 //!
 //! # Fix
-//! Leave the directory of the report alone. The finished image is checked all the same.
+//! Do not write to /dev/.osderive-out, the directory of the report. The finished image is checked
+//! all the same.
 
 use super::Rule;
 use crate::{Finding, Severity};
@@ -20,7 +21,8 @@ use crate::{Finding, Severity};
 pub const RULE: Rule = Rule {
     name: "report-unread",
     severity: Severity::Warning,
-    summary: "what the commit of a RUN found is not known",
+    summary: "the report of a RUN's commit could not be read",
+    since: "0.2.0",
     ..Rule::STEP
 };
 

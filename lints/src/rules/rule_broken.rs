@@ -1,14 +1,14 @@
 //! # What it does
-//! Tells that a rule of osderive itself failed on what it found.
+//! Reports that a rule of osderive itself failed on what it found.
 //!
 //! # Why it breaks
-//! What the rule would have said is missing; nothing else is affected.
+//! The findings of this rule are missing. Nothing else is affected.
 //!
 //! # Example
 //! A defect of osderive, met by input that nobody foresaw.
 //!
 //! # Fix
-//! Report it together with the file that the finding names; `--skip RULE` leaves the rule out.
+//! Report it together with the file that the finding names. `--skip RULE` leaves the rule out.
 
 use super::Rule;
 use crate::{Finding, Severity};

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for passwords and tokens in the image's environment (`ENV`) and in the build arguments that
-//! its history shows (`ARG`).
+//! Finds passwords and tokens in the environment of the image (`ENV`). Also finds them in the build
+//! arguments that its history shows (`ARG`).
 //!
 //! # Why it breaks
-//! Both are part of the image: whoever can pull it reads them with `docker history`.
+//! `ENV` and `ARG` are part of the image. Whoever can pull it reads them with `docker history`.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,11 +12,12 @@
 //! ```
 //!
 //! # Fix
+//! Mount the secret in the step that needs it:
 //! ```dockerfile
 //! RUN --mount=type=secret,id=github,env=GITHUB_TOKEN \
 //!     curl -H "Authorization: Bearer $GITHUB_TOKEN" -o /usr/bin/acme https://…
 //! ```
-//! A token that was in an image should be revoked.
+//! Revoke a token that was in an image.
 
 use std::collections::BTreeSet;
 

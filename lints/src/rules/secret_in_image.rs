@@ -1,12 +1,17 @@
 //! # What it does
-//! Looks for private keys, passwords and tokens where programs look for them, after a step and in an image:
-//! ssh and TLS keys, registry and cloud credentials, network connections with a password, keys that sign kernel
-//! modules and boot loaders (dkms, akmods, shim-signed, sbctl). What is kept of /var in /usr/share/factory is
-//! looked through as well.
+//! Finds private keys, passwords and tokens in the places where programs look for them. It checks
+//! after a step and in an image:
+//!
+//! - ssh and TLS keys
+//! - registry and cloud credentials
+//! - network connections with a password
+//! - keys that sign kernel modules and boot loaders (dkms, akmods, shim-signed, sbctl)
+//!
+//! It also searches what is kept of /var in /usr/share/factory.
 //!
 //! # Why it breaks
-//! Whoever can pull the image can read them, also when a later step removes them: they stay in the
-//! layer. Every machine of the image has the same ones.
+//! Whoever can pull the image can read the secret. Removing it in a later step does not help: it
+//! stays in the layer. Every host with the image has the same one.
 //!
 //! # Example
 //! ```dockerfile
@@ -14,11 +19,14 @@
 //! ```
 //!
 //! # Fix
-//! Give a secret to the step alone (`RUN --mount=type=secret,…`) or to the machine (an installer,
-//! cloud-init, systemd's credentials). It is never removed for you: only you know what it is for.
+//! Give a secret only to the step that needs it: `RUN --mount=type=secret,…`. Or give it to the
+//! host through an installer, cloud-init or systemd's credentials. A secret is never removed for
+//! you: only you know what it is for.
 
 use super::{Check, MAX_NAMED, Rule, counted};
-use crate::model::secrets::{self, Mark};
+use crate::knowledge::machine::{SNAKEOIL_KEY, SSH_KEYS_BEGIN};
+use crate::knowledge::secrets::{FACTORY, HOMES, IN_ETC, IN_HOMES, Mark, PRIVATE_KEYS, ROOT_HOMES};
+use crate::model::secrets;
 use crate::tree::{Kind, Meta};
 use crate::{Finding, Image, Severity};
 
@@ -31,9 +39,6 @@ pub const RULE: Rule = Rule {
     ..Rule::IMAGE
 };
 
-/// What identity-host-keys speaks of.
-const MACHINES_OWN: [&str; 2] = ["etc/ssh/ssh_host_", "etc/ssl/private/ssl-cert-snakeoil.key"];
-
 /// Entries of one place of private keys that are looked at, at most.
 const MAX_ENTRIES: usize = 2000;
 
@@ -45,7 +50,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         let files = std::iter::once(place.clone()).chain(inside);
         found.extend(files.filter(|path| holds_secret(image, path, mark, secrets::MAX_BYTES)));
     }
-    for place in secrets::PRIVATE_KEYS {
+    for (place, _) in PRIVATE_KEYS {
         for place in [place.to_owned(), kept(place)] {
             let files = files_below(image, place).into_iter();
             let is_key =
@@ -53,7 +58,11 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             found.extend(files.filter(is_key));
         }
     }
-    found.retain(|path| !MACHINES_OWN.iter().any(|own| path.starts_with(own)));
+    // identity-host-keys tells of these.
+    found.retain(|path| {
+        let in_etc = path.strip_prefix("etc/").unwrap_or_default();
+        !in_etc.starts_with(SSH_KEYS_BEGIN) && in_etc != SNAKEOIL_KEY
+    });
     found.sort();
     found.dedup();
     let found: Vec<String> = (found.iter())
@@ -64,7 +73,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
 
 /// Where what is at a path is kept for a machine's /var.
 fn kept(path: &str) -> String {
-    format!("{}/{path}", secrets::FACTORY)
+    format!("{}/{path}", FACTORY)
 }
 
 /// The files, and the directories of files, that may hold secrets.
@@ -73,11 +82,11 @@ fn places(image: &Image<'_>) -> Vec<(String, Mark)> {
         let paths = paths.into_iter();
         paths.flat_map(|path| [path.to_owned(), kept(path)])
     };
-    let others = and_kept(secrets::HOMES).flat_map(|top| {
+    let others = and_kept(HOMES).flat_map(|top| {
         let names = image.names(&top).into_iter();
         names.map(move |name| format!("{top}/{name}"))
     });
-    let homes = and_kept(secrets::ROOT_HOMES).chain(others);
+    let homes = and_kept(ROOT_HOMES).chain(others);
     // A link leads to a home that is in the list too.
     let homes = homes.filter(|home| {
         let top = home.split('/').next().unwrap_or_default();
@@ -85,9 +94,9 @@ fn places(image: &Image<'_>) -> Vec<(String, Mark)> {
             .iter()
             .all(|path| image.kind(path) == Some(Kind::Directory))
     });
-    let in_homes = homes
-        .flat_map(|home| secrets::IN_HOMES.map(|(path, mark)| (format!("{home}/{path}"), mark)));
-    let in_etc = secrets::IN_ETC.map(|(path, mark)| (format!("etc/{path}"), mark));
+    let in_homes =
+        homes.flat_map(|home| IN_HOMES.map(|row| (format!("{home}/{}", row.path), row.mark)));
+    let in_etc = IN_ETC.map(|row| (format!("etc/{}", row.path), row.mark));
     in_etc.into_iter().chain(in_homes).collect()
 }
 
@@ -131,13 +140,15 @@ pub fn finding(paths: &[String]) -> Option<Finding> {
         0 => String::new(),
         more => format!(" (and {})", counted(more, "other file", "other files")),
     };
-    Some(RULE.finding(
-        format!("{first}{others} holds a secret that whoever pulls the image can read"),
-        "use `RUN --mount=type=secret` for what only the build needs, and give the machine its own \
-         (cloud-init, systemd's credentials); a secret that was in a layer should be replaced"
-            .to_owned(),
-        paths.iter().take(MAX_NAMED).cloned().collect(),
-    ))
+    Some(
+        RULE.finding(
+            format!("{first}{others} holds a secret that whoever pulls the image can read"),
+            "for the build use `RUN --mount=type=secret`, for the machine cloud-init or systemd's \
+         credentials; replace a secret that was in a layer"
+                .to_owned(),
+            paths.iter().take(MAX_NAMED).cloned().collect(),
+        ),
+    )
 }
 
 #[cfg(test)]

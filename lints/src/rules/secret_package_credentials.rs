@@ -1,14 +1,15 @@
 //! # What it does
-//! Looks for passwords and tokens in the configuration of package managers: apt, dnf, yum, zypper,
-//! pip and npm, also in the URLs of their sources.
+//! Finds passwords and tokens in the configuration of package managers: apt, dnf, yum, zypper, pip
+//! and npm. Also finds them in the URLs of their sources.
 //!
 //! # Why it breaks
-//! Whoever can pull the image can read them, and so can every user of a machine: these files are
-//! readable for all.
+//! Whoever can pull the image can read them. So can every user of a host: these files are readable
+//! for all.
 //!
 //! # Example
 //! ```dockerfile
-//! RUN echo 'deb https://acme:s3cret@repo.acme.example/ stable main' > /etc/apt/sources.list.d/acme.list
+//! RUN echo 'deb https://acme:s3cret@repo.acme.example/ stable main' \
+//!     > /etc/apt/sources.list.d/acme.list
 //! ```
 //!
 //! # Fix
@@ -18,6 +19,7 @@
 //! ```
 
 use super::{Check, Rule};
+use crate::knowledge::secrets::CREDENTIALS;
 use crate::tree::Kind;
 use crate::{Finding, Image, Severity, escape_path};
 
@@ -30,31 +32,12 @@ pub const RULE: Rule = Rule {
     ..Rule::IMAGE
 };
 
-/// Files, and directories of files; /etc/apt/auth.conf.d is one of secret-in-image.
-const PLACES: [&str; 15] = [
-    "etc/apt/apt.conf.d",
-    "etc/apt/auth.conf",
-    "etc/apt/sources.list",
-    "etc/apt/sources.list.d",
-    "etc/dnf/dnf.conf",
-    "etc/npmrc",
-    "etc/pip.conf",
-    "etc/yum.conf",
-    "etc/yum.repos.d",
-    "etc/zypp/credentials.d",
-    "etc/zypp/repos.d",
-    "root/.config/pip/pip.conf",
-    "root/.pip/pip.conf",
-    "usr/etc/npmrc",
-    "usr/local/etc/npmrc",
-];
-
 /// Bytes of a file at most.
 const MAX_BYTES: u64 = 1 << 20;
 
 fn check(image: &Image<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for place in PLACES {
+    for (place, _) in CREDENTIALS {
         let names = image.names(place).into_iter();
         let inside = names.map(|name| format!("{place}/{name}"));
         for path in std::iter::once(place.to_owned()).chain(inside) {

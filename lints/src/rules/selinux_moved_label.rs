@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks at images with a policy of SELinux whose software of /opt or /usr/local is in /usr/lib/opt or
-//! /usr/lib/usrlocal, and finds those whose policy does not know that these are the same.
+//! Looks at images with an SELinux policy and with software in /usr/lib/opt or /usr/lib/usrlocal.
+//! Reports those whose policy does not know that these paths stand for /opt and /usr/local.
 //!
 //! # Why it breaks
-//! Labels are given by path. In /usr/lib/opt, software gets other labels than a policy has for it in /opt, and services
-//! that are confined may not read or run it.
+//! SELinux gives labels by path. Software in /usr/lib/opt gets other labels than the policy has for
+//! it in /opt. SELinux may keep confined services from reading or running it.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,10 +12,11 @@
 //! ```
 //!
 //! # Fix
-//! A commit adds the lines when it moves software. By hand:
+//! Add the line to the policy:
 //! ```dockerfile
 //! RUN echo '/usr/lib/opt /opt' >>/etc/selinux/targeted/contexts/files/file_contexts.subs_dist
 //! ```
+//! When a commit moves software, it adds such lines itself.
 
 use super::{Check, Rule};
 use crate::model::selinux::{CONFIG, EQUIVALENCES, LABELS, MOVED, counts_as, folder};
@@ -25,8 +26,9 @@ use crate::{Finding, Image, Severity};
 pub const RULE: Rule = Rule {
     name: "selinux-moved-label",
     severity: Severity::Warning,
-    summary: "software of /opt or /usr/local is elsewhere, and the policy of SELinux does not know",
+    summary: "the SELinux policy does not know where software of /opt or /usr/local was moved",
     check: Check::Image(check),
+    since: "0.2.0",
     ..Rule::IMAGE
 };
 

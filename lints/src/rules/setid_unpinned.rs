@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for setuid and setgid programs that belong to an account whose id each machine chooses by
-//! itself: one that sysusers.d declares with `-` and no passwd file of /usr pins.
+//! Finds setuid and setgid programs of an account without a fixed id. Such an account has `-` as
+//! its id in sysusers.d, and no passwd file of /usr pins it. Each host chooses the id itself.
 //!
 //! # Why it breaks
-//! The program carries the number that the account had in the build. On a machine where the account
-//! has another, the program runs as nobody in particular, or with the rights of a stranger.
+//! The program carries the id that the account had in the build. On a host the account may have
+//! another id. There the program runs as nobody in particular, or with the rights of a stranger.
 //!
 //! # Example
 //! ```dockerfile
@@ -80,8 +80,8 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             let letter = &what[..1];
             RULE.finding(
                 format!(
-                    "{first} runs as the {what} {name}, {id} in the image and on each machine what \
-                     is free there"
+                    "{first} runs as the {what} {name}: the image has id {id}, each machine chooses \
+                     its own"
                 ),
                 format!("pin it in /usr/lib/sysusers.d/00-{name}.conf: `{letter} {name} {id}`"),
                 paths.into_iter().take(super::MAX_NAMED).collect(),
@@ -147,10 +147,10 @@ mod tests {
         assert_eq!(
             found,
             [
-                "/usr/bin/drop runs as the group drop, 951 in the image and on each machine what is \
-                 free there",
-                "/usr/bin/drop runs as the user drop, 950 in the image and on each machine what is \
-                 free there",
+                "/usr/bin/drop runs as the group drop: the image has id 951, each machine chooses \
+                 its own",
+                "/usr/bin/drop runs as the user drop: the image has id 950, each machine chooses \
+                 its own",
             ]
         );
     }

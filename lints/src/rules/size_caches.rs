@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for what package managers have downloaded: package lists, packages, caches of dnf, zypper,
+//! Finds what package managers have downloaded: package lists, packages, and caches of dnf, zypper,
 //! pip and npm.
 //!
 //! # Why it breaks
-//! Nothing breaks, but each machine downloads it with the image and has no use for it.
+//! Nothing breaks. But each host downloads these files with the image, and has no use for them.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,13 +11,15 @@
 //! ```
 //!
 //! # Fix
-//! Remove them in the same RUN (in a later one they stay in the layer), or keep them in a cache mount:
+//! Remove them in the same RUN. If a later RUN removes them, they stay in the parent layer. Or keep
+//! them in a cache mount:
 //! ```dockerfile
 //! RUN --mount=type=cache,target=/var/cache/dnf --mount=type=cache,target=/root/.cache \
 //!     dnf -y install nginx
 //! ```
 
 use super::{Check, EntryCheck, Rule, counted};
+use crate::knowledge::caches::CACHES;
 use crate::tree::{Entry, Kind, Paths};
 use crate::{Finding, Severity};
 
@@ -30,30 +32,14 @@ pub const RULE: Rule = Rule {
     ..Rule::IMAGE
 };
 
-const CACHES: [&str; 14] = [
-    "root/.cache",
-    "root/.npm/_cacache",
-    "var/cache/apt",
-    "var/cache/dnf",
-    "var/cache/libdnf5",
-    "var/cache/pacman/pkg",
-    "var/cache/rpm-ostree",
-    "var/cache/yum",
-    "var/cache/zypp",
-    "var/lib/apt/lists",
-    "var/lib/pacman/sync",
-    "var/roothome/.cache",
-    "var/roothome/.npm/_cacache",
-    "usr/lib/sysimage/cache/libdnf5",
-];
-
 /// Bytes from which on a file is worth a word: locks and marks are smaller.
 const MIN_BYTES: u64 = 4096;
 
 fn holds(entry: &Entry<'_>) -> bool {
     let meta = entry.meta;
     let is_large = meta.kind == Kind::File && meta.size >= MIN_BYTES;
-    is_large && CACHES.iter().any(|cache| entry.below(cache).is_some())
+    let mut downloads = CACHES.iter().filter(|cache| cache.is_downloaded);
+    is_large && downloads.any(|cache| entry.below(cache.path).is_some())
 }
 
 fn finding(paths: &Paths) -> Finding {

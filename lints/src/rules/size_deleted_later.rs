@@ -1,8 +1,10 @@
 //! # What it does
-//! Adds up the files of each layer that a later layer deletes or replaces. Looks at images that are there as layers, in an OCI layout or an archive.
+//! Adds up the files of each layer that a later layer deletes or replaces. The rule needs the
+//! layers of the image: an OCI layout or an archive.
 //!
 //! # Why it breaks
-//! Every machine downloads and keeps content that it never sees: a layer cannot take anything out of a layer below it.
+//! Every host downloads and keeps content that it never sees. A layer cannot take anything out of a
+//! parent layer.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,10 +13,12 @@
 //! ```
 //!
 //! # Fix
-//! Delete it in the RUN that makes it, or make it in a stage of its own and copy what is wanted:
+//! Delete the files in the RUN that makes them:
 //! ```dockerfile
-//! RUN apt-get install -y build-essential && make install && apt-get purge -y --autoremove build-essential
+//! RUN apt-get install -y build-essential && make install && \
+//!     apt-get purge -y --autoremove build-essential
 //! ```
+//! Or make them in a build stage of their own, and copy what you want.
 
 use super::{Check, MAX_NAMED, Need, Rule, absolute, counted};
 use crate::tree::{Buried, Layer};

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for large files with the same content. Only files of one size are compared, and no more
-//! than a limit is read.
+//! Finds large files with the same content. Only files of one size are compared, and no more than a
+//! limit is read.
 //!
 //! # Why it breaks
-//! Nothing breaks, but each machine downloads the content several times.
+//! Nothing breaks. But each host downloads the content several times.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Fix
-//! Keep one and link to it: `ln -sr FILE COPY`, or `hardlink -t /usr/share/acme /usr/lib/acme`.
+//! Keep one and link to it: `ln -sfr FILE COPY`, or `hardlink -t /usr/share/acme /usr/lib/acme`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};

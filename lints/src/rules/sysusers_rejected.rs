@@ -1,8 +1,9 @@
 //! # What it does
-//! Looks for lines in sysusers.d that systemd-sysusers ignores with an error.
+//! Finds lines in sysusers.d that systemd-sysusers ignores with an error.
 //!
 //! # Why it breaks
-//! The account is not made. The service still counts as started, so nothing tells.
+//! The account is not created. systemd-sysusers.service still counts as started, so nothing tells
+//! you.
 //!
 //! # Example
 //! ```dockerfile
@@ -10,8 +11,12 @@
 //! ```
 //!
 //! # Fix
-//! Write the line as sysusers.d(5) has it: a name of letters, digits, `_` and `-`, a valid id,
-//! quotes in pairs, at most six fields for `u` and three for others.
+//! Write the line as sysusers.d(5) has it:
+//!
+//! - a name of letters, digits, `_` and `-`
+//! - a valid id
+//! - quotes in pairs
+//! - at most six fields for `u`, and three for others
 
 use super::{Check, Rule};
 use crate::{Finding, Image, Severity};
@@ -20,7 +25,7 @@ use crate::{Finding, Image, Severity};
 pub const RULE: Rule = Rule {
     name: "sysusers-rejected",
     severity: Severity::Warning,
-    summary: "a line of sysusers.d is not what systemd reads",
+    summary: "systemd-sysusers ignores a line of sysusers.d",
     check: Check::Image(check),
     ..Rule::IMAGE
 };

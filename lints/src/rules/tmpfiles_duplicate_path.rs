@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for paths that two files of tmpfiles.d declare as different things: a directory and a link,
-//! a directory and a copy, or with different owners.
+//! Finds paths that two files of tmpfiles.d declare as different things. One makes a directory and
+//! the other a link or a copy, or the owners differ.
 //!
 //! # Why it breaks
-//! Of two lines for one path the first counts, in the order of the files' names; the other is
-//! ignored. Which of them a package meant is decided by chance.
+//! Of two lines for one path, the first one counts, in the order of the file names. The other one
+//! is ignored. So a file name decides, and not what the package meant.
 //!
 //! # Example
 //! ```text

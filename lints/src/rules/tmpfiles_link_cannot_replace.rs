@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for lines `L` of tmpfiles.d where the image has a directory.
+//! Finds `L` lines of tmpfiles.d for a path where the image has a directory.
 //!
 //! # Why it breaks
-//! `L` makes a link only where nothing is: the line does nothing, without a word, and programs see
-//! the directory.
+//! `L` makes a link only where nothing is. Here it silently does nothing, and programs see the
+//! directory.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # Fix
-//! Remove the directory from the image, or replace it at each boot, with all that is in it:
+//! Remove the directory from the image. Or replace it at each boot, with all that is in it:
 //! ```text
 //! L+ /var/lib/acme - - - - /usr/share/acme
 //! ```

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for content of /var that a tmpfiles.d file declares which another of the same name
-//! overrides or masks, so that nothing makes it.
+//! Finds content of /var that a tmpfiles.d file declares and that nothing creates. Another file of
+//! the same name overrides or masks that file.
 //!
 //! # Why it breaks
-//! Of files with the same name only the one in /etc counts. On a machine that is upgraded to the
-//! image the content is not made, and the service that needs it does not start.
+//! Of files with the same name, only the one in /etc counts. An upgraded host does not get the
+//! content. The service that needs it does not start there.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # Fix
-//! Remove the file that hides the other, or declare in it what is still needed.
+//! Remove the file that hides the other. Or declare in it what you still need.
 
 use super::{Check, Rule, absolute};
 use crate::var_state::{hidden, lost};
@@ -22,7 +22,7 @@ use crate::{Finding, Image, Severity};
 pub const RULE: Rule = Rule {
     name: "tmpfiles-masked",
     severity: Severity::Warning,
-    summary: "what declares an entry of /var is masked by another file",
+    summary: "a file hides the tmpfiles.d file that declares an entry of /var",
     check: Check::Image(check),
     ..Rule::IMAGE
 };

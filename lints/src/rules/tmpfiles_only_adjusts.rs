@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for content of /var that lines of tmpfiles.d adjust or clean (`z`, `Z`, `m`, `a`, `A`, `t`,
-//! `T`, `h`, `H`, `e`), and that no line makes.
+//! Finds content of /var that lines of tmpfiles.d adjust or clean, and that no line creates. These
+//! lines have the types `z`, `Z`, `m`, `a`, `A`, `t`, `T`, `h`, `H` and `e`.
 //!
 //! # Why it breaks
-//! Such a line changes what is there. On a machine that is upgraded to the image there is nothing,
-//! so nothing is made, and the service that needs it does not start.
+//! Such a line changes what is there. On an upgraded host there is nothing, so nothing is created.
+//! The service that needs it does not start.
 //!
 //! # Example
 //! ```text
@@ -12,7 +12,8 @@
 //! ```
 //!
 //! # Fix
-//! Take a type that makes it: `d` for a directory (which sets mode and owner too), `C` for files.
+//! Use a type that creates the entry. For files that is `C`. For a directory it is `d`, which sets
+//! mode and owner too:
 //! ```text
 //! d /var/lib/acme 0750 acme acme -
 //! ```

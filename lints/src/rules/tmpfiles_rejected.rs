@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for lines in tmpfiles.d that systemd does not read: an unknown type or specifier, a mode
-//! that is none, a path that is not absolute.
+//! Finds lines in tmpfiles.d that systemd does not read. They have an unknown type or specifier, an
+//! invalid mode, or a path that is not absolute.
 //!
 //! # Why it breaks
-//! The line does nothing, and systemd-tmpfiles-setup.service reports a failure at each boot.
+//! The line does nothing. systemd-tmpfiles-setup.service reports a failure at each boot.
 //!
 //! # Example
 //! ```text

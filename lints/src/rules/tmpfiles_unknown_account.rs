@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for lines in tmpfiles.d that name a user or a group which neither the account files of the
-//! image have nor sysusers.d makes.
+//! Finds lines in tmpfiles.d that name an unknown user or group. The account files of the image do
+//! not have it, and sysusers.d does not create it.
 //!
 //! # Why it breaks
-//! systemd-tmpfiles skips the whole line: what it should make is missing, and the service that needs
-//! it does not start.
+//! systemd-tmpfiles skips the whole line. What the line should create is missing. The service that
+//! needs it does not start.
 //!
 //! # Example
 //! ```text
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # Fix
-//! Declare the account in /usr/lib/sysusers.d, whose service runs before:
+//! Declare the account in /usr/lib/sysusers.d. Its service runs before:
 //! ```text
 //! u acme - "Acme daemon" /var/lib/acme
 //! ```

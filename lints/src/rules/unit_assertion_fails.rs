@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks for units that start at boot and assert what is not so: `AssertPathExists=` of a path in /usr that is
-//! missing. It looks as well for units that may start too early: with `DefaultDependencies=no` nothing orders them after
-//! systemd-tmpfiles-setup.service, which makes the files of /var.
+//! Finds units that start at boot with a false assertion, such as `AssertPathExists=` of a missing
+//! path in /usr. Also finds units that may start too early. With `DefaultDependencies=no` nothing
+//! orders them after systemd-tmpfiles-setup.service, which creates the files of /var.
 //!
 //! # Why it breaks
-//! systemd does not start the unit: "Assertion failed". What requires the unit fails with it. On a fresh machine
-//! even /var/run is a link that systemd-tmpfiles makes.
+//! systemd does not start the unit: "Assertion failed". What requires the unit fails with it. On a
+//! newly installed host even /var/run is a link that systemd-tmpfiles makes.
 //!
 //! # Example
 //! ```ini
@@ -16,7 +16,7 @@
 //! ```
 //!
 //! # Fix
-//! Order the unit, or take the assertion back:
+//! Order the unit, or remove the assertion:
 //! ```ini
 //! # /usr/lib/systemd/system/acme.service.d/10-order.conf
 //! [Unit]
@@ -31,8 +31,9 @@ use crate::{Finding, Image, Severity};
 pub const RULE: Rule = Rule {
     name: "unit-assertion-fails",
     severity: Severity::Warning,
-    summary: "a unit asserts what is not so when it starts",
+    summary: "a unit's assertion fails when it starts",
     check: Check::Image(check),
+    since: "0.2.0",
     ..Rule::IMAGE
 };
 
@@ -40,7 +41,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
     RULE.predicted(image, |prediction| match &prediction.reason {
         Reason::Assertion { key, value } => Some((
             format!("{key}={value} does not hold"),
-            format!("see to it that it holds, or write `{key}=` into a drop-in of the unit"),
+            format!("make it true, or write `{key}=` into a drop-in of the unit"),
         )),
         _ => None,
     })

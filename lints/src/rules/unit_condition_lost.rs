@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for units that start at boot on the condition that something in /var is there, where the image or the unit's
-//! package has it and machines do not.
+//! Finds units that start at boot only if something in /var exists. The image or the unit's package
+//! has it, but hosts do not.
 //!
 //! # Why it breaks
-//! systemd leaves such a unit out, and nothing fails: the timer or service is just not there. An upgraded machine has its
-//! own /var. What the image has there never reaches it.
+//! systemd skips the unit, and nothing fails: the timer or service is just not there. An upgraded
+//! host has its own /var. What the image has there never reaches it.
 //!
 //! # Example
 //! ```ini
@@ -14,7 +14,7 @@
 //! ```
 //!
 //! # Fix
-//! Have each machine make it:
+//! Have each host create it:
 //! ```text
 //! # /usr/lib/tmpfiles.d/acme.conf
 //! d /var/lib/acme 0755 root root
@@ -28,8 +28,9 @@ use crate::{Finding, Image, Severity};
 pub const RULE: Rule = Rule {
     name: "unit-condition-lost",
     severity: Severity::Warning,
-    summary: "a unit is left out for want of what the image has in /var",
+    summary: "a unit is skipped: its condition needs a path in /var that machines lack",
     check: Check::Image(check),
+    since: "0.2.0",
     ..Rule::IMAGE
 };
 

@@ -1,15 +1,15 @@
 //! # What it does
-//! Looks for links that enable a unit which does not exist: in `.wants` and `.requires` directories,
-//! and aliases that lead nowhere. What generators make of the image's files is there (Quadlet's services,
-//! for one).
+//! Finds links that enable a unit that does not exist. They stand in `.wants` and `.requires`
+//! directories, or are aliases that lead nowhere. Units that generators make from files of the
+//! image count as existing, for example Quadlet's services.
 //!
-//! That a unit which boot starts requires one that is missing is what `unit-requires-missing` tells. Of others
-//! this is a warning, because nothing is broken unless something starts them.
+//! If boot starts a unit that requires the missing one, `unit-requires-missing` reports it instead.
+//! Otherwise this is a warning: nothing is broken unless something starts the unit.
 //!
 //! # Why it breaks
-//! The unit is not started, without a word. If a target *requires* it, the target fails: with
-//! boot-complete.target, each boot of an updated machine counts as failed and it falls back to the
-//! former image, while fresh machines seem well.
+//! The unit is not started, and nothing says so. If a target *requires* it, the target fails. With
+//! boot-complete.target, each boot of an updated host counts as failed. The host falls back to the
+//! former image, while newly installed hosts seem well.
 //!
 //! # Example
 //! ```dockerfile
@@ -17,7 +17,7 @@
 //! ```
 //!
 //! # Fix
-//! Remove the link, before the unit's file goes: `systemctl disable acme.service`.
+//! Remove the link before the unit's file goes: `systemctl disable acme.service`.
 
 use super::{Check, Rule};
 use crate::units::{Dependency, Link, State};

@@ -1,16 +1,22 @@
 //! # What it does
-//! Looks for services that name a directory which nothing makes by the time they start: to run in
-//! (`WorkingDirectory=`, `RootDirectory=`), to see (`ReadWritePaths=`, `BindPaths=` and the like
-//! without `-`), to write their output to (`StandardOutput=append:…`). A path that stands below one of
-//! the same setting, or of `ProtectSystem=`, adds nothing; systemd does not look for it.
+//! Finds services that need a directory, but nothing creates it before they start. They need it:
 //!
-//! It is an error only where the path leads into /usr, which nothing changes on a machine. In /var, /etc
-//! and elsewhere a program of the boot may make what is missing, and an upgraded machine has what it had. It
-//! warns of a unit as its package brings it: that fails on ordinary systems, too.
+//! - to run in (`WorkingDirectory=`, `RootDirectory=`)
+//! - to see (`ReadWritePaths=`, `BindPaths=` and the like without `-`)
+//! - to write their output to (`StandardOutput=append:…`)
+//!
+//! A path below another one of the same setting, or of `ProtectSystem=`, adds nothing. systemd does
+//! not look for it.
+//!
+//! It is an error only if the path leads into /usr, because nothing changes /usr on a host.
+//! Elsewhere, as in /var or /etc, it is a warning. A program may create the directory at boot, and
+//! an upgraded host keeps what it had. A unit that its package ships like this gets a warning only.
+//! It fails on ordinary systems too.
 //!
 //! # Why it breaks
-//! systemd does not start the service: 200/CHDIR, 226/NAMESPACE or 209/STDOUT. /var is empty on a
-//! fresh machine but for what the image declares, and on an upgraded one it is what it was before.
+//! systemd does not start the service: 200/CHDIR, 226/NAMESPACE or 209/STDOUT. On a newly installed
+//! host /var is empty but for what the image declares. On an upgraded host it is what it was
+//! before.
 //!
 //! # Example
 //! ```dockerfile
@@ -18,7 +24,7 @@
 //! ```
 //!
 //! # Fix
-//! Have the service make it, with `StateDirectory=acme` in a drop-in, or boot:
+//! Have the service create it: `StateDirectory=acme` in a drop-in. Or have boot create it:
 //! ```ini
 //! # /usr/lib/tmpfiles.d/acme.conf
 //! d /var/lib/acme 0750 acme acme

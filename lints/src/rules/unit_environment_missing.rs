@@ -1,8 +1,9 @@
 //! # What it does
-//! Looks for services whose file of variables (`EnvironmentFile=` without `-`) is missing at boot.
+//! Finds services whose file of variables is missing at boot (`EnvironmentFile=` without `-`).
 //!
-//! It is an error where the file would be in /usr, which nothing changes on a machine; elsewhere a program
-//! of the boot may make it. It warns of a unit as its package brings it: that fails on ordinary systems, too.
+//! It is an error if the file would be in /usr, because nothing changes /usr on a host. Elsewhere
+//! it is a warning, because a program may create the file at boot. A unit that its package ships
+//! like this gets a warning only. It fails on ordinary systems too.
 //!
 //! # Why it breaks
 //! systemd does not start the service: "Failed to load environment files".

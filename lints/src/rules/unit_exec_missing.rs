@@ -1,15 +1,15 @@
 //! # What it does
-//! Looks for services whose program is missing at boot, may not be executed, or is a script of which
-//! the interpreter is missing.
+//! Finds services whose program is missing at boot or may not be executed. Also finds scripts whose
+//! interpreter is missing.
 //!
-//! It is an error where it would be in /usr, which nothing changes on a machine, and the service surely
-//! starts. What is missing elsewhere a program of the boot may bring, and a machine that is upgraded may have.
-//! It warns of a unit as its package brings it: that fails on ordinary systems, too.
+//! It is an error if the program would be in /usr and the service surely starts. Nothing changes
+//! /usr on a host. Elsewhere it is a warning. A program may bring the file at boot, or an upgraded
+//! host may have it. A unit that its package ships like this gets a warning only. It fails on
+//! ordinary systems too.
 //!
 //! # Why it breaks
-//! systemd cannot start the service: 203/EXEC. What a package has put below /opt or /usr/local lies
-//! in /var on ostree systems, and machines that are upgraded to the image do not get what it has in
-//! /var.
+//! systemd cannot start the service: 203/EXEC. On ostree systems, what a package put below /opt or
+//! /usr/local lies in /var. Upgraded hosts do not get what the image has in /var.
 //!
 //! # Example
 //! ```dockerfile
@@ -17,7 +17,7 @@
 //! ```
 //!
 //! # Fix
-//! Install the program below /usr, or move it there and have boot make a link:
+//! Install the program below /usr. Or move it there and have boot make a link:
 //! ```ini
 //! # /usr/lib/tmpfiles.d/acme.conf
 //! L+ /opt/acme - - - - ../../usr/lib/opt/acme

@@ -1,12 +1,12 @@
 //! # What it does
-//! Looks for units that the image has enabled, or has not, contrary to what its presets will do on
-//! the first boot of a fresh machine. There is nothing to look for where /etc/machine-id exists and
-//! does not say "uninitialized": such a boot is no first boot to systemd.
+//! Finds units that the image enables, while its presets disable them. Also finds the reverse. The
+//! presets count on the first boot of a newly installed host. If /etc/machine-id exists and does
+//! not say "uninitialized", there is nothing to find. Then the boot is no first boot to systemd.
 //!
 //! # Why it breaks
-//! On a first boot systemd applies the presets of all units. A unit that was disabled in the build
-//! is enabled again; where systemd was built to apply presets in full, as Fedora's is, one that was
-//! enabled is disabled. Machines that are upgraded keep what the image says.
+//! On a first boot systemd applies the presets of all units. It enables units again that the build
+//! disabled. If systemd was built to apply presets in full, as in Fedora, it also disables units
+//! that the build enabled. Upgraded hosts keep what the image says.
 //!
 //! # Example
 //! ```dockerfile
@@ -21,7 +21,7 @@
 //! ```
 
 use super::{Check, Rule};
-use crate::model::presets::{Action, Line, first_match, parse};
+use crate::model::presets::{Line, PresetAction, first_match, parse};
 use crate::units::State;
 use crate::{Finding, Image, Severity};
 
@@ -59,19 +59,24 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
         let name = unit.name.as_str();
         let preset = String::from_utf8_lossy(line.pattern.text()).into_owned();
         let enabling = units.enabled_in_etc(&unit.name);
-        if line.action == Action::Disable && !enabling.is_empty() && disables_too {
+        if line.action == PresetAction::Disable && !enabling.is_empty() && disables_too {
             findings.push(RULE.finding(
-                format!("{name} is enabled, and disabled at the first boot by `disable {preset}`"),
+                format!(
+                    "the image enables {name}, but `disable {preset}` disables it at the first boot"
+                ),
                 format!(
                     "write `enable {name}` into /usr/lib/systemd/system-preset/10-image.preset"
                 ),
                 enabling.iter().map(|path| format!("/{path}")).collect(),
             ));
-        } else if line.action == Action::Enable && enabling.is_empty() && !preset.contains('*') {
+        } else if line.action == PresetAction::Enable
+            && enabling.is_empty()
+            && !preset.contains('*')
+        {
             let path = unit.files.first().map(|file| format!("/{file}"));
             let finding = RULE.finding(
                 format!(
-                    "{name} is not enabled, and enabled at the first boot by `enable {preset}`"
+                    "the image does not enable {name}, but `enable {preset}` does at the first boot"
                 ),
                 format!(
                     "if it must not run: `systemctl mask {name}`, or write `disable {name}` into \
@@ -161,8 +166,8 @@ mod tests {
         assert_eq!(
             messages(&fixture),
             [
-                "off.service is not enabled, and enabled at the first boot by `enable off.service`",
-                "on.service is enabled, and disabled at the first boot by `disable *`",
+                "the image does not enable off.service, but `enable off.service` does at the first boot",
+                "the image enables on.service, but `disable *` disables it at the first boot",
             ]
         );
         assert_eq!(

@@ -1,17 +1,19 @@
 //! # What it does
-//! Looks for units that start at boot and cannot do without a unit (`Requires=`, `BindsTo=`,
-//! `Requisite=`, a link in a `.requires` directory) which does not exist or is masked.
+//! Finds units that start at boot and require a unit that does not exist or is masked. They require
+//! it with `Requires=`, `BindsTo=`, `Requisite=` or a link in a `.requires` directory.
 //!
-//! What a generator makes of the image's files is there: the services of Quadlet files, of crypttab, fstab,
-//! scripts of /etc/init.d and so on. It is an error where a target of the boot requires what is missing. Of any
-//! other unit, and of a unit as its package brings it, it is a warning: the unit does not start on an ordinary system
-//! either, and the rest does.
+//! Units that a generator makes from files of the image count as existing. Such files are Quadlet
+//! files, crypttab, fstab, scripts in /etc/init.d and so on.
+//!
+//! It is an error if a target of the boot requires the missing unit. For any other unit, and for a
+//! unit as its package ships it, it is a warning. Such a unit does not start on an ordinary system
+//! either, and everything else does.
 //!
 //! # Why it breaks
-//! systemd refuses to start the unit, "Unit … not found". If a target of the boot is the one that
-//! requires it, nothing after that target starts; a machine that counts its boots falls back to the
-//! former image. A generator that nobody here knows, or one that reads what only a machine has, may make the
-//! missing unit after all.
+//! systemd refuses to start the unit: "Unit … not found". If a target of the boot requires it,
+//! nothing after that target starts. A host that counts its boots falls back to the former image. A
+//! generator may create the missing unit after all. That generator may be unknown to osderive, or
+//! read what only a host has.
 //!
 //! # Example
 //! ```dockerfile
@@ -19,7 +21,7 @@
 //! ```
 //!
 //! # Fix
-//! Bring the unit back, remove the link, or say that it is merely wanted (`Wants=`).
+//! Bring the unit back, or remove the link. Or say that it is only wanted: `Wants=`.
 
 use super::{Check, Rule};
 use crate::predict::{Prediction, Reason};

@@ -1,11 +1,12 @@
 //! # What it does
-//! Looks for services that start at boot and whose package brings directories in /var which nothing
-//! makes at boot, as dpkg's lists of files tell, or that name such a directory in a script.
+//! Finds services that start at boot although nothing makes their directories in /var. Such a
+//! directory comes with the service's package, as dpkg's file lists tell. Or a script of the
+//! service names it.
 //!
 //! # Why it breaks
-//! Most services fail without the directories that their package made for them (nginx without
-//! /var/lib/nginx, redis without /var/lib/redis), others make them or do without. A machine that is
-//! upgraded to the image gets nothing of what the image has in /var.
+//! Most services fail without the directories of their package: nginx without /var/lib/nginx, redis
+//! without /var/lib/redis. Others make them or do without. An upgraded host gets nothing of what
+//! the image has in /var.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,7 +14,7 @@
 //! ```
 //!
 //! # Fix
-//! Have boot make them, with the owner that they have:
+//! Have boot make them, with the owners that they have:
 //! ```ini
 //! # /usr/lib/tmpfiles.d/nginx.conf
 //! d /var/lib/nginx 0755 root root

@@ -1,18 +1,19 @@
 //! # What it does
-//! Looks for services that start as a user or group which the machine does not have, on a machine
-//! that is installed with the image or on one that is upgraded to it; for sockets that belong to such
-//! (`SocketUser=`, `SocketGroup=`); and for services whose package made a user for them, as Debian's
-//! installation scripts tell, which the machine does not have.
+//! Finds accounts that a host does not have, be it newly installed or upgraded:
 //!
-//! It is an error where no machine has the account: neither files of the image nor sysusers.d, and no other
-//! service of accounts is set up in nsswitch.conf. An account of /etc/passwd alone is missing only on machines
-//! whose own file was changed, so of that it warns. It warns as well of a unit as its package brings it: that fails
-//! on ordinary systems, too.
+//! - users and groups that a service starts as
+//! - owners of sockets (`SocketUser=`, `SocketGroup=`)
+//! - users that a package made for its service, as Debian's installation scripts tell
+//!
+//! It is an error if no host has the account. Then neither files of the image nor sysusers.d have
+//! it, and nsswitch.conf sets up no other source of accounts. An account that is only in
+//! /etc/passwd is missing only on hosts that changed their own file. That is a warning. A unit that
+//! its package ships like this gets a warning only. It fails on ordinary systems too.
 //!
 //! # Why it breaks
-//! systemd does not start the service: 217/USER, or 216/GROUP. On a machine whose /etc/passwd was
-//! ever changed, accounts of a newer image come from sysusers.d alone, so an account that only
-//! /etc/passwd of the image has is missing there.
+//! systemd does not start the service: 217/USER or 216/GROUP. A host that ever changed its
+//! /etc/passwd gets the accounts of a newer image from sysusers.d alone. It lacks an account that
+//! only the image's /etc/passwd has.
 //!
 //! # Example
 //! ```dockerfile

@@ -1,8 +1,10 @@
 //! # What it does
-//! Tells of suppressions, in osderive.toml or in a comment of the Containerfile, that no finding needs.
+//! Reports suppressions that no finding needs. They are in osderive.toml or in a comment of the
+//! Containerfile.
 //!
 //! # Why it breaks
-//! Nothing, today: but the next finding of that rule at that place is silenced by a decision about another one.
+//! Nothing breaks today. But the suppression also silences the next finding of that rule at that
+//! place. It was written for another one.
 //!
 //! # Example
 //! ```toml

@@ -1,10 +1,10 @@
 //! # What it does
-//! Looks for steps that leave more than 100 MiB in files below /var.
+//! Finds steps that leave more than 100 MiB in files below /var.
 //!
 //! # Why it breaks
-//! Nothing breaks, but it costs: the files are kept in /usr/share/factory and copied to /var on each
-//! machine, so they take their space twice and are part of each update. It is often a cache or a
-//! download that nobody meant to ship.
+//! Nothing breaks, but it costs space. The files are kept in /usr/share/factory and copied to /var
+//! on each host. They take their space twice, and are part of each update. Often they are a cache
+//! or a download that nobody meant to ship.
 //!
 //! # Example
 //! ```dockerfile
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # Fix
-//! Remove what is not needed in the same RUN, put what is never changed below /usr, or let the
+//! In the same RUN, remove what is not needed. Put below /usr what never changes. Or let the
 //! service fetch it when it first starts.
 
 use super::Rule;

@@ -1,9 +1,9 @@
 //! # What it does
-//! Looks for files with content in /var/log.
+//! Finds files with content in /var/log.
 //!
 //! # Why it breaks
-//! It is the build's log, not the machine's: it tells everybody about the build, differs in each
-//! build, and new machines begin with it.
+//! These are logs of the build, not of the host. They tell everybody about the build, and differ in
+//! each build. New hosts begin with them.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Fix
-//! Remove it in the same RUN: `find /var/log -type f -delete`.
+//! Remove them in the same RUN: `find /var/log -type f -delete`.
 
 use super::{Check, EntryCheck, Rule, counted};
 use crate::tree::{Entry, Kind, Paths};

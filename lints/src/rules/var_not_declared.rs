@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks for content of /var that nothing brings back: no line of tmpfiles.d that makes it, no copy
-//! of factory files, no `StateDirectory=`, `CacheDirectory=` or `LogsDirectory=` of a unit. Files that
-//! are caches or logs do not count.
+//! Finds content of /var that nothing brings back. No line of tmpfiles.d makes it, and no factory
+//! files are copied there. No unit has it as `StateDirectory=`, `CacheDirectory=` or
+//! `LogsDirectory=`. Files that are caches or logs do not count.
 //!
 //! # Why it breaks
-//! A machine has the image's /var from the day when it was installed; one that is upgraded to the
-//! image does not get the new content, and the service that needs it does not start there.
+//! A host gets the image's /var only once, on the day when it is installed. New content of /var
+//! never reaches upgraded hosts. The service that needs it does not start there.
 //!
 //! # Example
 //! ```dockerfile
@@ -17,7 +17,7 @@
 //! ```text
 //! d /var/lib/acme 0755 acme acme -
 //! ```
-//! Files go to /usr/share/factory/var, with a line `C /var/lib/acme - - - -`.
+//! Put files into /usr/share/factory/var, and add the line `C /var/lib/acme - - - -`.
 
 use super::tmpfiles_only_adjusts::adjusting;
 use super::{Check, Rule, absolute, counted};

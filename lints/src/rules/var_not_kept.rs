@@ -1,11 +1,11 @@
 //! # What it does
-//! Looks for what a step left below /var and that cannot be declared, so that it stays in the layer.
+//! Finds entries that a step left below /var and that cannot be declared. They stay in the layer.
 //!
 //! # Why it breaks
-//! Content of the image's own /var reaches a machine once, when it is installed; a machine that is
-//! upgraded never sees it. A device node, a socket or a name that is not UTF-8 stops an ostree import
-//! altogether. BuildKit and Docker drop access control lists and attributes of `user.*` from layers; of what has
-//! a list the group then gets what the list's mask allows.
+//! Content of the image's own /var reaches a host once, when it is installed. Upgraded hosts never
+//! see it. A device node, a socket or a name that is not UTF-8 stops an ostree import altogether.
+//! BuildKit and Docker drop access control lists and attributes of `user.*` from layers. Where a
+//! list is dropped, the group gets what the mask of the list allows.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,9 +13,13 @@
 //! ```
 //!
 //! # Fix
-//! Have the service make it when it starts, or give it a name without line breaks. For access control lists, use
-//! a systemd that can set them (`systemd-tmpfiles --version` shows `+ACL`); give capabilities to files in /usr;
-//! take `chattr +i` back in the same RUN.
+//! Have the service make the entry when it starts, or give it a name without line breaks. In other
+//! cases:
+//!
+//! - For access control lists, use a systemd that can set them: `systemd-tmpfiles --version` shows
+//!   `+ACL`.
+//! - Give capabilities to files in /usr.
+//! - Take `chattr +i` back in the same RUN.
 
 use super::{MAX_NAMED, Rule};
 use crate::{Finding, Severity};
@@ -40,9 +44,7 @@ pub fn finding(entries: &[(String, String)]) -> Option<Finding> {
     };
     Some(
         RULE.finding(
-            format!(
-                "{path} stays in the layer, an upgraded machine will not have it: {why}{others}"
-            ),
+            format!("{path} stays in the layer and never reaches upgraded machines: {why}{others}"),
             "let the service make it when it starts, or remove it in the same RUN".to_owned(),
             (entries.iter().take(MAX_NAMED))
                 .map(|(path, _)| path.clone())
