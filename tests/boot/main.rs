@@ -13,7 +13,7 @@ use Runner::{Nspawn, Qemu};
 
 use osderive_tests::Places;
 use osderive_tests::base::Base;
-use osderive_tests::boot::{BASE, Harness, Report, Runner, Saved, Way, kept};
+use osderive_tests::boot::{BASE, Harness, Report, Runner, Saved, Way, check_importer, kept};
 use osderive_tests::engine::{Engine, Kind, group_name};
 use osderive_tests::product::Profile;
 use osderive_tests::scenario::{Scenario, findings};
@@ -164,6 +164,12 @@ fn wrong(report: &Report, before: Option<&Report>, runner: Runner) -> Vec<String
     wrong.extend(missing.map(|line| format!("there is no {line}")));
     wrong.extend(before.into_iter().flat_map(|before| kept(before, report)));
     wrong
+}
+
+#[test]
+#[ignore = "compiles for a minute: cargo xtask test runs it beside the others"]
+fn the_importer_passes_clippy() -> Result<(), Box<dyn Error + Send + Sync>> {
+    Ok(check_importer(&Places::of_workspace()?)?)
 }
 
 #[test]

@@ -23,5 +23,10 @@ fn the_demo_builds_an_image_without_leftovers() -> Result<(), Box<dyn Error>> {
     let plain = shown.lines().find(|line| line.contains("without osderive"));
     let plain = plain.ok_or("nothing of the plain build")?;
     assert!(!plain.contains(" 0 entries"), "{shown}");
+    let nginx = shown.lines().find(|line| line.contains("nginx.service"));
+    let states: Vec<_> = nginx
+        .map(|line| line.split_whitespace().skip(1).collect())
+        .unwrap_or_default();
+    assert_eq!(states, ["failed", "active"], "{shown}");
     Ok(())
 }

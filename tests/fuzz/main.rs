@@ -26,26 +26,22 @@ struct Target {
     seeds: PathBuf,
 }
 
-fn built(package: &Path, folder: &Path) -> Vec<Target> {
+/// What one of cargo's commands does with all targets of a crate.
+fn cargo(command: &str, package: &Path, folder: &Path) -> Command {
     let mut cargo = ending_with_us(cargo_program());
     cargo
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--bins",
-            "--target",
-            TARGET,
-        ])
-        .args([
-            "--message-format",
-            "json-render-diagnostics",
-            "--target-dir",
-        ])
+        .args([command, "--release", "--locked", "--bins"])
+        .args(["--target", TARGET, "--target-dir"])
         .arg(folder)
         .current_dir(package)
         .env("RUSTFLAGS", FLAGS)
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo
+}
+
+fn built(package: &Path, folder: &Path) -> Vec<Target> {
+    let mut cargo = cargo("build", package, folder);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
     let output = cargo.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", package.display());
@@ -83,14 +79,29 @@ fn run(target: &Target, folder: &Path) {
     println!("{}: {runs}", target.name);
 }
 
+/// The folders of the crates, each with the one that it is built in.
+fn packages() -> Vec<(PathBuf, PathBuf)> {
+    let places = Places::of_workspace().unwrap();
+    let folder = places.state().join("fuzz");
+    let packages = CRATES.map(|name| places.workspace().join(name).join("fuzz"));
+    packages.map(|package| (package, folder.clone())).to_vec()
+}
+
+#[test]
+#[ignore = "compiles for a minute: cargo xtask test runs it beside the others"]
+fn the_targets_pass_clippy() {
+    for (package, folder) in packages() {
+        let mut clippy = cargo("clippy", &package, &folder);
+        let output = clippy.args(["--", "--deny", "warnings"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", package.display());
+    }
+}
+
 #[test]
 #[ignore = "compiles for a minute: cargo xtask test runs it beside the others"]
 fn each_target_takes_whatever_it_is_given() {
-    let places = Places::of_workspace().unwrap();
-    let folder = places.state().join("fuzz");
-    fs::create_dir_all(&folder).unwrap();
-    for name in CRATES {
-        let package = places.workspace().join(name).join("fuzz");
+    for (package, folder) in packages() {
         let sources = fs::read_dir(package.join("targets")).unwrap().count();
         let targets = built(&package, &folder);
         assert_eq!(targets.len(), sources, "{}", package.display());

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// A line of a file: its name without directories, and its number from 1.
-pub(crate) type Place = (String, u32);
+pub(crate) type FileLine = (String, u32);
 
 /// What is wrong with each line, by one of the two sides.
-pub(crate) type Complaints = BTreeMap<Place, String>;
+pub(crate) type Complaints = BTreeMap<FileLine, String>;
 
 /// All that a tool says, one message a line, without colours.
 pub(crate) fn said(command: &mut Command) -> Vec<String> {
@@ -28,7 +28,7 @@ pub(crate) fn about_lines(said: &[String]) -> Complaints {
     complaints
 }
 
-pub(crate) fn about_line(said: &str) -> Option<(Place, String)> {
+pub(crate) fn about_line(said: &str) -> Option<(FileLine, String)> {
     let (path, rest) = said.strip_prefix('/')?.split_once(':')?;
     let (number, message) = rest.split_once(": ")?;
     let file = path.rsplit('/').next()?;
@@ -36,7 +36,7 @@ pub(crate) fn about_line(said: &str) -> Option<(Place, String)> {
 }
 
 /// Lines that only one of the two sides complains about: where, who with what.
-pub(crate) fn disagreements(systemd: &Complaints, ours: &Complaints) -> Vec<(Place, String)> {
+pub(crate) fn disagreements(systemd: &Complaints, ours: &Complaints) -> Vec<(FileLine, String)> {
     let only = |side: &str, these: &Complaints, others: &Complaints| -> Vec<_> {
         let these = these
             .iter()

@@ -19,7 +19,7 @@ const PROGRAM: &str = "osderive-importer";
 
 /// The program's path, built now (two minutes) unless the same sources were built before.
 pub(super) fn obtain(workshop: &Workshop, places: &Places) -> Result<PathBuf> {
-    let package = places.workspace().join("tests/importer");
+    let package = package(places);
     let mut hash = Sha256::new_with_prefix(workshop.hash());
     for name in SOURCES {
         let path = package.join(name);
@@ -30,14 +30,44 @@ pub(super) fn obtain(workshop: &Workshop, places: &Places) -> Result<PathBuf> {
     let program = folder.join(format!("{PROGRAM}-{digits}"));
     let _lock = FileLock::wait(&folder.join("lock"))?;
     if !program.exists() {
-        build(workshop, &package, &folder, &program)?;
+        build(workshop, places, &folder, &program)?;
     }
     Ok(program)
 }
 
-fn build(workshop: &Workshop, package: &Path, folder: &Path, program: &Path) -> Result<()> {
+/// Has clippy look at it, as strictly as at the workspace.
+///
+/// # Errors
+/// When it finds anything, or the workshop cannot be made.
+pub fn check_importer(places: &Places) -> Result<()> {
+    let workshop = Workshop::obtain(places)?;
+    let folder = places.directory("boot/importer")?;
+    let words = ["clippy", "--release", "--", "--deny", "warnings"];
+    let checked = folder.join("checked");
+    cargo(&workshop, places, "cargo-clippy", &words, &checked)
+}
+
+fn build(workshop: &Workshop, places: &Places, folder: &Path, program: &Path) -> Result<()> {
+    let target = folder.join("target");
+    cargo(workshop, places, "cargo", &["build", "--release"], &target)?;
+    let built = target.join("release").join(PROGRAM);
+    fs::rename(&built, program).map_err(io_error("put in place", program))?;
+    remove(&target)
+}
+
+/// Runs a program of the machine's own toolchain in the workshop. The words before `--` are cargo's.
+fn cargo(
+    workshop: &Workshop,
+    places: &Places,
+    tool: &str,
+    words: &[&str],
+    target: &Path,
+) -> Result<()> {
+    let package = package(places);
     let manifest = package.join("Cargo.toml");
-    let log = folder.join("build.log");
+    let log = places
+        .directory("boot/importer")?
+        .join(format!("{tool}.log"));
     // The root has no network: the machine fetches, the root compiles.
     let mut fetch = Command::new(cargo_program());
     fetch
@@ -50,15 +80,18 @@ fn build(workshop: &Workshop, package: &Path, folder: &Path, program: &Path) -> 
         Command::new("rustc").args(["--print", "sysroot"]),
     )?);
     let crates = cargo_home();
-    let target = folder.join("target");
-    let mut cargo =
-        workshop.command_with(toolchain.join("bin/cargo"), &[package, &toolchain, &crates]);
+    let program = toolchain.join("bin").join(tool);
+    let mut cargo = workshop.command_with(program, &[&package, &toolchain, &crates]);
+    let ours = words.iter().position(|word| *word == "--");
+    let (words, others) = words.split_at(ours.unwrap_or(words.len()));
     cargo
-        .args(["build", "--release", "--locked", "--offline"])
-        .arg("--manifest-path")
+        .args(words)
+        .args(["--locked", "--offline", "--manifest-path"])
         .arg(&manifest)
         .arg("--target-dir")
-        .arg(&target)
+        .arg(target)
+        .args(others)
+        .env("CARGO", toolchain.join("bin/cargo"))
         .env("CARGO_HOME", &crates)
         .env("RUSTC", toolchain.join("bin/rustc"));
     for foreign in [
@@ -69,9 +102,13 @@ fn build(workshop: &Workshop, package: &Path, folder: &Path, program: &Path) -> 
     ] {
         cargo.env_remove(foreign);
     }
-    run_logged("build the reference importer", &mut cargo, &log)?;
+    run_logged(
+        &format!("{} the reference importer", words[0]),
+        &mut cargo,
+        &log,
+    )
+}
 
-    let built = target.join("release").join(PROGRAM);
-    fs::rename(&built, program).map_err(io_error("put in place", program))?;
-    remove(&target)
+fn package(places: &Places) -> PathBuf {
+    places.workspace().join("tests/importer")
 }

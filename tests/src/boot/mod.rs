@@ -28,4 +28,5 @@ pub use base::{BASE, encapsulated};
 pub use compare::{Loss, kept, losses};
 pub use forecast::{Expected, Forecast, Hits, Told};
 pub use harness::{Boots, Harness, Machine, Runner, Saved, Way};
+pub use importer::check_importer;
 pub use report::{Report, UnitState};

@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: the example, built with osderive and without, and what each has in the
-//! places that a booted machine finds empty.
+//! `cargo xtask demo`: the example, built with osderive and without, what each has in the places that a booted machine finds
+//! empty, and which of their services run there.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -18,6 +18,32 @@ const FILLED_BASE: &str = "debian-ostree-base-with-var";
 
 /// What boot empties or hides; whatever an image has there is dead weight, or gone.
 const GONE_AT_BOOT: &str = "/run /tmp /var/tmp /var/cache";
+
+/// What a machine that was just installed has empty. The image is its root file system, and systemd its first process.
+const INSTALLED: [&str; 9] = [
+    "--privileged",
+    "--cgroupns=private",
+    "--network=none",
+    "--tmpfs=/run",
+    "--tmpfs=/tmp",
+    "--tmpfs=/var:exec,mode=0755",
+    "--env=container=docker",
+    "--entrypoint=/sbin/init",
+    "--detach",
+];
+
+/// Ends when boot has, and lists all services with their state.
+const SERVICES: &str = "
+    for try in $(seq 240); do
+        state=$(systemctl is-system-running 2>/dev/null) || true
+        case $state in
+            running | degraded) exec systemctl list-units --type=service --all --plain --no-legend --no-pager ;;
+        esac
+        sleep 0.25
+    done
+    echo \"boot did not end: $state\" >&2
+    exit 1
+";
 
 /// How many entries the comparison lists.
 const SHOWN: usize = 12;
@@ -92,6 +118,16 @@ fn report(engine: &Engine, places: &Places) -> Result<()> {
         println!("    …");
     }
     println!("  with osderive     {}", total(&ours));
+    println!("\nBooted in a container, with the empty /var of a machine that was just installed:");
+    let plain = services(engine, places, "debian-web-plain")?;
+    let ours = services(engine, places, "debian-web")?;
+    println!("  {:<24}  {:<16}  with osderive", "", "without osderive");
+    for (unit, state) in &ours {
+        let before = plain.get(unit).map_or("missing", String::as_str);
+        if before != state {
+            println!("  {unit:<24}  {before:<16}  {state}");
+        }
+    }
     println!("\nThe steps' own lines above, `osderive: …`, say what each removed and why.");
     println!("The image is `debian-web`; its Containerfile is {EXAMPLE}/Containerfile.");
     Ok(())
@@ -112,20 +148,36 @@ fn leftovers(engine: &Engine, places: &Places, tag: &str) -> Result<BTreeMap<Str
             [ ! -d "$top" ] || find "$top" -xdev -mindepth 1 \( -type d -printf '0 %p\n' -o -printf '%s %p\n' \)
         done"#
     );
-    let output = docker(engine, places)
-        .args(["run", "--rm", "--network=none", tag, "/bin/sh", "-c", &list])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("running docker")?;
-    if !output.status.success() {
-        bail!("could not look into the image {tag}");
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
+    let run = ["run", "--rm", "--network=none", tag, "/bin/sh", "-c", &list];
+    let text = said(docker(engine, places).args(run))?;
     let entry = |line: &str| {
         let (bytes, path) = line.split_once(' ')?;
         Some((path.to_owned(), bytes.parse().ok()?))
     };
     Ok(text.lines().filter_map(entry).collect())
+}
+
+/// The state of each service once an image has booted, by its unit's name.
+fn services(engine: &Engine, places: &Places, tag: &str) -> Result<BTreeMap<String, String>> {
+    let container = said(docker(engine, places).arg("run").args(INSTALLED).arg(tag))?;
+    let container = container.trim();
+    let listed = said(docker(engine, places).args(["exec", container, "/bin/sh", "-c", SERVICES]));
+    said(docker(engine, places).args(["rm", "--force", container]))?;
+    let listed = listed.with_context(|| format!("the image {tag} was booted"))?;
+    let state = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        Some((words.next()?.to_owned(), words.nth(1)?.to_owned()))
+    };
+    Ok(listed.lines().filter_map(state).collect())
+}
+
+fn said(docker: &mut Command) -> Result<String> {
+    let output = docker.stderr(Stdio::inherit()).output();
+    let output = output.context("running docker")?;
+    if !output.status.success() {
+        bail!("docker failed; see its messages above");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn docker(engine: &Engine, places: &Places) -> Command {

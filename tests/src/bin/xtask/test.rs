@@ -20,6 +20,10 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
     let is_all = filters.is_empty();
     if is_all {
         check("formatting", &["fmt", "--all", "--check"], places)?;
+        for manifest in NO_MEMBERS {
+            let words = ["fmt", "--check", "--manifest-path", manifest];
+            check(&format!("formatting of {manifest}"), &words, places)?;
+        }
         let clippy = [
             "clippy",
             "--workspace",
@@ -30,6 +34,19 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
             "warnings",
         ];
         check("lints", &clippy, places)?;
+        let of_module = [
+            "--manifest-path",
+            "tests/altfiles/Cargo.toml",
+            "--target-dir",
+        ];
+        let folder = places.state().join("altfiles");
+        let folder = folder.to_str().context("a path that is not UTF-8")?;
+        let clippy = [
+            &["clippy", "--locked"],
+            &of_module[..],
+            &[folder, "--", "--deny", "warnings"],
+        ];
+        check("lints of tests/altfiles", &clippy.concat(), places)?;
         check(
             "examples in docs",
             &["test", "--quiet", "--workspace", "--locked", "--doc"],
@@ -75,6 +92,16 @@ pub(crate) fn run(filters: &[String], engines: &Selection, places: &Places) -> R
         ExitCode::FAILURE
     })
 }
+
+/// The crates that are no members of the workspace. Clippy looks at the fuzz targets in their test, and at the importer where
+/// libostree is.
+const NO_MEMBERS: [&str; 5] = [
+    "commit-tool/fuzz/Cargo.toml",
+    "lints/fuzz/Cargo.toml",
+    "proto/fuzz/Cargo.toml",
+    "tests/altfiles/Cargo.toml",
+    "tests/importer/Cargo.toml",
+];
 
 /// The doors beside Docker's, as the end-to-end tests name them.
 const DOORS: [&str; 3] = ["podman", "buildah", "chroot"];
