@@ -4,9 +4,9 @@
 use std::{ffi::OsStr, path::Path};
 
 use cap_std::{ambient_authority, fs::Dir};
-use osderive_commit::{Base, Before, Listener, Rootfs, commit, empty_report, read_regular};
+use osderive_commit::{Base, Listener, Rootfs, Snapshot, commit, empty_report, read_regular};
 use osderive_lints::{
-    BASE_CHECK_FILE, CHECK_FILE, Gathered, Outcome, REPORT_FILE, STEPS_FILE, StepReport,
+    BASE_CHECK_FILE, CHECK_FILE, Outcome, REPORT_FILE, STEPS_FILE, StepRecord, StepReport,
     StepReports,
 };
 use rustix::fd::AsFd as _;
@@ -32,7 +32,7 @@ pub(crate) fn finish(
         report.map_or(Ok(()), |report| report.write_json(REPORT_FILE, &outcome))?;
         return Ok(String::new());
     }
-    let before = Before::of_base(&rootfs, Base::open(base)?)?;
+    let before = Snapshot::of_base(&rootfs, Base::open(base)?)?;
     let committed = commit(&rootfs, Some(&before), &args.settings(), listener)?;
     if let Some(report) = report {
         report.write_json(REPORT_FILE, &committed.report)?;
@@ -51,8 +51,8 @@ pub(crate) fn gather(steps: &Path, report: &Path) -> Result<()> {
     let gathered = directories
         .map_while(|path| Dir::open_ambient_dir(path, ambient_authority()).ok())
         .map(|directory| match step_report(&directory) {
-            Ok(report) => Gathered::Report(report),
-            Err(reason) => Gathered::Unread(reason),
+            Ok(report) => StepRecord::Report(report),
+            Err(reason) => StepRecord::Unread(reason),
         });
     let json = StepReports::to_json(gathered.collect());
     ReportDir::open(report)?.write(STEPS_FILE, &json)

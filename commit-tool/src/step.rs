@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use osderive_commit::{
-    Before, Listener, Previous, Rootfs, UserFiles, commit, empty_report, make_var,
+    Listener, Previous, Rootfs, Snapshot, UserFiles, commit, empty_report, make_var,
 };
 use osderive_lints::{Outcome, REPORT_FILE, rules::leftover_process};
 use rustix::fd::AsFd as _;
@@ -31,7 +31,7 @@ pub(crate) fn step(args: &StepArgs, listener: Option<Listener<'_>>) -> Result<(u
     let run_as = run_as(args, &rootfs)?;
     let before = match (is_bootable, args.prepare) {
         (false, _) => None,
-        (true, false) => Some(Before::of_step(&rootfs, args.ids.clone())?),
+        (true, false) => Some(Snapshot::of_step(&rootfs, args.ids.clone())?),
         (true, true) => {
             make_var(&rootfs)?;
             None

@@ -30,11 +30,11 @@ const ASKED: [&str; 4] = [
 ];
 
 /// A folder with a root file system `root` in it, in which the tool is run.
-struct Place {
+struct Folder {
     folder: TempDir,
 }
 
-impl Place {
+impl Folder {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("a mode");
@@ -104,7 +104,7 @@ fn ended_with(output: &Output, code: i32) -> (String, String) {
 
 #[test]
 fn a_finding_at_the_wanted_severity_ends_with_1() {
-    let place = Place::new();
+    let place = Folder::new();
     place.fifo("root/usr/lib/fifo");
     let words = |fail_on: &'static str| ["root", "--fail-on", fail_on];
     ended_with(&place.lint(&["root"]), 1);
@@ -125,7 +125,7 @@ fn a_finding_at_the_wanted_severity_ends_with_1() {
 #[test]
 fn no_form_passes_on_names_and_versions_that_steer_a_terminal_or_a_ci_system() {
     let hostile = "a\x1b[31m\u{202e}\n::error::b [x](y) ##[c]";
-    let place = Place::new();
+    let place = Folder::new();
     place.fifo(&format!("root/usr/lib/{hostile}"));
     place.write(&format!("root/usr/lib/modules/{hostile}/vmlinuz"), "");
     for format in ["human", "json", "sarif", "github", "junit"] {
@@ -151,7 +151,7 @@ fn no_form_passes_on_names_and_versions_that_steer_a_terminal_or_a_ci_system() {
 
 #[test]
 fn ostree_container_lint_and_bootc_container_lint_are_the_same() {
-    let place = Place::new();
+    let place = Folder::new();
     place.fifo("root/usr/lib/fifo");
     let bootc = place.path("bootc");
     symlink(TOOL, &bootc).expect("a link");
@@ -168,7 +168,7 @@ fn ostree_container_lint_and_bootc_container_lint_are_the_same() {
 
 #[test]
 fn a_configuration_decides_and_says_why() {
-    let place = Place::new();
+    let place = Folder::new();
     place.fifo("root/usr/lib/fifo");
     place.write(
         "osderive.toml",
@@ -186,7 +186,7 @@ fn a_configuration_decides_and_says_why() {
 
 #[test]
 fn comments_of_a_containerfile_decide() {
-    let place = Place::new();
+    let place = Folder::new();
     place.fifo("root/usr/lib/fifo");
     let comment = "FROM base\n# osderive: allow=import-special-file -- a test\nRUN true\n";
     place.write("Containerfile", comment);
@@ -205,7 +205,7 @@ fn comments_of_a_containerfile_decide() {
 
 #[test]
 fn what_the_base_has_never_fails() {
-    let place = Place::new();
+    let place = Folder::new();
     place.fifo("root/usr/lib/old");
     place.write("base/etc/passwd", "");
     place.fifo("base/usr/lib/old");
@@ -230,7 +230,7 @@ fn what_the_base_has_never_fails() {
 
 #[test]
 fn each_form_is_written() {
-    let place = Place::new();
+    let place = Folder::new();
     place.fifo("root/usr/lib/fifo");
     for (format, begin) in [
         ("human", "error[import-special-file]"),
@@ -254,7 +254,7 @@ fn each_form_is_written() {
 
 #[test]
 fn an_archive_of_the_real_tar_is_an_image() {
-    let place = Place::new();
+    let place = Folder::new();
     place.fifo("root/usr/lib/fifo");
     let tar = |words: &[&str]| {
         let mut tar = Command::new("tar");
@@ -301,7 +301,7 @@ fn an_archive_of_the_real_tar_is_an_image() {
 
 #[test]
 fn links_in_a_circle_and_a_fifo_for_a_file_stop_nothing() {
-    let place = Place::new();
+    let place = Folder::new();
     symlink("loop", place.path("root/usr/lib/loop")).expect("a link");
     symlink("..", place.path("root/usr/lib/up")).expect("a link");
     symlink("b", place.path("root/etc/group")).expect("a link");
@@ -315,7 +315,7 @@ fn links_in_a_circle_and_a_fifo_for_a_file_stop_nothing() {
 
 #[test]
 fn a_passwd_of_2_gib_is_not_read() {
-    let place = Place::new();
+    let place = Folder::new();
     let passwd = File::create(place.path("root/etc/passwd")).expect("a file");
     passwd.set_len(2 << 30).expect("a sparse file");
     assert!(place.has("input-unreadable", "/etc/passwd"));
@@ -323,7 +323,7 @@ fn a_passwd_of_2_gib_is_not_read() {
 
 #[test]
 fn directories_1000_deep_and_any_names_are_looked_at() {
-    let place = Place::new();
+    let place = Folder::new();
     let root = File::open(place.path("root/usr")).expect("a directory");
     let mut directory: rustix::fd::OwnedFd = root.into();
     for _ in 0..1000 {
@@ -349,7 +349,7 @@ fn what_another_user_may_not_read_is_told() {
         rustix::process::geteuid().is_root(),
         "this test becomes another user: run it as root"
     );
-    let place = Place::new();
+    let place = Folder::new();
     place.write("root/usr/lib/closed/file", "");
     for path in ["root/usr/lib/closed", "root/etc/passwd"] {
         fs::set_permissions(place.path(path), Permissions::from_mode(0o000)).expect("a mode");

@@ -15,7 +15,7 @@ use crate::options::delegation::{cache_imports, delegation};
 use crate::options::environment::{OptionError, Options};
 use crate::options::ids;
 use crate::solve::images::solve;
-use crate::splice::plan::Plan;
+use crate::splice::plan::CommitPlan;
 use crate::splice::wrap;
 use crate::subrequests;
 
@@ -49,7 +49,7 @@ pub(crate) async fn build(
         gateway.solve(delegation(&options, caches.clone(), inputs.clone())),
     );
     let (mut result, ids) = (result?, ids?);
-    let plan = Plan::of(&result, &options, ids.as_ref(), &config)?;
+    let plan = CommitPlan::of(&result, &options, ids.as_ref(), &config)?;
     debug!(
         runs = plan.splices.len(),
         images = plan.subjects.len(),

@@ -63,13 +63,13 @@ pub struct StepReports {
     /// The schema's version, [`CHECK_VERSION`].
     pub version: u32,
     /// In the order in which they were mounted.
-    pub steps: Vec<Gathered>,
+    pub steps: Vec<StepRecord>,
 }
 
 /// The report of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Gathered {
+pub enum StepRecord {
     /// What it says.
     Report(StepReport),
     /// Why it could not be read: the step's command runs as root beside it.
@@ -78,16 +78,16 @@ pub enum Gathered {
 
 impl StepReports {
     /// The JSON of reports. Where they are larger together than a reader takes, the largest are left out.
-    pub fn to_json(mut steps: Vec<Gathered>) -> Vec<u8> {
+    pub fn to_json(mut steps: Vec<StepRecord>) -> Vec<u8> {
         let version = CHECK_VERSION;
-        let size = |step: &Gathered| serde_json::to_vec(step).map_or(0, |json| json.len());
+        let size = |step: &StepRecord| serde_json::to_vec(step).map_or(0, |json| json.len());
         let mut sizes: Vec<usize> = steps.iter().map(size).collect();
         let mut total = sizes.iter().sum::<usize>() + steps.len() + ENVELOPE;
         while total > MAX_REPORT_BYTES
             && let Some((largest, bytes)) = sizes.iter().copied().enumerate().max_by_key(|it| it.1)
             && bytes > ENVELOPE
         {
-            let left_out = Gathered::Unread("it is too large".to_owned());
+            let left_out = StepRecord::Unread("it is too large".to_owned());
             sizes[largest] = size(&left_out);
             total -= bytes - sizes[largest];
             steps[largest] = left_out;
@@ -137,10 +137,10 @@ mod tests {
     #[test]
     fn gathered_reports_survive_their_own_json_and_the_largest_are_left_out_where_all_are_too_large()
      {
-        let steps = vec![Gathered::Unread("no such file".to_owned())];
+        let steps = vec![StepRecord::Unread("no such file".to_owned())];
         let json = StepReports::to_json(steps.clone());
         assert_eq!(StepReports::from_json(&json).expect("reads").steps, steps);
-        let large = |bytes| Gathered::Unread(" ".repeat(bytes));
+        let large = |bytes| StepRecord::Unread(" ".repeat(bytes));
         let small = steps[0].clone();
         let steps = vec![
             large(MAX_REPORT_BYTES),
@@ -149,7 +149,7 @@ mod tests {
         ];
         let json = StepReports::to_json(steps.clone());
         let read = StepReports::from_json(&json).expect("reads").steps;
-        let left_out = Gathered::Unread("it is too large".to_owned());
+        let left_out = StepRecord::Unread("it is too large".to_owned());
         assert_eq!(read, [left_out, small, steps[2].clone()]);
     }
 

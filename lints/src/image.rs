@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use crate::budget::is_spent;
+use crate::knowledge::quirks::Quirks;
 use crate::lost_access::{LostAccess, lost_access};
 use crate::machine::History;
 use crate::machine::accounts::Accounts;
@@ -14,7 +15,6 @@ use crate::model::initramfs::{Ostree, ostree_within};
 use crate::model::passwd::{User, users};
 use crate::model::{sysusers, tmpfiles};
 use crate::predict::{self, Prediction};
-use crate::quirks::Quirks;
 use crate::rules::input_unreadable;
 use crate::top_level;
 use crate::tree::{Gathered, Kind, Tree};

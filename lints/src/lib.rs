@@ -13,6 +13,7 @@ mod finding;
 pub mod history;
 mod image;
 mod input;
+pub mod knowledge;
 mod lint;
 mod lost_access;
 pub mod machine;
@@ -23,7 +24,6 @@ pub mod output;
 pub mod packages;
 pub mod policy;
 pub mod predict;
-mod quirks;
 mod report;
 mod request;
 pub mod rules;
@@ -35,8 +35,8 @@ mod var_state;
 
 pub use build_argument::{BUILD_ARGUMENT, BuildArgument, BuildArgumentError};
 pub use check::{
-    BASE_CHECK_FILE, CHECK_FILE, CHECK_VERSION, CheckReport, Gathered, MAX_CHECKED_PATHS,
-    STEPS_FILE, StepReports,
+    BASE_CHECK_FILE, CHECK_FILE, CHECK_VERSION, CheckReport, MAX_CHECKED_PATHS, STEPS_FILE,
+    StepRecord, StepReports,
 };
 pub use config::{Container, History, ImageConfig, Layers};
 pub use escape::{

@@ -27,7 +27,7 @@ pub enum History {
 
 /// What a path leads to on the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Resolved {
     /// Nothing.
     Missing,
     /// A directory.
@@ -122,10 +122,10 @@ impl<'a> Machine<'a> {
     }
 
     /// What a path leads to, links followed.
-    pub fn place(&self, path: &[u8]) -> Place {
+    pub fn place(&self, path: &[u8]) -> Resolved {
         let (at, rest, last) = self.walk(path);
         match last {
-            Step::Unknown | Step::Link(_) => Place::Unknown,
+            Step::Unknown | Step::Link(_) => Resolved::Unknown,
             Step::Missing => {
                 let whole = [&at[..], b"/", &rest.join(&b'/')].concat();
                 let named = parts(path).collect::<Vec<_>>().join(&b'/');
@@ -133,20 +133,20 @@ impl<'a> Machine<'a> {
                     is_at_or_below(&whole, mount) || is_at_or_below(&named, mount)
                 };
                 if self.mounts.iter().any(below) {
-                    Place::Unknown
+                    Resolved::Unknown
                 } else {
-                    Place::Missing
+                    Resolved::Missing
                 }
             }
-            Step::Directory => Place::Directory,
-            Step::File(file) if rest.is_empty() => Place::File(file),
-            Step::File(_) => Place::Missing,
+            Step::Directory => Resolved::Directory,
+            Step::File(file) if rest.is_empty() => Resolved::File(file),
+            Step::File(_) => Resolved::Missing,
         }
     }
 
     /// Whether a path leads to nothing, for certain.
     pub fn lacks(&self, path: &[u8]) -> bool {
-        self.place(path) == Place::Missing
+        self.place(path) == Resolved::Missing
     }
 
     /// Whether nothing that runs on a machine changes what a path leads to: it ends below /usr, which is

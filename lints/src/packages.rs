@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::Image;
+use crate::knowledge::quirks::Quirks;
 use crate::model::passwd::User;
-use crate::quirks::Quirks;
 use crate::rules::input_unreadable;
 use crate::tree::Kind;
 use installed::Script;

@@ -107,9 +107,9 @@ mod tests {
     use super::*;
     use crate::policy::Containerfile;
 
-    type Place<'a> = (&'a str, (u32, u32));
+    type SourceLine<'a> = (&'a str, (u32, u32));
 
-    fn places(findings: &[Finding]) -> Vec<Place<'_>> {
+    fn places(findings: &[Finding]) -> Vec<SourceLine<'_>> {
         let findings = findings.iter();
         findings
             .filter_map(|finding| {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::knowledge::leftovers::TRANSIENT;
 use crate::model::state_directories::state_directories;
 use crate::model::tmpfiles::{self, Line};
 use crate::tree::{Kind, Meta};
@@ -14,18 +15,6 @@ const UNITS: [&str; 4] = [
     "usr/lib/systemd/system",
     "usr/local/lib/systemd/system",
     "run/systemd/system",
-];
-
-/// What is below is a cache, a log or a lock: nothing that a machine needs from the image. Other
-/// rules speak of it.
-const TRANSIENT: [&[u8]; 7] = [
-    b"var/cache/",
-    b"var/lib/apt/lists/",
-    b"var/lib/dnf/",
-    b"var/lib/systemd/catalog/",
-    b"var/lib/systemd/random-seed",
-    b"var/log/",
-    b"var/tmp/",
 ];
 
 /// An entry of /var that nothing makes; what is below it is not listed.
@@ -68,7 +57,9 @@ pub(crate) fn lost<'a>(image: &'a Image<'_>) -> Vec<Lost<'a>> {
     for (path, meta) in &image.gathered.var {
         let is_below = (lost.last()).is_some_and(|last: &Lost<'_>| is_below(path, last.path));
         let is_file = meta.kind != Kind::Directory;
-        let is_transient = TRANSIENT.iter().any(|top| path.starts_with(top));
+        let is_transient = TRANSIENT
+            .iter()
+            .any(|(top, _)| path.starts_with(top.as_bytes()));
         if is_below || (is_file && is_transient) {
             continue;
         }

@@ -9,7 +9,6 @@ use osderive_lints::{
 use crate::{
     accounts::{self, Accounts, Altfiles},
     base::Base,
-    began::Began,
     domain::{Domain, Phase, Plan, Work},
     dry_run,
     error::{Error, Result},
@@ -19,15 +18,16 @@ use crate::{
     lock::Lock,
     metadata::{self, Metadata},
     opt::{self, Opt},
+    outcome::{DomainOutcome, Tell},
     packages,
     place::Place,
     rootfs::Rootfs,
     scratch::{self, Scratch},
     settings::Settings,
-    settled::{Settled, Tell},
     sqlite::Databases,
+    step_start::StepStart,
     unread::require_all_read,
-    var::{Left, Prelude, Var},
+    var::{Prelude, PreludeState, Var},
 };
 
 /// The domains of a commit, in the order in which they are settled: what moves is declared by those
@@ -50,9 +50,9 @@ type Maker = for<'a> fn(&Known<'a>) -> Box<dyn Domain + 'a>;
 
 /// What is known of before.
 pub(crate) struct Known<'a> {
-    before: Option<&'a Before>,
+    before: Option<&'a Snapshot>,
     /// What is left in /var of what was made or was there before.
-    left: Option<&'a Left<'a>>,
+    prelude_state: Option<&'a PreludeState<'a>>,
     /// What in /etc belonged to accounts before any domain changed something there; none when nothing in /etc is new.
     owned: Option<&'a metadata::Owned>,
 }
@@ -79,7 +79,7 @@ impl<'a> Known<'a> {
     }
 
     pub(crate) fn opt(&self) -> Box<dyn Domain + 'a> {
-        let prelude = self.before.and_then(Before::prelude);
+        let prelude = self.before.and_then(Snapshot::prelude);
         Box::new(Opt {
             before: self.before.map(|before| &before.opt),
             lower: prelude.map(Prelude::lower),
@@ -88,7 +88,7 @@ impl<'a> Known<'a> {
 
     pub(crate) fn var(&self) -> Box<dyn Domain + 'a> {
         Box::new(Var {
-            left: self.left,
+            prelude_state: self.prelude_state,
             packages: self.before.and_then(|before| before.packages),
         })
     }
@@ -109,41 +109,41 @@ pub struct Committed {
 pub type Listener<'a> = &'a mut dyn FnMut(&str, &str);
 
 /// What was there before, so that the commit knows what is new.
-pub struct Before {
+pub struct Snapshot {
     origin: Origin,
     /// None where /var is no plain directory.
     prelude: Option<Prelude>,
     pub(crate) accounts: accounts::Snapshot,
     pub(crate) metadata: metadata::Snapshot,
-    pub(crate) opt: opt::Before,
+    pub(crate) opt: opt::Snapshot,
     /// What the package databases had; none where nobody asks.
     pub(crate) packages: Option<Moment>,
 }
 
-/// What [`Before`] is about.
+/// What [`Snapshot`] is about.
 enum Origin {
     /// The moment at which the command of a RUN began.
     Step {
         /// From when on files are the step's.
-        began: Began,
+        start: StepStart,
         ids: Option<Ledger>,
     },
     /// The base image.
     Base(Base),
 }
 
-impl Before {
+impl Snapshot {
     /// Makes /var as boot would and as the last command left it, and takes down the rest.
     pub fn of_step(rootfs: &Rootfs, ids: Option<Ledger>) -> Result<Self> {
         let _alone = Lock::take(rootfs)?;
-        let began = Began::now(rootfs)?;
+        let start = StepStart::now(rootfs)?;
         prepare(rootfs)?;
         let before = Self {
-            origin: Origin::Step { began, ids },
+            origin: Origin::Step { start, ids },
             prelude: Prelude::make(rootfs)?,
             metadata: metadata::Snapshot::take(&Place::of(rootfs))?,
             accounts: accounts::Snapshot::take(rootfs)?,
-            opt: opt::Before::take(rootfs)?,
+            opt: opt::Snapshot::take(rootfs)?,
             packages: packages::now(rootfs),
         };
         require_all_read()?;
@@ -160,7 +160,7 @@ impl Before {
                 .transpose()?,
             metadata: metadata::Snapshot::take(&base.place())?,
             accounts: accounts::Snapshot::take(base.rootfs())?,
-            opt: opt::Before::of_base(&base, &place)?,
+            opt: opt::Snapshot::of_base(&base, &place)?,
             packages: None,
             origin: Origin::Base(base),
         })
@@ -172,9 +172,9 @@ impl Before {
     }
 
     /// When the step began.
-    pub(crate) fn began(&self) -> Option<Began> {
+    pub(crate) fn start(&self) -> Option<StepStart> {
         match &self.origin {
-            Origin::Step { began, .. } => Some(*began),
+            Origin::Step { start, .. } => Some(*start),
             Origin::Base(_) => None,
         }
     }
@@ -193,13 +193,13 @@ impl Before {
         }
     }
 
-    fn keep_ids(&self, rootfs: &Rootfs, tell: Tell<'_>) -> Result<Settled> {
+    fn keep_ids(&self, rootfs: &Rootfs, tell: Tell<'_>) -> Result<DomainOutcome> {
         match &self.origin {
             Origin::Step {
-                began,
+                start,
                 ids: Some(ledger),
-            } => accounts::keep_ids(rootfs, ledger, &self.accounts, *began, tell),
-            _ => Ok(Settled::default()),
+            } => accounts::keep_ids(rootfs, ledger, &self.accounts, *start, tell),
+            _ => Ok(DomainOutcome::default()),
         }
     }
 }
@@ -212,7 +212,7 @@ pub(crate) fn prepare(rootfs: &Rootfs) -> Result<()> {
 /// Commits a root file system: after a step's command, at the end of a build, or by hand.
 pub fn commit(
     rootfs: &Rootfs,
-    before: Option<&Before>,
+    before: Option<&Snapshot>,
     settings: &Settings,
     mut listener: Option<Listener<'_>>,
 ) -> Result<Committed> {
@@ -223,16 +223,16 @@ pub fn commit(
     };
     let changes = rootfs.changes();
     let mut work = || {
-        let settled = settle(&DOMAINS, rootfs, before, settings, &mut tell)?;
-        let mut committed = committed(settled);
-        if let Some(began) = before.and_then(Before::began) {
-            committed.report.directories = metadata::suspects(&Place::of(rootfs), began)?;
+        let outcome = settle(&DOMAINS, rootfs, before, settings, &mut tell)?;
+        let mut committed = committed(outcome);
+        if let Some(start) = before.and_then(Snapshot::start) {
+            committed.report.directories = metadata::suspects(&Place::of(rootfs), start)?;
             committed.report.linked = opt::linked_directories(rootfs)?;
-            committed.report.left_bytes += scratch::left_by(rootfs, began)?;
+            committed.report.left_bytes += scratch::left_by(rootfs, start)?;
             committed
                 .report
                 .findings
-                .extend(kernel::failed(rootfs, began));
+                .extend(kernel::failed(rootfs, start));
         }
         Ok(committed)
     };
@@ -247,35 +247,35 @@ pub fn commit(
 pub(crate) fn settle(
     domains: &[Maker],
     rootfs: &Rootfs,
-    before: Option<&Before>,
+    before: Option<&Snapshot>,
     settings: &Settings,
     tell: Tell<'_>,
-) -> Result<Settled> {
+) -> Result<DomainOutcome> {
     let place = Place::of(rootfs);
-    let prelude = before.and_then(Before::prelude);
+    let prelude = before.and_then(Snapshot::prelude);
     let ids = before.map(|before| before.keep_ids(rootfs, tell));
-    let mut settled = ids.transpose()?.unwrap_or_default();
-    let left = prelude.map(|prelude| prelude.take_away(rootfs));
-    let left = left.transpose()?;
-    let owned = metadata::Owned::take(&place, before.and_then(Before::began))?;
+    let mut outcome = ids.transpose()?.unwrap_or_default();
+    let prelude_state = prelude.map(|prelude| prelude.take_away(rootfs));
+    let prelude_state = prelude_state.transpose()?;
+    let owned = metadata::Owned::take(&place, before.and_then(Snapshot::start))?;
     let work = Work {
         rootfs,
         place: &place,
         settings,
-        phase: before.map_or(Phase::ByHand, Before::phase),
-        began: before.and_then(Before::began),
-        base: before.and_then(Before::base),
+        phase: before.map_or(Phase::ByHand, Snapshot::phase),
+        start: before.and_then(Snapshot::start),
+        base: before.and_then(Snapshot::base),
     };
     let known = Known {
         before,
-        left: left.as_ref(),
+        prelude_state: prelude_state.as_ref(),
         owned: owned.as_ref(),
     };
-    settled.add(each(domains, &known, &work, Some(tell))?);
-    if let (Some(prelude), Some(left)) = (prelude, &left) {
-        prelude.finish(rootfs, left)?;
+    outcome.add(each(domains, &known, &work, Some(tell))?);
+    if let (Some(prelude), Some(prelude_state)) = (prelude, &prelude_state) {
+        prelude.finish(rootfs, prelude_state)?;
     }
-    Ok(settled)
+    Ok(outcome)
 }
 
 /// Makes /var as boot would and commits nothing: for a stage beside the image that goes on from a committed step.
@@ -300,16 +300,16 @@ pub fn preview(rootfs: &Rootfs, settings: &Settings) -> Result<PlanReport> {
         place: &place,
         settings,
         phase: Phase::ByHand,
-        began: None,
+        start: None,
         base: None,
     };
     let known = Known {
         before: None,
-        left: None,
+        prelude_state: None,
         owned: owned.as_ref(),
     };
-    let settled = each(&DOMAINS, &known, &work, None)?;
-    Ok(dry_run::report(settled))
+    let outcome = each(&DOMAINS, &known, &work, None)?;
+    Ok(dry_run::report(outcome))
 }
 
 /// Plans and applies the domains; without a listener it only tells what they would do.
@@ -318,8 +318,8 @@ fn each(
     known: &Known<'_>,
     work: &Work<'_>,
     mut tell: Option<Tell<'_>>,
-) -> Result<Settled> {
-    let mut settled = Settled::default();
+) -> Result<DomainOutcome> {
+    let mut outcome = DomainOutcome::default();
     let is_due = |domain: &dyn Domain| work.phase != Phase::Step || !domain.waits_for_the_end();
     for make in domains {
         let domain = &*make(known);
@@ -328,14 +328,14 @@ fn each(
         }
         match &mut tell {
             Some(tell) => {
-                settled.add(domain.recover(work, tell)?);
-                settled.add(planned(domain, work)?.apply(work, tell)?);
+                outcome.add(domain.recover(work, tell)?);
+                outcome.add(planned(domain, work)?.apply(work, tell)?);
             }
-            None => settled.add(planned(domain, work)?.preview()),
+            None => outcome.add(planned(domain, work)?.preview()),
         }
     }
     require_all_read()?;
-    Ok(settled)
+    Ok(outcome)
 }
 
 /// A plan that is built upon what is there, all of which could be read.
@@ -345,25 +345,25 @@ fn planned<'a>(domain: &dyn Domain, work: &Work<'a>) -> Result<Box<dyn Plan + 'a
     Ok(plan)
 }
 
-fn committed(settled: Settled) -> Committed {
-    let is_changed = settled.is_changed();
-    let mut kept: Vec<KeptEntry> = settled.kept;
+fn committed(outcome: DomainOutcome) -> Committed {
+    let is_changed = outcome.is_changed();
+    let mut kept: Vec<KeptEntry> = outcome.kept;
     kept.truncate(MAX_LISTED_ENTRIES);
     Committed {
         report: StepReport {
             is_changed,
-            removed_entries: settled.removed.entries,
-            removed_bytes: settled.removed.bytes,
-            removed: settled.removed.listed,
-            left_bytes: settled.left_bytes,
-            changed: settled.changed,
+            removed_entries: outcome.removed.entries,
+            removed_bytes: outcome.removed.bytes,
+            removed: outcome.removed.listed,
+            left_bytes: outcome.left_bytes,
+            changed: outcome.changed,
             kept,
-            accounts: settled.accounts,
-            findings: settled.findings,
+            accounts: outcome.accounts,
+            findings: outcome.findings,
             ..empty_report(Outcome::Committed)
         },
-        areas: settled.removed.areas.into_iter().collect(),
-        summaries: settled.summaries,
+        areas: outcome.removed.areas.into_iter().collect(),
+        summaries: outcome.summaries,
     }
 }
 

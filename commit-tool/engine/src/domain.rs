@@ -4,12 +4,12 @@
 
 use crate::{
     base::Base,
-    began::Began,
     error::Result,
+    outcome::{self, DomainOutcome, Tell},
     place::Place,
     rootfs::Rootfs,
     settings::Settings,
-    settled::{self, Settled, Tell},
+    step_start::StepStart,
 };
 
 /// When a commit happens.
@@ -30,7 +30,7 @@ pub(crate) struct Work<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) phase: Phase,
     /// When the command began, after a RUN.
-    pub(crate) began: Option<Began>,
+    pub(crate) start: Option<StepStart>,
     /// The base image, at the end of a build.
     pub(crate) base: Option<&'a Base>,
 }
@@ -43,8 +43,8 @@ pub(crate) trait Domain {
     }
 
     /// Puts right what cannot be planned upon: a link that a command took away, what a killed commit left half done.
-    fn recover(&self, _work: &Work<'_>, _tell: Tell<'_>) -> Result<Settled> {
-        Ok(Settled::default())
+    fn recover(&self, _work: &Work<'_>, _tell: Tell<'_>) -> Result<DomainOutcome> {
+        Ok(DomainOutcome::default())
     }
 
     /// What shall be done about it in this phase.
@@ -54,18 +54,18 @@ pub(crate) trait Domain {
 /// What shall be done.
 pub(crate) trait Plan {
     /// What it would do.
-    fn preview(self: Box<Self>) -> Settled;
+    fn preview(self: Box<Self>) -> DomainOutcome;
 
     /// Does it.
-    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled>;
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome>;
 }
 
-impl Plan for settled::Plan {
-    fn preview(self: Box<Self>) -> Settled {
+impl Plan for outcome::FilePlan {
+    fn preview(self: Box<Self>) -> DomainOutcome {
         (*self).preview()
     }
 
-    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
         (*self).apply(work.place, tell)
     }
 }

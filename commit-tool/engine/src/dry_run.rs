@@ -2,17 +2,17 @@
 
 use osderive_lints::{PLAN_VERSION, PlanReport, Planned, PlannedAction};
 
-use crate::settled::Settled;
+use crate::outcome::DomainOutcome;
 
 /// The report of what the domains would do.
-pub(crate) fn report(settled: Settled) -> PlanReport {
-    let changed = settled.changed.into_iter().map(|file| PlannedAction {
+pub(crate) fn report(outcome: DomainOutcome) -> PlanReport {
+    let changed = outcome.changed.into_iter().map(|file| PlannedAction {
         path: file.path,
         action: file.change.into(),
         from: file.from,
         reason: file.reason,
     });
-    let kept = settled.kept.into_iter().map(|kept| PlannedAction {
+    let kept = outcome.kept.into_iter().map(|kept| PlannedAction {
         path: kept.path,
         action: Planned::Keep,
         from: None,
@@ -23,6 +23,6 @@ pub(crate) fn report(settled: Settled) -> PlanReport {
     PlanReport {
         version: PLAN_VERSION,
         actions,
-        findings: settled.findings,
+        findings: outcome.findings,
     }
 }

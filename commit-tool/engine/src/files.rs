@@ -13,13 +13,13 @@ use crate::{
 };
 
 /// Below it, a directory that a file needs is made; others are not ours to make.
-const OURS_TO_MAKE: &str = "usr/lib";
+const MAY_CREATE_BELOW: &str = "usr/lib";
 
 const NEW_FILE_MODE: u32 = 0o644;
 
 /// One thing to do; paths are relative to the root file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum FileAction {
     /// Write a file, new or anew.
     Write {
         path: PathBuf,
@@ -42,7 +42,7 @@ pub(crate) enum Action {
     Remove { path: PathBuf, reason: String },
 }
 
-impl Action {
+impl FileAction {
     pub(crate) fn path(&self) -> &Path {
         let (Self::Write { path, .. }
         | Self::Link { path, .. }
@@ -73,7 +73,10 @@ impl Action {
 
 /// Applies actions, first one first; answers with those that a mount or a link on the way hides,
 /// which were left undone.
-pub(crate) fn apply<'a>(place: &Place<'_>, actions: &'a [Action]) -> Result<Vec<&'a Action>> {
+pub(crate) fn apply<'a>(
+    place: &Place<'_>,
+    actions: &'a [FileAction],
+) -> Result<Vec<&'a FileAction>> {
     let mut undone = Vec::new();
     for action in actions {
         match perform(place, action) {
@@ -91,15 +94,17 @@ pub(crate) fn apply<'a>(place: &Place<'_>, actions: &'a [Action]) -> Result<Vec<
     Ok(undone)
 }
 
-fn perform(place: &Place<'_>, action: &Action) -> Result<(), Errno> {
+fn perform(place: &Place<'_>, action: &FileAction) -> Result<(), Errno> {
     match action {
-        Action::Write { path, content, .. } => write(place, path, content),
-        Action::Link { path, target, .. } => link(place, path, target),
-        Action::Move { from, path, .. } => unless_missing(place.rename(from, path)),
-        Action::Remove { path, .. } => unless_missing(match place.remove(path, EntryKind::File) {
-            Err(Errno::ISDIR) => place.remove(path, EntryKind::Directory),
-            removed => removed,
-        }),
+        FileAction::Write { path, content, .. } => write(place, path, content),
+        FileAction::Link { path, target, .. } => link(place, path, target),
+        FileAction::Move { from, path, .. } => unless_missing(place.rename(from, path)),
+        FileAction::Remove { path, .. } => {
+            unless_missing(match place.remove(path, EntryKind::File) {
+                Err(Errno::ISDIR) => place.remove(path, EntryKind::Directory),
+                removed => removed,
+            })
+        }
     }
 }
 
@@ -142,7 +147,7 @@ fn link(place: &Place<'_>, path: &Path, target: &str) -> Result<(), Errno> {
 }
 
 fn make_parents(place: &Place<'_>, path: &Path) -> Result<(), Errno> {
-    if path.starts_with(OURS_TO_MAKE) {
+    if path.starts_with(MAY_CREATE_BELOW) {
         place.make_parents(path, &mut |_| ())?;
     }
     Ok(())

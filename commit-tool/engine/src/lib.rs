@@ -4,7 +4,6 @@
 mod accounts;
 mod attributes;
 mod base;
-mod began;
 mod commit;
 mod domain;
 mod dry_run;
@@ -21,6 +20,7 @@ mod lock;
 mod metadata;
 mod mounts;
 mod opt;
+mod outcome;
 mod packages;
 mod paths;
 mod place;
@@ -28,9 +28,9 @@ mod rootfs;
 mod say;
 mod scratch;
 mod settings;
-mod settled;
 mod snippets;
 mod sqlite;
+mod step_start;
 mod tmpfiles_tool;
 #[cfg(test)]
 mod trees;
@@ -42,7 +42,7 @@ mod xattrs;
 
 pub use accounts::Previous;
 pub use base::Base;
-pub use commit::{Before, Committed, Listener, commit, empty_report, make_var, preview};
+pub use commit::{Committed, Listener, Snapshot, commit, empty_report, make_var, preview};
 pub use error::{Error, Result};
 pub use handle::{errno, read_regular};
 pub use lock::Lock;

@@ -14,10 +14,10 @@ use crate::{
     domain::{self, Domain, Work},
     error::Result,
     opt::relocate,
+    outcome::{DomainOutcome, Tell},
     paths::shown,
     place::{NewOwner, Place, Told as _},
     scratch::resolved,
-    settled::{Settled, Tell},
 };
 
 /// The one link of a base that is not at the top.
@@ -28,7 +28,7 @@ pub(crate) struct Links;
 
 /// What shall be done.
 #[derive(Default)]
-struct Plan(Vec<Replaced>);
+struct LinkPlan(Vec<Replaced>);
 
 /// A link that became a directory. Paths are relative to the root.
 struct Replaced {
@@ -42,7 +42,7 @@ struct Replaced {
 impl Domain for Links {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let Some(base) = work.base else {
-            return Ok(Box::new(Plan::default()));
+            return Ok(Box::new(LinkPlan::default()));
         };
         let base = base.place();
         let top = Path::new("");
@@ -50,7 +50,7 @@ impl Domain for Links {
         let names = names.map(|(name, _)| PathBuf::from(name));
         let paths = names.chain([PathBuf::from(LOCAL)]);
         let replaced = paths.filter_map(|path| replaced(&base, work.place, path));
-        Ok(Box::new(Plan(replaced.collect())))
+        Ok(Box::new(LinkPlan(replaced.collect())))
     }
 }
 
@@ -93,24 +93,24 @@ impl Replaced {
     }
 }
 
-impl domain::Plan for Plan {
-    fn preview(self: Box<Self>) -> Settled {
-        Settled {
+impl domain::Plan for LinkPlan {
+    fn preview(self: Box<Self>) -> DomainOutcome {
+        DomainOutcome {
             changed: self.0.iter().map(Replaced::told).collect(),
-            ..Settled::default()
+            ..DomainOutcome::default()
         }
     }
 
-    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
-        let mut settled = Settled::default();
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
+        let mut outcome = DomainOutcome::default();
         for replaced in &self.0 {
             replaced.undo(work.place)?;
             let told = replaced.told();
             tell(&told);
-            settled.changed.push(told);
+            outcome.changed.push(told);
             let finding = layout_link_replaced::finding(&shown(&replaced.path), &replaced.target);
-            settled.findings.push(finding);
+            outcome.findings.push(finding);
         }
-        Ok(settled)
+        Ok(outcome)
     }
 }

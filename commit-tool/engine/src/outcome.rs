@@ -6,7 +6,7 @@ use osderive_lints::{ChangedFile, Finding, KeptEntry, RemovedEntry, model::ledge
 
 use crate::{
     error::Result,
-    files::{self, Action},
+    files::{self, FileAction},
     place::Place,
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct Removed {
 
 /// What was done about a domain.
 #[derive(Debug, Default)]
-pub(crate) struct Settled {
+pub(crate) struct DomainOutcome {
     pub(crate) removed: Removed,
     /// In the order in which it was done.
     pub(crate) changed: Vec<ChangedFile>,
@@ -42,12 +42,12 @@ pub(crate) struct Settled {
     pub(crate) summaries: Vec<String>,
 }
 
-impl Settled {
+impl DomainOutcome {
     /// Applies actions on files; those that cannot be reached are kept as they are.
     pub(crate) fn apply(
         &mut self,
         place: &Place<'_>,
-        actions: &[Action],
+        actions: &[FileAction],
         tell: Tell<'_>,
     ) -> Result<()> {
         let undone = files::apply(place, actions)?;
@@ -87,25 +87,25 @@ impl Settled {
     }
 
     /// What the actions would do.
-    pub(crate) fn preview(mut self, actions: &[Action]) -> Self {
+    pub(crate) fn preview(mut self, actions: &[FileAction]) -> Self {
         self.changed
-            .extend(actions.iter().map(Action::as_changed_file));
+            .extend(actions.iter().map(FileAction::as_changed_file));
         self
     }
 }
 
 /// What shall be done about a domain, and what cannot be.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct FilePlan {
     /// In the order in which they are applied.
-    pub(crate) actions: Vec<Action>,
+    pub(crate) actions: Vec<FileAction>,
     /// What is left alone, and what was found.
-    pub(crate) settled: Settled,
+    pub(crate) outcome: DomainOutcome,
 }
 
-impl Plan {
+impl FilePlan {
     pub(crate) fn write(&mut self, path: impl Into<PathBuf>, content: Vec<u8>, reason: &str) {
-        self.actions.push(Action::Write {
+        self.actions.push(FileAction::Write {
             path: path.into(),
             content,
             reason: reason.to_owned(),
@@ -113,7 +113,7 @@ impl Plan {
     }
 
     pub(crate) fn link(&mut self, path: impl Into<PathBuf>, target: String, reason: &str) {
-        self.actions.push(Action::Link {
+        self.actions.push(FileAction::Link {
             path: path.into(),
             target,
             reason: reason.to_owned(),
@@ -121,7 +121,7 @@ impl Plan {
     }
 
     pub(crate) fn rename(&mut self, from: PathBuf, path: PathBuf, reason: &str) {
-        self.actions.push(Action::Move {
+        self.actions.push(FileAction::Move {
             from,
             path,
             reason: reason.to_owned(),
@@ -129,21 +129,21 @@ impl Plan {
     }
 
     pub(crate) fn remove(&mut self, path: impl Into<PathBuf>, reason: &str) {
-        self.actions.push(Action::Remove {
+        self.actions.push(FileAction::Remove {
             path: path.into(),
             reason: reason.to_owned(),
         });
     }
 
     /// Does it.
-    pub(crate) fn apply(self, place: &Place<'_>, tell: Tell<'_>) -> Result<Settled> {
-        let mut settled = self.settled;
-        settled.apply(place, &self.actions, tell)?;
-        Ok(settled)
+    pub(crate) fn apply(self, place: &Place<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
+        let mut outcome = self.outcome;
+        outcome.apply(place, &self.actions, tell)?;
+        Ok(outcome)
     }
 
     /// What it would do.
-    pub(crate) fn preview(self) -> Settled {
-        self.settled.preview(&self.actions)
+    pub(crate) fn preview(self) -> DomainOutcome {
+        self.outcome.preview(&self.actions)
     }
 }

@@ -19,7 +19,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{began::Began, opt::area, rootfs::Rootfs};
+use crate::{opt::area, rootfs::Rootfs, step_start::StepStart};
 
 /// Entries of packages that are looked at, at most.
 const MAX_ENTRIES: usize = 20_000;
@@ -76,13 +76,17 @@ pub(crate) fn now(rootfs: &Rootfs) -> Option<Moment> {
 
 /// What packages own in /opt, /usr/local and /var that were installed since a moment: what they have put there, each as its
 /// own. What cannot be read tells nothing.
-pub(crate) fn installed_since(rootfs: &Rootfs, then: Moment, began: Began) -> Vec<Entry> {
+pub(crate) fn installed_since(rootfs: &Rootfs, then: Moment, start: StepStart) -> Vec<Entry> {
     let mut entries = Vec::new();
+    // Most steps install nothing: their databases are not opened.
+    if !have_changed(rootfs, start.checked()) {
+        return entries;
+    }
     let Ok(tree) = rootfs.tree() else {
         return entries;
     };
-    let has_new = (OF_DPKG.iter()).any(|path| is_of_step(rootfs, began, Path::new(path)));
-    let is_new_list = |path: &str| has_new && is_of_step(rootfs, began, Path::new(path));
+    let has_new = (OF_DPKG.iter()).any(|path| is_of_step(rootfs, start, Path::new(path)));
+    let is_new_list = |path: &str| has_new && is_of_step(rootfs, start, Path::new(path));
     PackageDb::of(&tree).since(then, &is_new_list, &mut |installed| {
         let package = installed.name();
         // Of dpkg's package, parents before what is in them.
@@ -182,18 +186,18 @@ fn relative(path: &[u8]) -> Option<PathBuf> {
 }
 
 /// Whether a step changed a package database.
-pub(crate) fn have_changed(rootfs: &Rootfs, began: Began) -> bool {
+pub(crate) fn have_changed(rootfs: &Rootfs, start: StepStart) -> bool {
     let of_rpm = RPM_PLACES
         .iter()
         .flat_map(|place| OF_RPM.map(|name| Path::new(place).join(name)));
     let mut databases = of_rpm.chain(OF_DPKG.map(PathBuf::from));
-    databases.any(|path| is_of_step(rootfs, began, &path))
+    databases.any(|path| is_of_step(rootfs, start, &path))
 }
 
 /// Whether a step changed what a path leads to.
-fn is_of_step(rootfs: &Rootfs, began: Began, path: &Path) -> bool {
+fn is_of_step(rootfs: &Rootfs, start: StepStart, path: &Path) -> bool {
     let changed = rootfs.changed(path);
-    changed.is_some_and(|changed| began.is_since(changed))
+    changed.is_some_and(|changed| start.is_since(changed))
 }
 
 /// Of absolute paths those at and below which no package owns anything, dpkg's and rpm's; none of them where a database

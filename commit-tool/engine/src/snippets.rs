@@ -15,7 +15,7 @@ use rustix::fd::AsFd as _;
 
 use crate::{
     error::{Error, Result},
-    files::Action,
+    files::FileAction,
     handle::{open_below, read_listed, sorted_names},
     paths::{HASH_DIGITS, digits_of},
     rootfs::Rootfs,
@@ -121,7 +121,7 @@ impl Folder {
         wanted: &[&[u8]],
         reason: &str,
         is_true: impl Fn(&[u8]) -> bool,
-    ) -> Vec<Action> {
+    ) -> Vec<FileAction> {
         let mut actions = Vec::new();
         if !wanted.is_empty() {
             self.plan_file(kind, wanted, reason, &mut actions);
@@ -145,14 +145,14 @@ impl Folder {
             .map(|action| action.path().to_owned())
             .collect();
         let outdated = outdated.into_iter().filter(|path| !written.contains(path));
-        actions.extend(outdated.map(|path| Action::Remove {
+        actions.extend(outdated.map(|path| FileAction::Remove {
             path,
             reason: kind.outdated.to_owned(),
         }));
         actions
     }
 
-    fn plan_file(&self, kind: &Kind, lines: &[&[u8]], reason: &str, actions: &mut Vec<Action>) {
+    fn plan_file(&self, kind: &Kind, lines: &[&[u8]], reason: &str, actions: &mut Vec<FileAction>) {
         let mut content = kind.header.as_bytes().to_vec();
         for line in lines {
             content.extend_from_slice(line);
@@ -162,7 +162,7 @@ impl Folder {
         let path = kind.path(&name);
         let exists = self.files.contains(&(name, content.clone()));
         if !exists && actions.iter().all(|action| action.path() != path) {
-            actions.push(Action::Write {
+            actions.push(FileAction::Write {
                 path,
                 content,
                 reason: reason.to_owned(),
@@ -205,7 +205,7 @@ mod tests {
         outdated: "no longer true",
     };
 
-    fn folder_after(folder: &Folder, actions: &[Action]) -> Folder {
+    fn folder_after(folder: &Folder, actions: &[FileAction]) -> Folder {
         let mut folder = folder.clone();
         for action in actions {
             let name = action
@@ -215,7 +215,7 @@ mod tests {
                 .as_bytes()
                 .to_vec();
             folder.files.retain(|(old, _)| *old != name);
-            if let Action::Write { content, .. } = action {
+            if let FileAction::Write { content, .. } = action {
                 folder.files.push((name, content.clone()));
             }
         }

@@ -13,7 +13,8 @@ use std::{
 };
 
 use osderive_lints::{
-    Change, ChangedFile, EntryKind, model::sqlite::Database, packages::RPM_PLACES,
+    Change, ChangedFile, EntryKind, knowledge::databases::HISTORIES, model::sqlite::Database,
+    packages::RPM_PLACES,
 };
 use rustix::{
     fs::{FlockOperation, fcntl_lock, fstat},
@@ -24,18 +25,11 @@ use crate::{
     domain::{self, Domain, Phase, Work},
     error::Result,
     handle::errno,
+    outcome::{DomainOutcome, Tell},
     paths::shown,
     place::{Meta, Place, Told as _},
-    settled::{Settled, Tell},
     unread::is_of_the_machine,
 };
-
-/// dnf5's history, and that of dnf 4 where it is and where it moves to.
-const HISTORIES: [&str; 3] = [
-    "usr/lib/sysimage/libdnf5/transaction_history.sqlite",
-    "usr/lib/sysimage/dnf/history.sqlite",
-    "var/lib/dnf/history.sqlite",
-];
 
 /// What a database begins with ("The Database Header" of <https://sqlite.org/fileformat2.html>).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -72,37 +66,40 @@ impl Logged {
     }
 }
 
-struct Plan(Vec<Logged>);
+struct DatabasePlan(Vec<Logged>);
 
 impl Domain for Databases {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let mut all = Vec::new();
         let of_rpm = RPM_PLACES.map(|place| Path::new(place).join("rpmdb.sqlite"));
-        for database in of_rpm.into_iter().chain(HISTORIES.map(PathBuf::from)) {
+        for database in of_rpm
+            .into_iter()
+            .chain(HISTORIES.map(|(path, _)| PathBuf::from(path)))
+        {
             all.extend(look(work, &database).told("look at", &database)?);
         }
-        Ok(Box::new(Plan(all)))
+        Ok(Box::new(DatabasePlan(all)))
     }
 }
 
-impl domain::Plan for Plan {
-    fn preview(self: Box<Self>) -> Settled {
-        Settled {
+impl domain::Plan for DatabasePlan {
+    fn preview(self: Box<Self>) -> DomainOutcome {
+        DomainOutcome {
             changed: self.0.iter().map(Logged::told).collect(),
-            ..Settled::default()
+            ..DomainOutcome::default()
         }
     }
 
     /// Each RUN of a package manager has it, so only who asks for every change hears of it.
-    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
-        let mut settled = Settled::default();
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
+        let mut outcome = DomainOutcome::default();
         for logged in &self.0 {
             if leave_alone(work.place, logged).told("change", &logged.database)? {
                 tell(&logged.told());
-                settled.is_quietly_changed = true;
+                outcome.is_quietly_changed = true;
             }
         }
-        Ok(settled)
+        Ok(outcome)
     }
 }
 
@@ -152,8 +149,8 @@ fn beside(database: &Path, end: &str) -> PathBuf {
 fn is_new(work: &Work<'_>, path: &Path, meta: &Meta) -> Result<bool, Errno> {
     match work.phase {
         Phase::Step => {
-            let began = work.began.as_ref();
-            Ok(began.is_none_or(|began| began.has_changed(&meta.look)))
+            let start = work.start.as_ref();
+            Ok(start.is_none_or(|start| start.has_changed(&meta.look)))
         }
         Phase::End => Ok(!work.base.is_some_and(|base| base.has(path, meta))),
         Phase::ByHand => Ok(fstat(work.rootfs)?.st_ctime <= meta.look.changed.seconds),
@@ -226,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        commit::{Before, preview, testing::settle_alone},
+        commit::{Snapshot, preview, testing::settle_alone},
         rootfs::Rootfs,
         settings::Settings,
     };
@@ -248,7 +245,7 @@ mod tests {
         root
     }
 
-    fn commit(root: &tempfile::TempDir, before: Option<&Before>) -> bool {
+    fn commit(root: &tempfile::TempDir, before: Option<&Snapshot>) -> bool {
         let rootfs = Rootfs::open(root.path()).expect("opens");
         settle_alone(
             |_| Box::new(Databases),
@@ -334,7 +331,7 @@ mod tests {
         let root = root(WITH_LOG, 0);
         let rootfs = Rootfs::open(root.path()).expect("opens");
         std::thread::sleep(std::time::Duration::from_millis(50));
-        let before = Before::of_step(&rootfs, None).expect("looks");
+        let before = Snapshot::of_step(&rootfs, None).expect("looks");
         assert!(!commit(&root, Some(&before)));
         assert_eq!(left(&root), (ALL.map(str::to_owned).to_vec(), WITH_LOG));
         fs::write(root.path().join(DATABASE), database(WITH_LOG)).expect("writes");

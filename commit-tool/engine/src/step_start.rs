@@ -23,14 +23,14 @@ const SET_UP: i64 = 10;
 
 /// The moment at which a step began.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Began {
+pub(crate) struct StepStart {
     files: Moment,
     /// A directory of the step's layer may be a little older: the root's was there first.
     directories: Moment,
     is_overlay: bool,
 }
 
-impl Began {
+impl StepStart {
     /// The step begins now.
     pub(crate) fn now(rootfs: &Rootfs) -> Result<Self> {
         let root = fstat(rootfs).map_err(|source| Error::Place {

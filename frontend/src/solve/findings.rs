@@ -13,7 +13,7 @@ use crate::diagnostics::step::Step;
 use crate::facts::bootable::Decision;
 use crate::solve::finish::{Check, Finished};
 use crate::solve::reports::{Pending, Reported, Suspects};
-use crate::splice::plan::Plan;
+use crate::splice::plan::CommitPlan;
 
 /// Directories of a step that the engine is asked about, a millisecond each.
 const MAX_SUSPECTS: usize = 20;
@@ -31,7 +31,7 @@ impl Solved {
     pub(crate) async fn add(
         &mut self,
         gateway: &Gateway,
-        plan: &Plan,
+        plan: &CommitPlan,
         (place, image): (usize, &Definition),
         pending: Vec<Pending>,
         mut end: Option<Finished>,

@@ -3,8 +3,8 @@
 //! changes nothing, the image stays as it was.
 
 use osderive_lints::{
-    BASE_MOUNT, CHECK_FILE, CheckReport, Finding, Gathered, MAX_REPORT_BYTES, Outcome, REPORT_FILE,
-    STEPS_FILE, StepReport, StepReports, baseline,
+    BASE_MOUNT, CHECK_FILE, CheckReport, Finding, MAX_REPORT_BYTES, Outcome, REPORT_FILE,
+    STEPS_FILE, StepRecord, StepReport, StepReports, baseline,
 };
 use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest};
 use osderive_proto::llb::{Definition, Edge, Probe, RootAccess, Wanted};
@@ -44,7 +44,7 @@ pub(crate) struct Finished {
     /// What the commit did and could not settle.
     pub(crate) commit: StepReport,
     /// The reports that it was given to read.
-    pub(crate) steps: Vec<Gathered>,
+    pub(crate) steps: Vec<StepRecord>,
     /// What the result has, with what its base has too apart; why not, if that is not known.
     pub(crate) check: Result<Check, String>,
 }
@@ -181,7 +181,7 @@ async fn look_at_base(
 struct Reports {
     commit: StepReport,
     check: Result<Vec<Finding>, String>,
-    steps: Vec<Gathered>,
+    steps: Vec<StepRecord>,
 }
 
 impl Reports {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use osderive_lints::{Gathered, Outcome, history};
+use osderive_lints::{Outcome, StepRecord, history};
 use osderive_proto::gateway::{
     BuildError, CacheOptionsEntry, Gateway, Ref, SolveRequest, SolveResult,
 };
@@ -18,7 +18,7 @@ use crate::solve::findings::Solved;
 use crate::solve::finish::{Ends, Finished, Finisher, Unfinished};
 use crate::solve::reports::{self, Pending};
 use crate::solve::unfold::Unfolder;
-use crate::splice::plan::Plan;
+use crate::splice::plan::CommitPlan;
 use crate::splice::tool;
 
 /// Splices the tool into every definition of `result`, those of attestations too: an SBOM scanner
@@ -31,7 +31,7 @@ pub(crate) async fn solve(
     gateway: &Gateway,
     options: &Options,
     result: &mut SolveResult,
-    plan: &Plan,
+    plan: &CommitPlan,
     caches: &[CacheOptionsEntry],
 ) -> Result<Solved, BuildError> {
     let engine = Engine {
@@ -103,7 +103,7 @@ enum Evaluate {
 struct Engine<'a> {
     gateway: &'a Gateway,
     options: &'a Options,
-    plan: &'a Plan,
+    plan: &'a CommitPlan,
     tool: Definition,
     caches: &'a [CacheOptionsEntry],
 }
@@ -176,7 +176,7 @@ impl Engine<'_> {
             return Ok(false);
         };
         let report = reports::read_one(self.gateway, image, &first.report).await?;
-        Ok(matches!(report, Gathered::Report(report) if report.outcome == Outcome::NotBootable))
+        Ok(matches!(report, StepRecord::Report(report) if report.outcome == Outcome::NotBootable))
     }
 
     /// The spliced definition of each ref that has something to splice, by its place, and those of

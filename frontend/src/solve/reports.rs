@@ -2,7 +2,7 @@
 //! the cache. The commit at the end gathers them.
 
 use osderive_lints::{
-    Directory, Gathered, MAX_REPORT_BYTES, REPORT_FILE, REPORT_MOUNT, StepReport,
+    Directory, MAX_REPORT_BYTES, REPORT_FILE, REPORT_MOUNT, StepRecord, StepReport,
     rules::report_unread,
 };
 use osderive_proto::gateway::{BuildError, Gateway, SolveRequest};
@@ -57,7 +57,7 @@ pub(crate) async fn read_one(
     gateway: &Gateway,
     image: &Definition,
     report: &Edge,
-) -> Result<Gathered, BuildError> {
+) -> Result<StepRecord, BuildError> {
     let report = image.subgraph(report).map_err(broken)?;
     let request = SolveRequest {
         definition: Some(report.to_bytes()),
@@ -71,18 +71,18 @@ pub(crate) async fn read_one(
         Ok(json) => StepReport::from_json(&json).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    Ok(report.map_or_else(Gathered::Unread, Gathered::Report))
+    Ok(report.map_or_else(StepRecord::Unread, StepRecord::Report))
 }
 
 impl Reported {
     /// What the steps have reported. A report that cannot be read is a finding.
-    pub(crate) fn of(pending: Vec<Pending>, reports: Vec<Gathered>) -> Self {
-        let unread = Gathered::Unread("it was not gathered".to_owned());
+    pub(crate) fn of(pending: Vec<Pending>, reports: Vec<StepRecord>) -> Self {
+        let unread = StepRecord::Unread("it was not gathered".to_owned());
         let reports = reports.into_iter().chain(std::iter::repeat(unread));
         let mut reported = Self::default();
         for (Pending { mut step, .. }, report) in pending.into_iter().zip(reports) {
             let findings = match report {
-                Gathered::Report(report) => {
+                StepRecord::Report(report) => {
                     step.accounts = report.accounts;
                     step.left_bytes = report.left_bytes;
                     if !report.directories.is_empty() {
@@ -94,7 +94,7 @@ impl Reported {
                     report.findings
                 }
                 // What a step's command has made of the report, as root beside it, is no reason to fail.
-                Gathered::Unread(reason) => vec![report_unread::finding(&reason)],
+                StepRecord::Unread(reason) => vec![report_unread::finding(&reason)],
             };
             let found = findings.into_iter().map(|finding| step.found(finding));
             reported.found.extend(found);

@@ -2,7 +2,7 @@
 //! directory onto a link. Where an instruction may meet such links, what earlier RUNs report decides, and an exec of
 //! ours before it puts directories in their place.
 
-use osderive_lints::{Gathered, REPORT_MOUNT, StepReport};
+use osderive_lints::{REPORT_MOUNT, StepRecord, StepReport};
 use osderive_proto::gateway::{BuildError, CacheOptionsEntry, Gateway, SolveRequest};
 use osderive_proto::llb::{Definition, Edge, RootAccess, Wanted};
 
@@ -91,8 +91,8 @@ impl Unfolder<'_> {
         self.gateway.solve(request).await?;
         *image = image.after([&now]).map_err(broken)?;
         let linked = match reports::read_one(self.gateway, image, report).await? {
-            Gathered::Report(StepReport { linked, .. }) => linked,
-            Gathered::Unread(_) => return Ok(tops),
+            StepRecord::Report(StepReport { linked, .. }) => linked,
+            StepRecord::Unread(_) => return Ok(tops),
         };
         let meets = |top: &String| linked.iter().any(|link| is_above(top, link));
         Ok(tops.into_iter().filter(meets).collect())

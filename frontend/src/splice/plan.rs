@@ -21,7 +21,7 @@ use crate::splice::runs::{self, missing_tool};
 
 /// What is committed, over all platforms.
 #[derive(Default)]
-pub(crate) struct Plan {
+pub(crate) struct CommitPlan {
     /// How to splice each RUN.
     pub(crate) splices: BTreeMap<Digest, Splice>,
     /// The images to end, by their places among the final ones.
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) decisions: Option<Decisions>,
 }
 
-impl Plan {
+impl CommitPlan {
     /// Plans a build from the LLB of its images, the id ledger, and `osderive.toml`.
     ///
     /// # Errors

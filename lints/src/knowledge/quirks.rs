@@ -2,12 +2,16 @@
 //! prediction knows packages by their names. A prediction can be made without them
 //! ([`crate::Image::without_quirks`]), to tell what it is worth for packages that nobody has looked at.
 
+use super::{NOVEMBER, Source, read};
+
 /// What is known of one package.
 struct Quirk {
     package: &'static str,
     /// A directory, or a user's name.
     what: &'static [u8],
     kind: Kind,
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is for who reads the table"))]
+    source: Source,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,8 +25,10 @@ enum Kind {
     OptionalUser,
 }
 
-/// All of them. Source: the boots of `cargo xtask boot-rate` on the list of packages of Debian 13,
-/// November 2026.
+const BOOT_LIST: Source = read("boot-rate, list of packages, Debian 13", NOVEMBER);
+const NSPAWN: Source = read("a boot without that user, Debian 13", NOVEMBER);
+
+/// All of them.
 const QUIRKS: [Quirk; 11] = [
     indispensable("anacron", b"/var/spool/anacron"),
     indispensable("at", b"/var/spool/cron/atspool"),
@@ -30,24 +36,42 @@ const QUIRKS: [Quirk; 11] = [
     indispensable("samba", b"/var/lib/samba"),
     indispensable("squid", b"/var/log/squid"),
     indispensable("winbind", b"/var/lib/samba"),
-    quirk("rsyslog", b"/var/spool/rsyslog", Kind::Dispensable),
-    quirk("sysstat", b"/var/log/sysstat", Kind::Dispensable),
-    // A boot in systemd-nspawn without that user, Debian 13, November 2026.
-    quirk("lightdm", b"lightdm", Kind::OptionalUser),
-    quirk("vsftpd", b"ftp", Kind::OptionalUser),
-    quirk("xrdp", b"xrdp", Kind::OptionalUser),
+    dispensable("rsyslog", b"/var/spool/rsyslog"),
+    dispensable("sysstat", b"/var/log/sysstat"),
+    optional_user("lightdm", b"lightdm"),
+    optional_user("vsftpd", b"ftp"),
+    optional_user("xrdp", b"xrdp"),
 ];
 
-const fn quirk(package: &'static str, what: &'static [u8], kind: Kind) -> Quirk {
+const fn indispensable(package: &'static str, directory: &'static [u8]) -> Quirk {
     Quirk {
         package,
-        what,
-        kind,
+        what: directory,
+        kind: Kind::Indispensable,
+        source: BOOT_LIST,
     }
 }
 
-const fn indispensable(package: &'static str, directory: &'static [u8]) -> Quirk {
-    quirk(package, directory, Kind::Indispensable)
+const fn dispensable(package: &'static str, directory: &'static [u8]) -> Quirk {
+    Quirk {
+        kind: Kind::Dispensable,
+        ..indispensable(package, directory)
+    }
+}
+
+const fn optional_user(package: &'static str, user: &'static [u8]) -> Quirk {
+    Quirk {
+        package,
+        what: user,
+        kind: Kind::OptionalUser,
+        source: NSPAWN,
+    }
+}
+
+#[cfg(test)]
+pub(super) fn rows() -> Vec<(String, Source)> {
+    let row = |quirk: &Quirk| (quirk.package.to_owned(), quirk.source);
+    QUIRKS.iter().map(row).collect()
 }
 
 /// The quirks that a prediction takes into account: all, or none.

@@ -5,7 +5,7 @@ use super::{pattern::Pattern, sysusers::lines, units::words};
 
 /// What a line wants of the units that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum PresetAction {
     /// They are enabled.
     Enable,
     /// They are disabled.
@@ -18,7 +18,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// What it wants.
-    pub action: Action,
+    pub action: PresetAction,
     /// The unit's name, or more than one.
     pub pattern: Pattern,
     /// Instances of a template to enable.
@@ -40,15 +40,15 @@ fn read_line(line: u32, text: &[u8]) -> Option<Line> {
     }
     let end = text.iter().position(u8::is_ascii_whitespace)?;
     let action = match &text[..end] {
-        b"enable" => Action::Enable,
-        b"disable" => Action::Disable,
-        b"ignore" => Action::Ignore,
+        b"enable" => PresetAction::Enable,
+        b"disable" => PresetAction::Disable,
+        b"ignore" => PresetAction::Ignore,
         _ => return None,
     };
     let mut words = match action {
         // Only here may instances follow.
-        Action::Enable => words(&text[end..]),
-        Action::Disable | Action::Ignore => vec![text[end..].trim_ascii().to_vec()],
+        PresetAction::Enable => words(&text[end..]),
+        PresetAction::Disable | PresetAction::Ignore => vec![text[end..].trim_ascii().to_vec()],
     }
     .into_iter();
     Some(Line {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use crate::model::{hostile, unit_name::UnitName};
 
-    fn action(file: &str, unit: &str) -> Option<Action> {
+    fn action(file: &str, unit: &str) -> Option<PresetAction> {
         let unit = UnitName::parse(unit).expect("a name");
         first_match(&parse(file.as_bytes()), &unit).map(|line| line.action)
     }
@@ -93,9 +93,9 @@ mod tests {
     #[test]
     fn the_first_line_that_fits_counts() {
         let file = "# c\n\nenable ssh.service\ndisable s*\nignore x.?imer\nnonsense\nenable\n";
-        assert_eq!(action(file, "ssh.service"), Some(Action::Enable));
-        assert_eq!(action(file, "sshd.service"), Some(Action::Disable));
-        assert_eq!(action(file, "x.timer"), Some(Action::Ignore));
+        assert_eq!(action(file, "ssh.service"), Some(PresetAction::Enable));
+        assert_eq!(action(file, "sshd.service"), Some(PresetAction::Disable));
+        assert_eq!(action(file, "x.timer"), Some(PresetAction::Ignore));
         assert_eq!(action(file, "a.service"), None);
         assert_eq!(parse(file.as_bytes())[1].line, 4);
     }
@@ -103,8 +103,14 @@ mod tests {
     #[test]
     fn a_template_names_its_instances() {
         let file = "enable getty@.service tty1 tty2\ndisable *";
-        assert_eq!(action(file, "getty@tty2.service"), Some(Action::Enable));
-        assert_eq!(action(file, "getty@tty3.service"), Some(Action::Disable));
+        assert_eq!(
+            action(file, "getty@tty2.service"),
+            Some(PresetAction::Enable)
+        );
+        assert_eq!(
+            action(file, "getty@tty3.service"),
+            Some(PresetAction::Disable)
+        );
     }
 
     #[test]

@@ -1,113 +1,7 @@
-//! Where programs keep private keys, passwords and tokens, and what tells that a file or a variable holds one.
+//! What tells that a file or a variable holds a private key, a password or a token. Where programs keep them is in
+//! `knowledge::secrets`.
 
-/// What tells that a file holds a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// That it is not empty.
-    Content,
-    /// One of these words in it.
-    Words(&'static [&'static str]),
-    /// A private key ([`holds_private_key`]).
-    PrivateKey,
-}
-
-const PRIVATE_KEY: Mark = Mark::PrivateKey;
-
-/// Directories whose files may hold secrets, below /etc.
-pub const IN_ETC: [(&str, Mark); 10] = [
-    (
-        "NetworkManager/system-connections",
-        Mark::Words(&["psk=", "password=", "private-key="]),
-    ),
-    ("apt/auth.conf.d", Mark::Words(&["password"])),
-    ("nginx", PRIVATE_KEY),
-    ("pki/entitlement", PRIVATE_KEY),
-    ("pki/tls/certs", PRIVATE_KEY),
-    ("pki/tls/private", PRIVATE_KEY),
-    ("ssh", PRIVATE_KEY),
-    ("ssl", PRIVATE_KEY),
-    ("ssl/private", PRIVATE_KEY),
-    ("wireguard", Mark::Words(&["PrivateKey", "PresharedKey"])),
-];
-
-/// Files, and directories whose files and those below may be private keys, relative to the root: those that sign
-/// kernel modules and boot loaders, and those that servers make when they are installed. What is of /var is kept
-/// in [`FACTORY`] too.
-pub const PRIVATE_KEYS: [&str; 37] = [
-    // dkms, akmods, shim-signed, sbctl, systemd's ukify, pesign, refind and others: whoever has one of these signs what a
-    // machine's firmware and kernel trust.
-    "etc/dkms",
-    "etc/efi-keys",
-    "etc/kernel",
-    "etc/pki/akmods",
-    "etc/pki/pesign",
-    "etc/refind.d/keys",
-    "etc/secureboot",
-    "usr/share/secureboot",
-    "var/lib/dkms",
-    "var/lib/sbctl",
-    "var/lib/shim-signed/mok",
-    // Servers.
-    "etc/apache2",
-    "etc/cockpit/ws-certs.d",
-    "etc/dovecot",
-    "etc/ipsec.d/private",
-    "etc/kubernetes",
-    "etc/letsencrypt",
-    "etc/openvpn",
-    "etc/postfix",
-    "etc/prosody/certs",
-    "etc/puppetlabs/puppet/ssl",
-    "etc/rancher",
-    "etc/step-ca",
-    "etc/swanctl",
-    "var/lib/acme",
-    "var/lib/caddy",
-    "var/lib/cockpit",
-    "var/lib/docker-registry",
-    "var/lib/etcd",
-    "var/lib/ipa",
-    "var/lib/kubelet/pki",
-    "var/lib/letsencrypt",
-    "var/lib/mysql",
-    "var/lib/prosody",
-    "var/lib/puppet/ssl",
-    "var/lib/rancher",
-    "var/lib/tor",
-];
-
-/// Where files from /var are kept for machines (tmpfiles.d(5), `C`).
-pub const FACTORY: &str = "usr/share/factory";
-
-/// Files and directories that may hold secrets, in each home directory.
-pub const IN_HOMES: [(&str, Mark); 12] = [
-    (".aws/credentials", Mark::Content),
-    (".cargo/credentials.toml", Mark::Content),
-    (".config/containers/auth.json", Mark::Words(&["\"auth\""])),
-    (
-        ".docker/config.json",
-        Mark::Words(&["\"auth\"", "identitytoken", "registrytoken"]),
-    ),
-    (".git-credentials", Mark::Content),
-    (
-        ".kube/config",
-        Mark::Words(&["token:", "client-key-data:", "password:"]),
-    ),
-    (".netrc", Mark::Words(&["password"])),
-    (
-        ".npmrc",
-        Mark::Words(&["_authToken", "_auth=", "_password"]),
-    ),
-    (".pgpass", Mark::Content),
-    (".pypirc", Mark::Words(&["password"])),
-    (".ssh", PRIVATE_KEY),
-    (".vault-token", Mark::Content),
-];
-
-/// Root's home: as a link, and as what bases link to.
-pub const ROOT_HOMES: [&str; 2] = ["root", "var/roothome"];
-/// The directories of the others' homes, in the same way.
-pub const HOMES: [&str; 2] = ["home", "var/home"];
+use crate::knowledge::secrets::Mark;
 
 /// Bytes of a file at most that may be a private key; the longest known, of RSA with 16384 bits, has 13,000.
 pub const MAX_KEY_BYTES: u64 = 64 << 10;
@@ -286,8 +180,8 @@ mod tests {
 
     #[test]
     fn a_word_or_any_content_tells() {
-        assert!(PRIVATE_KEY.is_in(b"-----BEGIN OPENSSH PRIVATE KEY-----\n"));
-        assert!(!PRIVATE_KEY.is_in(b"-----BEGIN CERTIFICATE-----\n"));
+        assert!(Mark::PrivateKey.is_in(b"-----BEGIN OPENSSH PRIVATE KEY-----\n"));
+        assert!(!Mark::PrivateKey.is_in(b"-----BEGIN CERTIFICATE-----\n"));
         assert!(Mark::Content.is_in(b"x"));
         assert!(!Mark::Content.is_in(b""));
     }

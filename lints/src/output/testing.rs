@@ -1,7 +1,7 @@
 //! A report with something of every kind, for the tests of all forms.
 
 use super::Report;
-use crate::policy::{Containerfile, Place, Suppressed};
+use crate::policy::{Containerfile, SourceLine, Suppressed};
 use crate::rules::{Rule, import_special_file, kernel_count};
 use crate::{Finding, Origin, Severity};
 
@@ -79,7 +79,7 @@ pub(super) fn report() -> Report {
                 &["/usr/x"],
             ),
             reason: "the import drops it".to_owned(),
-            place: Place {
+            place: SourceLine {
                 file: "osderive.toml".to_owned(),
                 line: 3,
             },

@@ -2,7 +2,7 @@
 
 use super::testing::report;
 use super::*;
-use crate::policy::Place;
+use crate::policy::SourceLine;
 use crate::{History, ImageConfig, Origin};
 
 /// Names and versions of others, each with all that is hostile somewhere.
@@ -26,7 +26,7 @@ fn hostile() -> Report {
     report.suppressed = vec![Suppressed {
         finding,
         reason: HOSTILE.to_owned(),
-        place: Place {
+        place: SourceLine {
             file: HOSTILE.to_owned(),
             line: 1,
         },

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{FailOn, Pattern, Place, PolicyError, Suppression, line_of};
+use super::{FailOn, Pattern, PolicyError, SourceLine, Suppression, line_of};
 use crate::Severity;
 use crate::rules::Rule;
 
@@ -113,7 +113,7 @@ impl Config {
                 rule: rule(&allow.rule)?,
                 path,
                 reason: reason.to_owned(),
-                place: Place {
+                place: SourceLine {
                     file: file.to_owned(),
                     line: line_of(text, allow.rule.span().start),
                 },

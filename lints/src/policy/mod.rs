@@ -35,14 +35,14 @@ pub struct Suppression {
     /// Why.
     pub reason: String,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLine,
     /// The lines of the instruction that it is about, if it is about one.
     pub lines: Option<(u32, u32)>,
 }
 
 /// A line of a file that people write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct SourceLine {
     /// The file as the user named it.
     pub file: String,
     /// The line, counted from 1.
@@ -57,7 +57,7 @@ pub struct Suppressed {
     /// Why it is wanted.
     pub reason: String,
     /// Where that stands.
-    pub place: Place,
+    pub place: SourceLine,
 }
 
 /// Something that is wrong in a file that people write.
@@ -161,7 +161,7 @@ mod tests {
             rule: &crate::rules::kernel_count::RULE,
             path: Pattern::parse("/usr/lib/modules"),
             reason: "two are wanted".to_owned(),
-            place: Place {
+            place: SourceLine {
                 file: "Containerfile".to_owned(),
                 line: 7,
             },

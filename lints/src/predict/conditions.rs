@@ -4,7 +4,7 @@
 use super::holds::Holds;
 use super::trial::{Trial, text};
 use super::{Reason, SaidAt};
-use crate::machine::Place;
+use crate::machine::Resolved;
 use crate::model::unit_name::expand;
 use crate::packages::Package;
 use crate::tree;
@@ -170,21 +170,21 @@ impl Trial<'_> {
             return None;
         }
         match (self.machine.place(path), kind) {
-            (Place::Unknown, _) => None,
-            (Place::Missing, _)
-            | (Place::Directory, "FileIsExecutable" | "FileNotEmpty")
-            | (Place::File(_), "PathIsDirectory" | "DirectoryNotEmpty") => Some(false),
-            (_, "PathExists") | (Place::Directory, "PathIsDirectory") => Some(true),
+            (Resolved::Unknown, _) => None,
+            (Resolved::Missing, _)
+            | (Resolved::Directory, "FileIsExecutable" | "FileNotEmpty")
+            | (Resolved::File(_), "PathIsDirectory" | "DirectoryNotEmpty") => Some(false),
+            (_, "PathExists") | (Resolved::Directory, "PathIsDirectory") => Some(true),
             // What is in /etc is the image's, but for what people put there.
-            (Place::Directory, "DirectoryNotEmpty") if path.starts_with(b"/etc/") => {
+            (Resolved::Directory, "DirectoryNotEmpty") if path.starts_with(b"/etc/") => {
                 let names = self
                     .image
                     .tree
                     .names(path.strip_prefix(b"/").unwrap_or(path));
                 names.ok().map(|names| !names.is_empty())
             }
-            (Place::File(Some((_, meta))), "FileIsExecutable") => Some(meta.is_executable()),
-            (Place::File(Some((_, meta))), "FileNotEmpty") => Some(meta.size > 0),
+            (Resolved::File(Some((_, meta))), "FileIsExecutable") => Some(meta.is_executable()),
+            (Resolved::File(Some((_, meta))), "FileNotEmpty") => Some(meta.size > 0),
             _ => None,
         }
     }

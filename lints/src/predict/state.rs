@@ -6,7 +6,7 @@ use std::iter;
 
 use super::trial::{Failures, Trial, text};
 use super::{Reason, SaidAt};
-use crate::machine::Place;
+use crate::machine::Resolved;
 use crate::model::passwd::User;
 use crate::model::unit_name::expand;
 use crate::model::units::Command;
@@ -190,7 +190,7 @@ impl Trial<'_> {
     /// The same, or of what a script takes in, which need not begin as one does.
     fn script_or_part(&self, program: &[u8], is_program: bool) -> Option<Vec<u8>> {
         let program = expand(program, &self.unit.name)?;
-        let Place::File(Some((at, meta))) = self.machine.place(&program) else {
+        let Resolved::File(Some((at, meta))) = self.machine.place(&program) else {
             return None;
         };
         let mut file = self.image.tree.open(&at).ok()??;

@@ -7,7 +7,7 @@ use super::holds::Holds;
 use super::{Doubt, Reason, SaidAt};
 use crate::Image;
 use crate::machine::accounts::other_accounts;
-use crate::machine::{Machine, Place};
+use crate::machine::{Machine, Resolved};
 use crate::model::unit_name::{UnitName, expand};
 use crate::model::units::{Command, boolean, commands};
 use crate::packages::Package;
@@ -331,12 +331,12 @@ impl Trial<'_> {
     fn program_at(&self, program: &[u8]) -> Option<Reason> {
         let path = text(program);
         match self.machine.place(program) {
-            Place::Missing => Some(Reason::Program(path)),
-            Place::Directory => Some(Reason::NotExecutable(path)),
-            Place::File(Some((_, meta))) if !meta.is_executable() => {
+            Resolved::Missing => Some(Reason::Program(path)),
+            Resolved::Directory => Some(Reason::NotExecutable(path)),
+            Resolved::File(Some((_, meta))) if !meta.is_executable() => {
                 Some(Reason::NotExecutable(path))
             }
-            Place::File(Some((at, _))) => {
+            Resolved::File(Some((at, _))) => {
                 let file = self.image.tree.open(&at).ok()??;
                 let mut start = Vec::new();
                 file.take(PROGRAM_START).read_to_end(&mut start).ok()?;
@@ -347,7 +347,7 @@ impl Trial<'_> {
                     interpreter,
                 })
             }
-            Place::File(None) | Place::Unknown => None,
+            Resolved::File(None) | Resolved::Unknown => None,
         }
     }
 
@@ -373,7 +373,7 @@ impl Trial<'_> {
     fn is_in_path(&self, program: &[u8]) -> bool {
         PROGRAM_PATH.iter().any(|directory| {
             let path = [directory.as_bytes(), b"/", program].concat();
-            !matches!(self.machine.place(&path), Place::Missing)
+            !matches!(self.machine.place(&path), Resolved::Missing)
         })
     }
 

@@ -9,6 +9,7 @@ use tar::EntryType;
 
 use super::{Kind, LARGE, MAX_SCRIPT, PROGRAM_START};
 use crate::budget::{Budget, is_spent};
+use crate::knowledge::secrets::{FACTORY, PRIVATE_KEYS};
 use crate::model::secrets;
 use crate::oci::{Headers, LayerBlob, Member, Unpacked};
 
@@ -94,12 +95,12 @@ pub(super) struct Put {
     pub(super) size: u64,
     /// What a symbolic link leads to.
     pub(super) target: Vec<u8>,
-    pub(super) place: Place,
+    pub(super) place: Content,
 }
 
 /// Where the content of a file is.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum Content {
     /// In memory.
     Kept(Arc<[u8]>),
     /// In the unpacked layer.
@@ -212,22 +213,22 @@ fn read_changes(content: Unpacked, memory: &Memory, changes: &mut Vec<Change>) -
             let is_kept = is_read && !begin.starts_with(ELF) && memory.keeps(&path, rest);
             if is_kept || (begin.starts_with(b"#!") && memory.keeps_script(member.size)) {
                 begin.extend(headers.content(rest)?);
-                Place::Kept(begin.into())
+                Content::Kept(begin.into())
             } else {
-                Place::At {
+                Content::At {
                     offset: member.offset,
                     begin: begin.into(),
                 }
             }
         } else {
-            Place::Sparse
+            Content::Sparse
         };
         changes.extend(change(path, member, place));
     }
     Ok(())
 }
 
-fn change(path: Vec<u8>, member: Member, place: Place) -> Option<Change> {
+fn change(path: Vec<u8>, member: Member, place: Content) -> Option<Change> {
     let start = path
         .iter()
         .rposition(|&byte| byte == b'/')
@@ -345,12 +346,12 @@ fn is_read_by_rules(path: &[u8], size: u64) -> bool {
         name.is_some_and(|name| !name.contains(&b'/'))
     };
     let may_be_key = || {
-        let kept = path.strip_prefix(secrets::FACTORY.as_bytes());
+        let kept = path.strip_prefix(FACTORY.as_bytes());
         let path = kept
             .and_then(|rest| rest.strip_prefix(b"/"))
             .unwrap_or(path);
-        let of_place = |place: &&str| path.starts_with(place.as_bytes());
-        size <= secrets::MAX_KEY_BYTES && secrets::PRIVATE_KEYS.iter().any(of_place)
+        let of_place = |(place, _): &(&str, _)| path.starts_with(place.as_bytes());
+        size <= secrets::MAX_KEY_BYTES && PRIVATE_KEYS.iter().any(of_place)
     };
     size > 0
         && size <= MAX_KEPT_FILE

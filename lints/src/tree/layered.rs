@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::index::Index;
 use super::index::entry::Node;
-use super::layer::{self, Changes, Memory, Place};
+use super::layer::{self, Changes, Content, Memory};
 use super::stack::{Layer, Stack};
 use super::{Entry, Gathered, Kind, Meta, Tree, within};
 use crate::ImageConfig;
@@ -159,9 +159,9 @@ impl Layered {
 
     fn content<'a>(&'a self, node: &'a Node) -> io::Result<Box<dyn io::Read + 'a>> {
         Ok(match &node.place {
-            Place::Kept(content) => Box::new(&**content),
-            Place::Sparse => return Err(io::Error::other("it is a sparse file in its layer")),
-            Place::At { offset, begin } => {
+            Content::Kept(content) => Box::new(&**content),
+            Content::Sparse => return Err(io::Error::other("it is a sparse file in its layer")),
+            Content::At { offset, begin } => {
                 let known = begin.len() as u64;
                 let start = offset + known;
                 let rest = Rest {

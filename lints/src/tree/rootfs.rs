@@ -50,7 +50,6 @@ pub struct Rootfs {
     root: OwnedFd,
     /// The mount that the root is on.
     mount: u64,
-    threads: usize,
     budget: Budget,
 }
 
@@ -72,11 +71,9 @@ impl Rootfs {
         if FileType::from_raw_mode(meta.stx_mode.into()) != FileType::Directory {
             return Err(Errno::NOTDIR.into());
         }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             mount: meta.stx_mnt_id,
             root,
-            threads,
             budget: Budget::default(),
         })
     }
@@ -199,7 +196,8 @@ impl Rootfs {
 
 impl Tree for Rootfs {
     fn walk(&self, visit: &(dyn Fn(&Entry<'_>, &mut Gathered) + Sync)) -> Gathered {
-        let queue = Queue::new(self.threads);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let queue = Queue::new(threads);
         let work = || {
             let mut gathered = Gathered::default();
             let mut buffer = Vec::with_capacity(LIST_BYTES);
@@ -211,7 +209,7 @@ impl Tree for Rootfs {
             gathered
         };
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..self.threads).map(|_| scope.spawn(work)).collect();
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mut all = work();
             for other in others {
                 match other.join() {

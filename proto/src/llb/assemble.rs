@@ -4,7 +4,7 @@
 use super::definition::{Definition, map_entry, number};
 use super::digest::Digest;
 use super::edit;
-use super::error::{LlbError, Place};
+use super::error::{DefinitionPart, LlbError};
 use super::wire::{self, WireError};
 
 /// What becomes of the map entries of an op.
@@ -34,7 +34,7 @@ impl<F: Fn(&str) -> Key> Parts<'_, F> {
     /// The bytes of `old` with these parts.
     pub(super) fn assemble(&self, old: &Definition) -> Result<Vec<u8>, LlbError> {
         self.definition(&old.bytes)
-            .map_err(LlbError::wire(Place::Definition))
+            .map_err(LlbError::wire(DefinitionPart::Definition))
     }
 
     fn definition(&self, old: &[u8]) -> Result<Vec<u8>, WireError> {

@@ -8,7 +8,7 @@ use bollard_buildkit_proto::pb;
 use prost::Message;
 
 use super::digest::Digest;
-use super::error::{LlbError, Place};
+use super::error::{DefinitionPart, LlbError};
 use super::op::{self, Input, Kind, Link, Node};
 use super::wire::{self, Field, WireError};
 
@@ -88,7 +88,7 @@ impl Definition {
         }
         let mut reader = Reader::default();
         for field in wire::fields(bytes) {
-            let field = field.map_err(LlbError::wire(Place::Definition))?;
+            let field = field.map_err(LlbError::wire(DefinitionPart::Definition))?;
             reader.field(&field)?;
         }
         reader.finish(bytes.to_vec())
@@ -155,9 +155,9 @@ impl Reader {
     fn field(&mut self, field: &Field<'_>) -> Result<(), LlbError> {
         let value = |place| field.bytes().map_err(LlbError::wire(place));
         match field.number {
-            number::DEF => self.op(field, value(Place::Definition)?),
-            number::METADATA => self.metadata(field, value(Place::Definition)?),
-            number::SOURCE => self.source(value(Place::Source)?, field.value_at()),
+            number::DEF => self.op(field, value(DefinitionPart::Definition)?),
+            number::METADATA => self.metadata(field, value(DefinitionPart::Definition)?),
+            number::SOURCE => self.source(value(DefinitionPart::Source)?, field.value_at()),
             _ => Ok(()),
         }
     }
@@ -183,9 +183,10 @@ impl Reader {
 
     fn metadata(&mut self, field: &Field<'_>, bytes: &[u8]) -> Result<(), LlbError> {
         let (key, value) =
-            map_entry(bytes).map_err(LlbError::wire(Place::Metadata(String::new())))?;
-        pb::OpMetadata::decode(&bytes[value.clone()])
-            .map_err(|error| LlbError::undecodable(Place::Metadata(key.to_owned()), &error))?;
+            map_entry(bytes).map_err(LlbError::wire(DefinitionPart::Metadata(String::new())))?;
+        pb::OpMetadata::decode(&bytes[value.clone()]).map_err(|error| {
+            LlbError::undecodable(DefinitionPart::Metadata(key.to_owned()), &error)
+        })?;
         if let Ok(digest) = key.parse() {
             let entry = Entry {
                 field: field.at..field.at + field.raw.len(),
@@ -198,7 +199,7 @@ impl Reader {
 
     fn source(&mut self, bytes: &[u8], at: usize) -> Result<(), LlbError> {
         for field in wire::fields(bytes) {
-            let field = field.map_err(LlbError::wire(Place::Source))?;
+            let field = field.map_err(LlbError::wire(DefinitionPart::Source))?;
             match field.number {
                 number::LOCATIONS => self.location(&field, at)?,
                 number::INFOS => self.info(&field, at)?,
@@ -209,10 +210,12 @@ impl Reader {
     }
 
     fn location(&mut self, field: &Field<'_>, at: usize) -> Result<(), LlbError> {
-        let entry = field.bytes().map_err(LlbError::wire(Place::Source))?;
-        let (key, value) = map_entry(entry).map_err(LlbError::wire(Place::Source))?;
+        let entry = field
+            .bytes()
+            .map_err(LlbError::wire(DefinitionPart::Source))?;
+        let (key, value) = map_entry(entry).map_err(LlbError::wire(DefinitionPart::Source))?;
         pb::Locations::decode(&entry[value.clone()])
-            .map_err(|error| LlbError::undecodable(Place::Source, &error))?;
+            .map_err(|error| LlbError::undecodable(DefinitionPart::Source, &error))?;
         if let Ok(digest) = key.parse() {
             self.locations
                 .insert(digest, shift(&value, at + field.value_at()));
@@ -221,9 +224,11 @@ impl Reader {
     }
 
     fn info(&mut self, field: &Field<'_>, at: usize) -> Result<(), LlbError> {
-        let info = field.bytes().map_err(LlbError::wire(Place::Source))?;
+        let info = field
+            .bytes()
+            .map_err(LlbError::wire(DefinitionPart::Source))?;
         pb::SourceInfo::decode(info)
-            .map_err(|error| LlbError::undecodable(Place::Source, &error))?;
+            .map_err(|error| LlbError::undecodable(DefinitionPart::Source, &error))?;
         let start = at + field.value_at();
         self.infos.push(start..start + info.len());
         Ok(())

@@ -16,7 +16,7 @@ pub enum LlbError {
     #[error("{place}: {fault}")]
     Wire {
         /// The message that cannot be read.
-        place: Place,
+        place: DefinitionPart,
         /// What is wrong with it.
         fault: WireError,
     },
@@ -24,7 +24,7 @@ pub enum LlbError {
     #[error("{place}: {message}")]
     Undecodable {
         /// The message that cannot be decoded.
-        place: Place,
+        place: DefinitionPart,
         /// What the decoder says.
         message: String,
     },
@@ -103,14 +103,14 @@ pub enum LlbError {
 }
 
 impl LlbError {
-    pub(super) fn undecodable(place: Place, error: &prost::DecodeError) -> Self {
+    pub(super) fn undecodable(place: DefinitionPart, error: &prost::DecodeError) -> Self {
         Self::Undecodable {
             place,
             message: error.to_string(),
         }
     }
 
-    pub(super) fn wire(place: Place) -> impl FnOnce(WireError) -> Self {
+    pub(super) fn wire(place: DefinitionPart) -> impl FnOnce(WireError) -> Self {
         |fault| Self::Wire { place, fault }
     }
 }
@@ -118,7 +118,7 @@ impl LlbError {
 /// The part of a definition that an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum DefinitionPart {
     /// The definition itself.
     Definition,
     /// One op.
@@ -129,7 +129,7 @@ pub enum Place {
     Source,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DefinitionPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Definition => f.write_str("definition"),

@@ -25,7 +25,7 @@ mod wire;
 
 pub use definition::{Definition, Edge, MAX_DEFINITION_BYTES, MAX_OPS};
 pub use digest::{Digest, DigestError};
-pub use error::{LlbError, Place};
+pub use error::{DefinitionPart, LlbError};
 pub use image::Image;
 pub use lineage::{Base, Lineage, StopReason, Stopped};
 pub use local::LocalFile;

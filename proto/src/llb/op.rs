@@ -8,7 +8,7 @@ use bollard_buildkit_proto::pb;
 use prost::Message;
 
 use super::digest::Digest;
-use super::error::{LlbError, Place};
+use super::error::{DefinitionPart, LlbError};
 use super::wire;
 
 /// An entry of `Definition.def`.
@@ -81,7 +81,7 @@ struct PassthroughBody {
 
 /// Reads an op, which must be one that the typed messages can decode.
 pub(super) fn read(digest: Digest, op: &[u8]) -> Result<(Kind, Vec<Input>), LlbError> {
-    let kind = kind(op).map_err(LlbError::wire(Place::Op(digest)))?;
+    let kind = kind(op).map_err(LlbError::wire(DefinitionPart::Op(digest)))?;
     let decoded = decode::<pb::Op>(digest, op)?;
     if kind == Kind::Passthrough {
         passthrough(digest, op)?;
@@ -106,7 +106,7 @@ pub(super) fn passthrough(digest: Digest, op: &[u8]) -> Result<Passthrough, LlbE
 }
 
 pub(super) fn decode<M: Message + Default>(digest: Digest, op: &[u8]) -> Result<M, LlbError> {
-    M::decode(op).map_err(|error| LlbError::undecodable(Place::Op(digest), &error))
+    M::decode(op).map_err(|error| LlbError::undecodable(DefinitionPart::Op(digest), &error))
 }
 
 /// As in Go, the last member of a oneof counts.

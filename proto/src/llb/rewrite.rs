@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::assemble::{Key, Parts};
 use super::definition::{Definition, Edge, number};
 use super::digest::Digest;
-use super::error::{LlbError, Place};
+use super::error::{DefinitionPart, LlbError};
 use super::op::Node;
 use super::splice::{self, Renamed, Splice};
 use super::wire;
@@ -127,7 +127,7 @@ impl<'a> Changes<'a> {
         let mut op = Cow::Borrowed(bytes);
         if relinked {
             let relinked = splice::relink(bytes, renamed);
-            op = Cow::Owned(relinked.map_err(LlbError::wire(Place::Op(node.digest)))?);
+            op = Cow::Owned(relinked.map_err(LlbError::wire(DefinitionPart::Op(node.digest)))?);
         }
         if let Some(splice) = splice {
             op = Cow::Owned(splice::wrap(node.digest, &op, splice, self.tool)?);

@@ -6,7 +6,7 @@ use bollard_buildkit_proto::pb;
 use super::definition::Edge;
 use super::digest::Digest;
 use super::edit;
-use super::error::{LlbError, Place};
+use super::error::{DefinitionPart, LlbError};
 use super::op;
 use super::run::{self, NONE};
 use super::wire::{self, WireError};
@@ -122,7 +122,7 @@ pub(super) fn wrap(
     };
     edit::append(op, INPUTS, &inputs)
         .and_then(|op| edit::map(&op, EXEC, |exec| wrap_exec(exec, splice, &mounts).map(Some)))
-        .map_err(LlbError::wire(Place::Op(digest)))
+        .map_err(LlbError::wire(DefinitionPart::Op(digest)))
 }
 
 /// Messages that come in several pieces are one to a decoder, but cannot be spliced.
@@ -141,7 +141,7 @@ fn sole<'a>(
         .filter(|field| !matches!(field, Ok(field) if field.number != number))
         .map(|field| field?.bytes())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(LlbError::wire(Place::Op(digest)))?;
+        .map_err(LlbError::wire(DefinitionPart::Op(digest)))?;
     match found[..] {
         [value] => Ok(value),
         _ => Err(LlbError::Occurrences {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use osderive_proto::llb::{
-    Definition, Digest, Edge, LlbError, MAX_DEFINITION_BYTES, MAX_OPS, Place,
+    Definition, DefinitionPart, Digest, Edge, LlbError, MAX_DEFINITION_BYTES, MAX_OPS,
 };
 
 use rustix::time::{ClockId, clock_gettime};
@@ -43,13 +43,13 @@ fn wire_garbage_is_refused() {
         &[0x00],
         &[0x80; 20],
     ] {
-        let (Place::Definition | Place::Source) = wire_place(bytes) else {
+        let (DefinitionPart::Definition | DefinitionPart::Source) = wire_place(bytes) else {
             panic!("{bytes:?}");
         };
     }
 }
 
-fn wire_place(bytes: &[u8]) -> Place {
+fn wire_place(bytes: &[u8]) -> DefinitionPart {
     match refused(bytes) {
         LlbError::Wire { place, .. } => place,
         other => panic!("{other}"),
@@ -129,7 +129,10 @@ fn the_last_op_must_be_terminal() {
 
 #[test]
 fn metadata_and_locations_that_do_not_decode_are_refused() {
-    for (number, place) in [(2, Place::Metadata("key".to_owned())), (3, Place::Source)] {
+    for (number, place) in [
+        (2, DefinitionPart::Metadata("key".to_owned())),
+        (3, DefinitionPart::Source),
+    ] {
         let entry = Message::default().text(1, "key").bytes(2, [0xff]);
         let field = if number == 2 {
             entry
@@ -160,7 +163,7 @@ fn a_part_of_a_definition_names_the_op_whose_metadata_is_garbage() {
     let LlbError::Undecodable { place, .. } = definition.subgraph(&run).expect_err("fails") else {
         panic!("another error");
     };
-    assert_eq!(place, Place::Metadata(run.digest.to_string()));
+    assert_eq!(place, DefinitionPart::Metadata(run.digest.to_string()));
 }
 
 #[test]

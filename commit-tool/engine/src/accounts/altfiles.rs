@@ -24,8 +24,8 @@ use crate::{
     domain::{self, Domain, Work},
     error::Result,
     handle::{open_below, read_in_root, read_regular},
+    outcome::FilePlan,
     rootfs::Rootfs,
-    settled::Plan,
 };
 
 /// The domain: moves the accounts of services that are not the base's.
@@ -43,14 +43,14 @@ impl Domain for Altfiles<'_> {
         let plan = if work.settings.altfiles {
             plan(work.rootfs, self.before)?
         } else {
-            Plan::default()
+            FilePlan::default()
         };
         Ok(Box::new(plan))
     }
 }
 
-fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {
-    let mut plan = Plan::default();
+fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<FilePlan> {
+    let mut plan = FilePlan::default();
     let after = Snapshot::take(rootfs)?;
     let Some(etc) = after.etc else {
         return Ok(plan);
@@ -62,7 +62,7 @@ fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {
         .iter()
         .all(|of| reads_altfiles(&switch, of))
     {
-        plan.settled
+        plan.outcome
             .findings
             .push(account_altfiles_unread::finding());
         return Ok(plan);

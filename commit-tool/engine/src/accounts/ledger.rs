@@ -24,7 +24,7 @@ use super::{
     observe::Snapshot,
     owners::Moves,
 };
-use crate::{files::Action, settled::Plan};
+use crate::{files::FileAction, outcome::FilePlan};
 
 /// Ids that packages' scripts take for service accounts (Debian Policy 9.2.2, shadow's login.defs).
 const DYNAMIC: std::ops::RangeInclusive<u32> = 100..=999;
@@ -33,7 +33,7 @@ const DYNAMIC: std::ops::RangeInclusive<u32> = 100..=999;
 #[derive(Debug, Default)]
 pub(super) struct Renumbering {
     pub(super) moves: Moves,
-    pub(super) files: Plan,
+    pub(super) files: FilePlan,
 }
 
 /// Compares the accounts that a step made with the ledger.
@@ -79,7 +79,7 @@ pub(super) fn renumber(
     findings.extend(account_not_in_ledger::finding(&missing));
     let moves = Moves { uids, gids };
     let mut files = files(after, &moves);
-    files.settled.findings = merged(findings);
+    files.outcome.findings = merged(findings);
     Renumbering { moves, files }
 }
 
@@ -222,8 +222,8 @@ impl<'a> Spare<'a> {
 }
 
 /// The account files with the new ids, every other byte kept.
-fn files(after: &Snapshot, moves: &Moves) -> Plan {
-    let mut plan = Plan::default();
+fn files(after: &Snapshot, moves: &Moves) -> FilePlan {
+    let mut plan = FilePlan::default();
     let Some(etc) = after.etc else { return plan };
     let (passwd, group) = (after.file("passwd"), after.file("group"));
     let lines = users(passwd).map(|user| user.line).collect();
@@ -232,7 +232,7 @@ fn files(after: &Snapshot, moves: &Moves) -> Plan {
     let new_group = replaced(group, &lines, &[(2, &moves.gids)]);
     for (name, old, new) in [("group", group, new_group), ("passwd", passwd, new_passwd)] {
         if old != new {
-            plan.actions.push(Action::Write {
+            plan.actions.push(FileAction::Write {
                 path: Path::new(etc).join(name),
                 content: new,
                 reason: "the ids of the id ledger".to_owned(),

@@ -19,26 +19,26 @@ use osderive_lints::{
 };
 
 use crate::{
-    began::Began,
     domain::{self, Domain, Work},
     error::Result,
+    outcome::{DomainOutcome, FilePlan, Tell},
     place::Place,
     rootfs::Rootfs,
-    settled::{Plan, Settled, Tell},
+    step_start::StepStart,
 };
 
 pub(crate) use altfiles::Altfiles;
 pub(crate) use observe::Snapshot;
 pub use previous::Previous;
 
-fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<Plan> {
+fn plan(rootfs: &Rootfs, before: Option<&Snapshot>) -> Result<FilePlan> {
     let after = Snapshot::take(rootfs)?;
     if before == Some(&after) {
-        return Ok(Plan::default());
+        return Ok(FilePlan::default());
     }
     let declared = observe::Declared::read(rootfs, &after)?;
     let mut plan = plan::plan(before, &after, &declared);
-    plan.settled.accounts = before.map_or_else(Vec::new, |before| made(before, &after));
+    plan.outcome.accounts = before.map_or_else(Vec::new, |before| made(before, &after));
     Ok(plan)
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Accounts<'a> {
 impl Domain for Accounts<'_> {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let plan = if self.is_untouched {
-            Plan::default()
+            FilePlan::default()
         } else {
             plan(work.rootfs, self.before)?
         };
@@ -77,17 +77,17 @@ pub(crate) fn keep_ids(
     rootfs: &Rootfs,
     ledger: &Ledger,
     before: &Snapshot,
-    began: Began,
+    start: StepStart,
     tell: Tell<'_>,
-) -> Result<Settled> {
+) -> Result<DomainOutcome> {
     let after = Snapshot::take(rootfs)?;
     if *before == after {
-        return Ok(Settled::default());
+        return Ok(DomainOutcome::default());
     }
     let limits = observe::Declared::read(rootfs, &after)?.limits();
     let renumbering = ledger::renumber(ledger, before, &after, limits);
     if !renumbering.moves.is_empty() {
-        owners::change(rootfs, &renumbering.moves, began)?;
+        owners::change(rootfs, &renumbering.moves, start)?;
     }
     renumbering.files.apply(&Place::of(rootfs), tell)
 }

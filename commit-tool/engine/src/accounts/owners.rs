@@ -20,12 +20,12 @@ use rustix::{
 };
 
 use crate::{
-    began::Began,
     error::{Error, Result},
     handle::{Descent, Look, look, open_child, open_file, sorted_names},
     mounts::either_says_mount,
     mounts::{MountNode, Mounts},
     rootfs::Rootfs,
+    step_start::StepStart,
     xattrs::filled,
 };
 
@@ -49,13 +49,13 @@ impl Moves {
 }
 
 /// Gives what the step made and what belongs to an old id to the new one. Mounts are left alone.
-pub(super) fn change(rootfs: &Rootfs, moves: &Moves, began: Began) -> Result<()> {
+pub(super) fn change(rootfs: &Rootfs, moves: &Moves, start: StepStart) -> Result<()> {
     rootfs.note_change();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = openat(rootfs, ".", flags, Mode::empty()).map_err(|source| failed("/", source))?;
     let mut walk = Walk {
         moves,
-        began: began.checked(),
+        start: start.checked(),
         mounts: Mounts::read(rootfs),
         descent: Descent::from(top).map_err(|source| failed("/", source))?,
         linked: HashSet::new(),
@@ -66,7 +66,7 @@ pub(super) fn change(rootfs: &Rootfs, moves: &Moves, began: Began) -> Result<()>
 
 struct Walk<'a> {
     moves: &'a Moves,
-    began: Began,
+    start: StepStart,
     mounts: Option<Mounts>,
     descent: Descent,
     /// Files of several names that are done: ids may change places, and twice would be back again.
@@ -126,10 +126,10 @@ impl Walk<'_> {
     fn visit(&mut self, name: &OsStr, found: &Look) -> Result<Option<Vec<OsString>>, Errno> {
         let is_directory = found.kind == EntryKind::Directory;
         let has_one_name = is_directory || found.links == 1;
-        if self.began.has_changed(found) && (has_one_name || self.linked.insert(found.file())) {
+        if self.start.has_changed(found) && (has_one_name || self.linked.insert(found.file())) {
             self.change(name, found)?;
         }
-        if !is_directory || !self.began.may_have_changed_in(found) {
+        if !is_directory || !self.start.may_have_changed_in(found) {
             return Ok(None);
         }
         match self.descent.enter(name) {

@@ -18,8 +18,8 @@ use super::{
     tidy::{self, Tidied},
 };
 use crate::{
-    files::Action,
-    settled::Plan,
+    files::FileAction,
+    outcome::FilePlan,
     snippets::{Folder, Kind, is_own},
 };
 
@@ -36,9 +36,9 @@ const SYSUSERS_D: Kind = Kind {
 const MAX_NAMED: usize = 20;
 
 /// Makes the plan.
-pub(super) fn plan(before: Option<&Snapshot>, after: &Snapshot, declared: &Declared) -> Plan {
-    let mut plan = Plan::default();
-    plan.settled.kept = odd_files(after);
+pub(super) fn plan(before: Option<&Snapshot>, after: &Snapshot, declared: &Declared) -> FilePlan {
+    let mut plan = FilePlan::default();
+    plan.outcome.kept = odd_files(after);
     let readable = ["passwd", "group"]
         .iter()
         .all(|name| after.files.contains_key(name));
@@ -52,7 +52,7 @@ pub(super) fn plan(before: Option<&Snapshot>, after: &Snapshot, declared: &Decla
         };
         view.plan_shadows(&mut plan);
         view.plan_declarations(&mut plan);
-        plan.settled.findings = find(before, after, declared, &view.accounts);
+        plan.outcome.findings = find(before, after, declared, &view.accounts);
     }
     plan_debris(before, after, &mut plan);
     plan
@@ -67,7 +67,7 @@ fn odd_files(after: &Snapshot) -> Vec<KeptEntry> {
     after.odd.iter().map(kept).collect()
 }
 
-fn plan_debris(before: Option<&Snapshot>, after: &Snapshot, plan: &mut Plan) {
+fn plan_debris(before: Option<&Snapshot>, after: &Snapshot, plan: &mut FilePlan) {
     let Some(etc) = after.etc else { return };
     let is_new = |name: &String| {
         before.is_none_or(|before| before.debris.get(name) != after.debris.get(name))
@@ -78,7 +78,7 @@ fn plan_debris(before: Option<&Snapshot>, after: &Snapshot, plan: &mut Plan) {
         } else {
             "lock of account tools"
         };
-        plan.actions.push(Action::Remove {
+        plan.actions.push(FileAction::Remove {
             path: Path::new(etc).join(name),
             reason: reason.to_owned(),
         });
@@ -99,7 +99,7 @@ impl<'a> View<'a> {
             .is_none_or(|before| before.files.get(name) != self.after.files.get(name))
     }
 
-    fn plan_shadows(&self, plan: &mut Plan) {
+    fn plan_shadows(&self, plan: &mut FilePlan) {
         let Some(etc) = self.after.etc else { return };
         let base = self.base();
         let old: BTreeMap<&[u8], &[u8]> = (self.before.into_iter())
@@ -126,7 +126,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn plan_declarations(&self, plan: &mut Plan) {
+    fn plan_declarations(&self, plan: &mut FilePlan) {
         let lines = self.accounts.lines();
         let everywhere = self.lines_everywhere();
         let true_lines = lines.values().chain(&everywhere);
@@ -290,9 +290,9 @@ impl BaseAccounts<'_> {
     }
 }
 
-fn plan_tidied(plan: &mut Plan, etc: &'static str, name: &str, tidied: Tidied) {
+fn plan_tidied(plan: &mut FilePlan, etc: &'static str, name: &str, tidied: Tidied) {
     if let Some(content) = tidied.content {
-        plan.actions.push(Action::Write {
+        plan.actions.push(FileAction::Write {
             path: Path::new(etc).join(name),
             content,
             reason: tidied.reasons.join("; "),

@@ -10,10 +10,10 @@ use osderive_lints::Change;
 
 use super::*;
 use crate::{
-    began::Began,
-    commit::{Before, testing::settle_alone},
+    commit::{self, testing::settle_alone},
     files,
     settings::Settings,
+    step_start::StepStart,
 };
 
 const PASSWD: &str =
@@ -68,8 +68,8 @@ impl Image {
         self.append("etc/gshadow", &format!("{name}:!::\n"));
     }
 
-    fn step(&self, command: impl FnOnce(&Self)) -> Settled {
-        let before = Before::of_step(&self.rootfs, None).expect("looks");
+    fn step(&self, command: impl FnOnce(&Self)) -> DomainOutcome {
+        let before = commit::Snapshot::of_step(&self.rootfs, None).expect("looks");
         command(self);
         settle_alone(
             |known| known.accounts(),
@@ -79,7 +79,7 @@ impl Image {
         )
     }
 
-    fn commit(&self) -> Settled {
+    fn commit(&self) -> DomainOutcome {
         settle_alone(
             |known| known.accounts(),
             &self.rootfs,
@@ -117,8 +117,8 @@ impl Image {
     }
 }
 
-fn rules(settled: &Settled) -> Vec<&str> {
-    settled
+fn rules(outcome: &DomainOutcome) -> Vec<&str> {
+    outcome
         .findings
         .iter()
         .map(|finding| finding.rule.as_str())
@@ -137,8 +137,8 @@ fn a_step_that_changes_no_account_changes_nothing() {
     image.write("etc/.pwd.lock", "");
     image.append("etc/gshadow", "stale:!::\n");
     let before = image.tree();
-    let settled = image.step(|image| image.write("etc/other", "x"));
-    assert!(settled.changed.is_empty() && settled.findings.is_empty());
+    let outcome = image.step(|image| image.write("etc/other", "x"));
+    assert!(outcome.changed.is_empty() && outcome.findings.is_empty());
     let mut after = image.tree();
     after.retain(|path, _| !path.ends_with("/other"));
     assert_eq!(after, before);
@@ -147,19 +147,19 @@ fn a_step_that_changes_no_account_changes_nothing() {
 #[test]
 fn an_account_of_a_step_is_declared_with_its_ids() {
     let image = Image::new();
-    let settled = image.step(|image| {
+    let outcome = image.step(|image| {
         image.add("redis", 105, 107);
         image.write("etc/passwd-", PASSWD);
         image.write("etc/.pwd.lock", "");
     });
     assert_eq!(image.own(), [REDIS]);
-    assert_eq!(settled.findings, []);
+    assert_eq!(outcome.findings, []);
     assert!(image.read("etc/shadow").ends_with("redis:!:::::::\n"));
     assert!(!image.path("etc/passwd-").exists() && !image.path("etc/.pwd.lock").exists());
-    let done: Vec<_> = (settled.changed.iter())
+    let done: Vec<_> = (outcome.changed.iter())
         .map(|file| (file.change, file.path.as_str()))
         .collect();
-    let conf = &settled.changed[1].path;
+    let conf = &outcome.changed[1].path;
     assert!(
         conf.starts_with("/usr/lib/sysusers.d/00-osderive-"),
         "{conf}"
@@ -174,7 +174,7 @@ fn an_account_of_a_step_is_declared_with_its_ids() {
         ]
     );
     assert_eq!(
-        settled.changed[1].reason,
+        outcome.changed[1].reason,
         "the same ids on every machine: group redis, user redis (105)"
     );
 }
@@ -214,7 +214,7 @@ fn the_same_accounts_give_the_same_file_in_every_build() {
 #[test]
 fn what_a_package_declares_exactly_is_not_declared_again() {
     let image = Image::new();
-    let settled = image.step(|image| {
+    let outcome = image.step(|image| {
         image.add("redis", 105, 107);
         image.write(
             "usr/lib/sysusers.d/redis.conf",
@@ -222,7 +222,7 @@ fn what_a_package_declares_exactly_is_not_declared_again() {
         );
     });
     assert_eq!(image.own(), [[""; 0]; 0]);
-    assert_eq!(settled.changed.len(), 1, "{:?}", settled.changed);
+    assert_eq!(outcome.changed.len(), 1, "{:?}", outcome.changed);
 }
 
 #[test]
@@ -358,8 +358,8 @@ fn a_commit_by_hand_declares_what_the_base_does_not() {
 #[test]
 fn a_file_of_ours_with_added_lines_becomes_what_it_was() {
     let image = Image::new();
-    let settled = image.step(|image| image.add("redis", 105, 107));
-    let path = settled.changed[1].path.trim_start_matches('/').to_owned();
+    let outcome = image.step(|image| image.add("redis", 105, 107));
+    let path = outcome.changed[1].path.trim_start_matches('/').to_owned();
     let content = image.read(&path);
     image.append(&path, "u gone 200\n");
     image.step(|image| image.append("etc/passwd", "+::::::\n"));
@@ -427,7 +427,7 @@ fn stopped_after_any_action_and_run_again_it_ends_in_the_same_place() {
 #[test]
 fn what_only_people_can_decide_is_told() {
     let image = Image::new();
-    let settled = image.step(|image| {
+    let outcome = image.step(|image| {
         image.append(
             "etc/passwd",
             "al:x:1000:1000::/home/al:/bin/bash\nsvc:x:1001:33::/:/bin/false\n",
@@ -442,7 +442,7 @@ fn what_only_people_can_decide_is_told() {
         );
     });
     assert_eq!(
-        rules(&settled),
+        rules(&outcome),
         [
             "account-duplicate-id",
             "account-not-declarable",
@@ -473,9 +473,9 @@ fn account_files_behind_links_are_left_alone() {
     fs::remove_file(image.path("etc/passwd")).expect("removes");
     symlink(outside.path().join("passwd"), image.path("etc/passwd")).expect("a link");
     image.append("etc/group", "new:x:120:\n");
-    let settled = image.commit();
-    assert_eq!(settled.changed, []);
-    assert_eq!(settled.kept[0].path, "/etc/passwd");
+    let outcome = image.commit();
+    assert_eq!(outcome.changed, []);
+    assert_eq!(outcome.kept[0].path, "/etc/passwd");
 }
 
 #[test]
@@ -492,10 +492,10 @@ fn a_linked_directory_of_declarations_is_left_alone() {
     let outside = tempfile::tempdir().expect("a directory");
     fs::create_dir_all(image.path("usr/lib")).expect("directories");
     symlink(outside.path(), image.path("usr/lib/sysusers.d")).expect("a link");
-    let settled = image.step(|image| image.add("redis", 105, 107));
+    let outcome = image.step(|image| image.add("redis", 105, 107));
     assert_eq!(fs::read_dir(outside.path()).expect("lists").count(), 0);
-    assert_eq!(settled.kept[0].reason, "behind a mount or a link");
-    assert_eq!(settled.changed[0].path, "/etc/shadow");
+    assert_eq!(outcome.kept[0].reason, "behind a mount or a link");
+    assert_eq!(outcome.changed[0].path, "/etc/shadow");
 }
 
 #[test]
@@ -554,7 +554,7 @@ fn hostile_account_files_are_survived_and_kept() {
 #[test]
 fn ten_thousand_accounts_are_declared_and_told_in_one_line() {
     let image = Image::new();
-    let settled = image.step(|image| {
+    let outcome = image.step(|image| {
         let mut passwd = image.read("etc/passwd");
         let mut group = image.read("etc/group");
         for id in 2_000..12_000 {
@@ -565,9 +565,9 @@ fn ten_thousand_accounts_are_declared_and_told_in_one_line() {
         image.write("etc/group", group);
     });
     assert_eq!(image.own()[0].len(), 20_000);
-    assert_eq!(rules(&settled), ["account-outside-system-range"]);
-    assert!(settled.findings[0].message.ends_with("; and 9995 more"));
-    assert!(settled.changed.iter().all(|file| file.reason.len() < 1_000));
+    assert_eq!(rules(&outcome), ["account-outside-system-range"]);
+    assert!(outcome.findings[0].message.ends_with("; and 9995 more"));
+    assert!(outcome.changed.iter().all(|file| file.reason.len() < 1_000));
 }
 
 #[test]
@@ -589,11 +589,11 @@ fn accounts_of_nss_altfiles_are_known() {
     let image = Image::new();
     image.write("usr/lib/passwd", "chrony:x:998:990::/:/sbin/nologin\n");
     image.write("usr/lib/group", "chrony:x:990:\nmail:x:8:\n");
-    let settled = image.step(|image| {
+    let outcome = image.step(|image| {
         image.append("etc/passwd", "plain:x:997:8::/:/usr/sbin/nologin\n");
         image.append("etc/group", "plain:x:997:chrony\n");
     });
-    assert_eq!(rules(&settled), [""; 0]);
+    assert_eq!(rules(&outcome), [""; 0]);
     let lines = [
         "g plain 997",
         "u plain 997:mail - / /usr/sbin/nologin",
@@ -601,9 +601,9 @@ fn accounts_of_nss_altfiles_are_known() {
     ];
     assert_eq!(image.own(), [lines]);
 
-    let settled = image.step(|image| {
+    let outcome = image.step(|image| {
         image.append("etc/passwd", "same:x:998:8::/:/usr/sbin/nologin\n");
         image.append("etc/group", "same:x:990:\n");
     });
-    assert_eq!(rules(&settled), ["account-duplicate-id"]);
+    assert_eq!(rules(&outcome), ["account-duplicate-id"]);
 }

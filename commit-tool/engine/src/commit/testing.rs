@@ -12,15 +12,15 @@ use crate::base::testing::base_like;
 pub(crate) fn settle_alone(
     domain: Maker,
     rootfs: &Rootfs,
-    before: Option<&Before>,
+    before: Option<&Snapshot>,
     settings: &Settings,
-) -> Settled {
+) -> DomainOutcome {
     settle(&[domain], rootfs, before, settings, &mut |_| ()).expect("settles")
 }
 
 /// What is upon a base image.
-pub(crate) fn upon(rootfs: &Rootfs, base: Base) -> Before {
-    Before::of_base(rootfs, base).expect("looks")
+pub(crate) fn upon(rootfs: &Rootfs, base: Base) -> Snapshot {
+    Snapshot::of_base(rootfs, base).expect("looks")
 }
 
 /// A root, empty at first. Paths are relative to it.
@@ -72,7 +72,7 @@ impl TestRoot {
         &self,
         domain: Maker,
         before: Option<&(tempfile::TempDir, Base)>,
-    ) -> Settled {
+    ) -> DomainOutcome {
         let rootfs = self.rootfs();
         let base = before.map(|(copy, _)| Base::open(copy.path()).expect("opens"));
         let before = base.map(|base| upon(&rootfs, base));

@@ -8,7 +8,7 @@ mod plan;
 use crate::{
     domain::{self, Domain, Work},
     error::Result,
-    settled::Plan,
+    outcome::FilePlan,
 };
 
 /// The domain.
@@ -21,7 +21,7 @@ impl Domain for Identity {
 
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let seen = observe::Seen::look(work.place, work.base)?;
-        let plan: Plan = seen.as_ref().map(plan::plan).unwrap_or_default();
+        let plan: FilePlan = seen.as_ref().map(plan::plan).unwrap_or_default();
         Ok(Box::new(plan))
     }
 }

@@ -8,7 +8,11 @@ use std::{
 
 use osderive_lints::{
     EntryKind,
-    model::secrets::{self, Mark},
+    knowledge::{
+        machine::{MADE_ANEW, SNAKEOIL_CERTIFICATE, SNAKEOIL_KEY, SSH_KEYS},
+        secrets::{HOMES, IN_ETC, IN_HOMES, Mark, ROOT_HOMES},
+    },
+    model::secrets,
 };
 use rustix::io::Errno;
 
@@ -18,34 +22,7 @@ use crate::{
     place::{Meta, Place, Told as _},
 };
 
-pub(super) const SSH_KEYS: [&str; 3] = [
-    "ssh/ssh_host_ecdsa_key",
-    "ssh/ssh_host_ed25519_key",
-    "ssh/ssh_host_rsa_key",
-];
-pub(super) const SNAKEOIL_KEY: &str = "ssl/private/ssl-cert-snakeoil.key";
-pub(super) const SNAKEOIL_CERTIFICATE: &str = "ssl/certs/ssl-cert-snakeoil.pem";
 pub(super) const UNITS: &str = "usr/lib/systemd/system";
-
-/// Files that appear again by themselves when they are missing, and who makes them.
-pub(super) const MADE_ANEW: [(&str, &str); 4] = [
-    (
-        "var/lib/dbus/machine-id",
-        "dbus has the id of /etc/machine-id",
-    ),
-    (
-        "var/lib/systemd/random-seed",
-        "systemd-random-seed.service makes it at boot",
-    ),
-    (
-        "var/lib/systemd/credential.secret",
-        "systemd makes it when it needs one",
-    ),
-    (
-        "var/lib/NetworkManager/secret_key",
-        "NetworkManager makes it at its start",
-    ),
-];
 
 const MAX_ID_BYTES: u64 = 4096;
 
@@ -148,11 +125,9 @@ fn own_files(etc: &str) -> Vec<PathBuf> {
         SNAKEOIL_KEY,
         SNAKEOIL_CERTIFICATE,
     ];
-    let in_etc = SSH_KEYS
-        .into_iter()
-        .chain(in_etc)
-        .map(|name| etc.join(name));
-    let anew = MADE_ANEW.map(|(path, _)| PathBuf::from(path));
+    let ssh_keys = SSH_KEYS.into_iter().map(|(path, _)| path);
+    let in_etc = ssh_keys.chain(in_etc).map(|name| etc.join(name));
+    let anew = MADE_ANEW.map(|(path, _, _)| PathBuf::from(path));
     anew.into_iter().chain(in_etc).collect()
 }
 
@@ -163,13 +138,13 @@ fn secret_places(place: &Place<'_>, etc: &str) -> BTreeMap<PathBuf, Mark> {
         let top = PathBuf::from(top);
         names.into_iter().map(move |name| top.join(name))
     };
-    let homes = secrets::ROOT_HOMES.iter().map(PathBuf::from);
-    let homes = homes.chain(secrets::HOMES.iter().flat_map(in_top));
-    let homes = homes.map(|home| (home, secrets::IN_HOMES.as_slice()));
-    (std::iter::once((PathBuf::from(etc), secrets::IN_ETC.as_slice())))
+    let homes = ROOT_HOMES.iter().map(PathBuf::from);
+    let homes = homes.chain(HOMES.iter().flat_map(in_top));
+    let homes = homes.map(|home| (home, IN_HOMES.as_slice()));
+    (std::iter::once((PathBuf::from(etc), IN_ETC.as_slice())))
         .chain(homes)
         .flat_map(|(directory, places)| {
-            (places.iter()).map(move |(path, mark)| (directory.join(path), *mark))
+            (places.iter()).map(move |row| (directory.join(row.path), row.mark))
         })
         .collect()
 }

@@ -3,10 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use osderive_lints::rules::{identity_shared, secret_in_image};
+use osderive_lints::{
+    knowledge::machine::{MADE_ANEW, SNAKEOIL_CERTIFICATE, SNAKEOIL_KEY, SSH_KEYS},
+    rules::{identity_shared, secret_in_image},
+};
 
-use super::observe::{MADE_ANEW, SNAKEOIL_CERTIFICATE, SNAKEOIL_KEY, SSH_KEYS, Seen, UNITS};
-use crate::{paths::shown, settled::Plan};
+use super::observe::{Seen, UNITS};
+use crate::{outcome::FilePlan, paths::shown};
 
 /// Runs before anything that may need the keys, sockets too: hence no default dependencies, which
 /// would order it after them. `|` means that one missing file is enough.
@@ -53,10 +56,10 @@ ExecStart=/usr/sbin/make-ssl-cert generate-default-snakeoil
 );
 
 /// Makes the plan.
-pub(super) fn plan(seen: &Seen) -> Plan {
-    let mut plan = Plan::default();
+pub(super) fn plan(seen: &Seen) -> FilePlan {
+    let mut plan = FilePlan::default();
     plan_machine_id(seen, &mut plan);
-    for (path, reason) in MADE_ANEW {
+    for (path, reason, _) in MADE_ANEW {
         if seen.changed.contains_key(Path::new(path)) {
             plan.remove(path, reason);
         }
@@ -68,7 +71,7 @@ pub(super) fn plan(seen: &Seen) -> Plan {
         .filter(|path| !own.contains(path))
         .map(|path| shown(path))
         .collect();
-    plan.settled
+    plan.outcome
         .findings
         .extend(secret_in_image::finding(&secrets));
     plan
@@ -76,7 +79,7 @@ pub(super) fn plan(seen: &Seen) -> Plan {
 
 /// An empty file gets an id at boot without that being a first boot, `uninitialized` makes it one
 /// (machine-id(5)): the base's choice is kept.
-fn plan_machine_id(seen: &Seen, plan: &mut Plan) {
+fn plan_machine_id(seen: &Seen, plan: &mut FilePlan) {
     let Some(id) = seen.machine_id.as_deref().map(<[u8]>::trim_ascii) else {
         return;
     };
@@ -94,7 +97,7 @@ fn plan_machine_id(seen: &Seen, plan: &mut Plan) {
 
 /// Build engines make empty files to mount their own on; systemd-tmpfiles would take an empty
 /// resolv.conf for the machine's.
-fn plan_build_leftovers(seen: &Seen, plan: &mut Plan) {
+fn plan_build_leftovers(seen: &Seen, plan: &mut FilePlan) {
     for name in ["hostname", "resolv.conf"] {
         let path = Path::new(seen.etc).join(name);
         if seen
@@ -108,8 +111,8 @@ fn plan_build_leftovers(seen: &Seen, plan: &mut Plan) {
 }
 
 /// Answers with the keys that are dealt with.
-fn plan_host_keys(seen: &Seen, plan: &mut Plan) -> Vec<PathBuf> {
-    let keys: Vec<PathBuf> = changed_of(seen, &SSH_KEYS);
+fn plan_host_keys(seen: &Seen, plan: &mut FilePlan) -> Vec<PathBuf> {
+    let keys: Vec<PathBuf> = changed_of(seen, &SSH_KEYS.map(|(path, _)| path));
     if keys.is_empty() {
         return keys;
     }
@@ -117,7 +120,7 @@ fn plan_host_keys(seen: &Seen, plan: &mut Plan) -> Vec<PathBuf> {
         if let Some(missing) = seen.host_keys_need {
             let paths = keys.iter().map(|path| shown(path)).collect();
             let finding = identity_shared::finding("the ssh host key", missing, paths);
-            plan.settled.findings.push(finding);
+            plan.outcome.findings.push(finding);
             return keys;
         }
         plan_unit(plan, SSH_UNIT, "it makes the ssh host keys at boot");
@@ -138,7 +141,7 @@ fn with_pub(key: &Path) -> PathBuf {
     name.into()
 }
 
-fn plan_snakeoil(seen: &Seen, plan: &mut Plan) -> Vec<PathBuf> {
+fn plan_snakeoil(seen: &Seen, plan: &mut FilePlan) -> Vec<PathBuf> {
     let files = changed_of(seen, &[SNAKEOIL_CERTIFICATE, SNAKEOIL_KEY]);
     if files.is_empty() {
         return files;
@@ -146,7 +149,7 @@ fn plan_snakeoil(seen: &Seen, plan: &mut Plan) -> Vec<PathBuf> {
     if let Some(missing) = seen.snakeoil_needs {
         let paths = files.iter().map(|path| shown(path)).collect();
         let finding = identity_shared::finding("the snakeoil certificate", missing, paths);
-        plan.settled.findings.push(finding);
+        plan.outcome.findings.push(finding);
         return files;
     }
     plan_unit(
@@ -176,7 +179,7 @@ fn changed_of(seen: &Seen, paths: &[&str]) -> Vec<PathBuf> {
         .collect()
 }
 
-fn plan_unit(plan: &mut Plan, (name, content): (&str, &str), reason: &str) {
+fn plan_unit(plan: &mut FilePlan, (name, content): (&str, &str), reason: &str) {
     plan.write(
         format!("{UNITS}/{name}"),
         content.as_bytes().to_owned(),

@@ -3,7 +3,7 @@
 use std::{fs, ops::Deref, os::unix::fs::symlink};
 
 use super::*;
-use crate::{base::Base, commit::testing::TestRoot, place::Place, settled::Settled};
+use crate::{base::Base, commit::testing::TestRoot, outcome::DomainOutcome, place::Place};
 
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n";
 const ID: &str = "0123456789abcdef0123456789abcdef\n";
@@ -34,7 +34,7 @@ impl Root {
     }
 
     /// A commit at the end of a build upon that base; by hand without it.
-    fn settle(&self, before: Option<&(tempfile::TempDir, Base)>) -> Settled {
+    fn settle(&self, before: Option<&(tempfile::TempDir, Base)>) -> DomainOutcome {
         self.0.settle(|_| Box::new(Identity), before)
     }
 
@@ -86,10 +86,10 @@ fn what_a_package_made_for_one_machine_goes_and_boot_makes_it_anew() {
     let root = Root::new();
     let before = root.before();
     root.install();
-    let settled = root.settle(Some(&before));
+    let outcome = root.settle(Some(&before));
     assert!(
-        settled.findings.is_empty() && settled.kept.is_empty(),
-        "{settled:?}"
+        outcome.findings.is_empty() && outcome.kept.is_empty(),
+        "{outcome:?}"
     );
     for gone in [
         "etc/ssh/ssh_host_rsa_key",
@@ -122,8 +122,8 @@ fn a_base_that_has_an_identity_keeps_it_in_a_step() {
     let root = Root::new();
     root.install();
     let tree = root.tree();
-    let settled = root.settle(Some(&root.before()));
-    assert!(settled.changed.is_empty(), "{settled:?}");
+    let outcome = root.settle(Some(&root.before()));
+    assert!(outcome.changed.is_empty(), "{outcome:?}");
     assert_eq!(root.tree(), tree);
 }
 
@@ -157,10 +157,10 @@ fn keys_that_nothing_could_make_anew_stay_and_are_told() {
     let before = root.before();
     root.install();
     fs::remove_file(root.path("usr/bin/ssh-keygen")).expect("removes");
-    let settled = root.settle(Some(&before));
+    let outcome = root.settle(Some(&before));
     assert!(root.has("etc/ssh/ssh_host_rsa_key"));
-    let [finding] = &settled.findings[..] else {
-        panic!("{settled:?}")
+    let [finding] = &outcome.findings[..] else {
+        panic!("{outcome:?}")
     };
     assert_eq!(finding.rule, "identity-shared");
     assert_eq!(finding.paths.len(), 3);
@@ -194,9 +194,9 @@ fn secrets_of_a_step_are_told_and_stay() {
         "etc/ssl/private/mine.key",
         "-----BEGIN RSA PRIVATE KEY-----",
     );
-    let settled = root.settle(Some(&before));
-    let [finding] = &settled.findings[..] else {
-        panic!("{settled:?}")
+    let outcome = root.settle(Some(&before));
+    let [finding] = &outcome.findings[..] else {
+        panic!("{outcome:?}")
     };
     assert_eq!(
         finding.paths,
@@ -207,11 +207,11 @@ fn secrets_of_a_step_are_told_and_stay() {
             "/root/.ssh/deploy",
         ]
     );
-    assert!(settled.changed.is_empty() && root.has("root/.ssh/deploy"));
+    assert!(outcome.changed.is_empty() && root.has("root/.ssh/deploy"));
 }
 
 /// The plan of a commit by hand.
-fn all_of(place: &Place<'_>) -> Plan {
+fn all_of(place: &Place<'_>) -> FilePlan {
     let seen = observe::Seen::look(place, None).expect("looks");
     plan::plan(&seen.expect("something"))
 }
@@ -257,7 +257,7 @@ fn a_link_in_the_way_leads_nowhere() {
     elsewhere.write("ssh_host_rsa_key", KEY);
     let root = Root::new();
     symlink(elsewhere.path(""), root.path("etc/ssh")).expect("a link");
-    let settled = root.settle(None);
-    assert!(settled.changed.is_empty(), "{settled:?}");
+    let outcome = root.settle(None);
+    assert!(outcome.changed.is_empty(), "{outcome:?}");
     assert!(elsewhere.has("ssh_host_rsa_key"));
 }

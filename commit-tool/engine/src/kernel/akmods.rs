@@ -4,7 +4,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
 use osderive_lints::{Finding, rules::kernel_akmod_failed, tree::Tree as _};
 
-use crate::{began::Began, paths::shown, rootfs::Rootfs};
+use crate::{paths::shown, rootfs::Rootfs, step_start::StepStart};
 
 /// Relative to the root. The cache may be a mount, which has the logs of other builds as well.
 const LOGS: &str = "var/cache/akmods";
@@ -12,7 +12,7 @@ const LOGS: &str = "var/cache/akmods";
 const FAILED: &[u8] = b".failed.log";
 
 /// The findings about the logs that are the step's.
-pub(crate) fn failed(rootfs: &Rootfs, began: Began) -> Vec<Finding> {
+pub(crate) fn failed(rootfs: &Rootfs, start: StepStart) -> Vec<Finding> {
     let Ok(tree) = rootfs.tree() else {
         return Vec::new();
     };
@@ -28,7 +28,7 @@ pub(crate) fn failed(rootfs: &Rootfs, began: Began) -> Vec<Finding> {
             let path = Path::new(OsStr::from_bytes(&path));
             if rootfs
                 .changed(path)
-                .is_some_and(|changed| began.is_since(changed))
+                .is_some_and(|changed| start.is_since(changed))
             {
                 found.extend(kernel_akmod_failed::finding(&shown(path)));
             }
@@ -53,12 +53,12 @@ mod tests {
         };
         write("acme/1-for-6.11.failed.log");
         let rootfs = Rootfs::open(root.path()).expect("opens");
-        let began = Began::after_what_is_there(&rootfs);
-        assert_eq!(failed(&rootfs, began), []);
+        let start = StepStart::after_what_is_there(&rootfs);
+        assert_eq!(failed(&rootfs, start), []);
         write("acme/1-for-6.12.failed.log");
         write("acme/1-for-6.12.log");
         std::os::unix::fs::symlink("/etc", root.path().join(LOGS).join("link")).expect("a link");
-        let found = failed(&rootfs, began);
+        let found = failed(&rootfs, start);
         let paths: Vec<_> = found.iter().flat_map(|finding| &finding.paths).collect();
         assert_eq!(paths, ["/var/cache/akmods/acme/1-for-6.12.failed.log"]);
     }

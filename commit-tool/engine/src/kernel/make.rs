@@ -23,11 +23,11 @@ use super::{
 };
 use crate::{
     error::Result,
+    outcome::{DomainOutcome, FilePlan, Tell},
     paths::shown,
     place::{Place, Told as _, unfinished},
     rootfs::Rootfs,
     say::say,
-    settled::{Plan, Settled, Tell},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -46,39 +46,39 @@ impl<'a> Maker<'a> {
         }
     }
 
-    pub(super) fn depmod(&self, version: &str, tell: Tell<'_>) -> Settled {
-        let mut settled = Settled::default();
+    pub(super) fn depmod(&self, version: &str, tell: Tell<'_>) -> DomainOutcome {
+        let mut outcome = DomainOutcome::default();
         match self.run("depmod", &["--", version]) {
             Ok(()) => {
                 let file = wrote(version, "modules.dep", INDEXED);
                 tell(&file);
-                settled.changed.push(file);
+                outcome.changed.push(file);
             }
-            Err(unmade) => settled
+            Err(unmade) => outcome
                 .findings
                 .push(kernel_depmod::finding(version, &unmade)),
         }
-        settled
+        outcome
     }
 
     /// The initramfs is put in place only when it is what is wanted.
-    pub(super) fn initramfs(&self, wanted: Wanted, tell: Tell<'_>) -> Result<Settled> {
+    pub(super) fn initramfs(&self, wanted: Wanted, tell: Tell<'_>) -> Result<DomainOutcome> {
         let directory = Path::new(MODULES).join(&wanted.version);
         let unfinished = directory.join(unfinished(OsStr::new(INITRAMFS)));
-        let mut settled = Settled::default();
+        let mut outcome = DomainOutcome::default();
         if let Err(unmade) = self.dracut(&wanted.version, &unfinished) {
             let _ = self.place.remove(&unfinished, EntryKind::File);
             let finding = kernel_initramfs::finding(&wanted.version, wanted.problem, &unmade);
-            settled.findings.push(finding);
-            return Ok(settled);
+            outcome.findings.push(finding);
+            return Ok(outcome);
         }
         let made = directory.join(INITRAMFS);
         self.place.rename(&unfinished, &made).told("move", &made)?;
         let file = wrote(&wanted.version, INITRAMFS, &wanted.reason());
         tell(&file);
-        settled.changed.push(file);
-        settled.add(replaced(wanted.replaces).apply(self.place, tell)?);
-        Ok(settled)
+        outcome.changed.push(file);
+        outcome.add(replaced(wanted.replaces).apply(self.place, tell)?);
+        Ok(outcome)
     }
 
     fn dracut(&self, version: &str, unfinished: &Path) -> Result<(), String> {
@@ -150,8 +150,8 @@ fn telling_that_it_runs<T>(program: &str, run: impl FnOnce() -> T) -> T {
     })
 }
 
-fn replaced(paths: Vec<PathBuf>) -> Plan {
-    let mut plan = Plan::default();
+fn replaced(paths: Vec<PathBuf>) -> FilePlan {
+    let mut plan = FilePlan::default();
     for path in paths {
         plan.remove(path, "the initramfs that boots is beside the modules");
     }

@@ -10,11 +10,11 @@ mod plan;
 use crate::{
     domain::{self, Domain, Work},
     error::Result,
-    settled::{Settled, Tell},
+    outcome::{DomainOutcome, Tell},
 };
 
 pub(crate) use akmods::failed;
-use plan::Plan;
+use plan::KernelPlan;
 
 /// The domain.
 pub(crate) struct Kernels;
@@ -26,28 +26,28 @@ impl Domain for Kernels {
 
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let seen = observe::Seen::look(work.place, work.base)?;
-        let plan: Plan = seen.as_ref().map(plan::plan).unwrap_or_default();
+        let plan: KernelPlan = seen.as_ref().map(plan::plan).unwrap_or_default();
         Ok(Box::new(plan))
     }
 }
 
-impl domain::Plan for Plan {
-    fn preview(self: Box<Self>) -> Settled {
-        Plan::preview(*self)
+impl domain::Plan for KernelPlan {
+    fn preview(self: Box<Self>) -> DomainOutcome {
+        KernelPlan::preview(*self)
     }
 
     /// What is moved comes first, so that depmod and dracut find it, then what they make, then what
     /// that has replaced.
-    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
-        let mut settled = self.files.apply(work.place, tell)?;
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
+        let mut outcome = self.files.apply(work.place, tell)?;
         let maker = make::Maker::new(work.rootfs, work.place);
         for version in self.depmod {
-            settled.add(maker.depmod(&version, tell));
+            outcome.add(maker.depmod(&version, tell));
         }
         for wanted in self.initramfs {
-            settled.add(maker.initramfs(wanted, tell)?);
+            outcome.add(maker.initramfs(wanted, tell)?);
         }
-        Ok(settled)
+        Ok(outcome)
     }
 }
 

@@ -15,15 +15,15 @@ use osderive_lints::{
 
 use super::observe::{BOOT, INITRAMFS, InBoot, Kernel, MODULES, PARTS, Seen, VMLINUZ};
 use crate::{
+    outcome::{self, DomainOutcome},
     paths::shown,
     place::unfinished,
-    settled::{self, Settled},
 };
 
 /// What shall be done, and what cannot be.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
-    pub(super) files: settled::Plan,
+pub(crate) struct KernelPlan {
+    pub(super) files: outcome::FilePlan,
     /// Versions whose modules are to be indexed.
     pub(super) depmod: Vec<String>,
     pub(super) initramfs: Vec<Wanted>,
@@ -41,9 +41,9 @@ pub(super) struct Wanted {
 
 pub(super) const INDEXED: &str = "depmod: its modules are newer";
 
-impl Plan {
+impl KernelPlan {
     /// What it would do.
-    pub(super) fn preview(self) -> Settled {
+    pub(super) fn preview(self) -> DomainOutcome {
         let indexed = self
             .depmod
             .iter()
@@ -51,9 +51,9 @@ impl Plan {
         let made = (self.initramfs.iter())
             .map(|wanted| wrote(&wanted.version, INITRAMFS, &wanted.reason()));
         let made: Vec<ChangedFile> = indexed.chain(made).collect();
-        let mut settled = self.files.preview();
-        settled.changed.extend(made);
-        settled
+        let mut outcome = self.files.preview();
+        outcome.changed.extend(made);
+        outcome
     }
 }
 
@@ -64,10 +64,10 @@ impl Wanted {
 }
 
 /// Makes the plan.
-pub(super) fn plan(seen: &Seen) -> Plan {
+pub(super) fn plan(seen: &Seen) -> KernelPlan {
     let mut work = Work {
         seen,
-        plan: Plan::default(),
+        plan: KernelPlan::default(),
         gone: BTreeSet::new(),
         left: Vec::new(),
     };
@@ -97,19 +97,19 @@ pub(super) fn plan(seen: &Seen) -> Plan {
         }
         if !kernels.contains(&version.as_str()) {
             let finding = kernel_modules_unused::finding(version, &kernels);
-            work.plan.files.settled.findings.push(finding);
+            work.plan.files.outcome.findings.push(finding);
         }
     }
     work.find_count(&kernels);
     work.plan_links();
     let left = kernel_boot_not_empty::finding(&work.left);
-    work.plan.files.settled.findings.extend(left);
+    work.plan.files.outcome.findings.extend(left);
     work.plan
 }
 
 struct Work<'a> {
     seen: &'a Seen,
-    plan: Plan,
+    plan: KernelPlan,
     /// Entries of /boot that will be gone.
     gone: BTreeSet<PathBuf>,
     /// Entries of /boot that stay.
@@ -237,7 +237,7 @@ impl<'a> Work<'a> {
             Some(Ostree::Unreadable(reason)) => {
                 let path = format!("/{MODULES}/{version}/{INITRAMFS}");
                 let finding = kernel_initramfs_unread::finding(path, reason);
-                self.plan.files.settled.findings.push(finding);
+                self.plan.files.outcome.findings.push(finding);
             }
             Some(Ostree::Present) => {}
         }
@@ -260,7 +260,7 @@ impl<'a> Work<'a> {
             Some(old) if old.is_empty() && kernels.is_empty() => None,
             _ => kernel_count::finding(kernels),
         };
-        self.plan.files.settled.findings.extend(finding);
+        self.plan.files.outcome.findings.extend(finding);
     }
 
     fn plan_links(&mut self) {

@@ -46,7 +46,7 @@ impl Root {
     }
 
     /// A commit at the end of a build upon that base; by hand without it.
-    fn settle(&self, before: Option<&(tempfile::TempDir, Base)>) -> Settled {
+    fn settle(&self, before: Option<&(tempfile::TempDir, Base)>) -> DomainOutcome {
         self.0.settle(|_| Box::new(Kernels), before)
     }
 
@@ -78,8 +78,8 @@ impl Root {
     }
 }
 
-fn rules(settled: &Settled) -> Vec<&str> {
-    settled
+fn rules(outcome: &DomainOutcome) -> Vec<&str> {
+    outcome
         .findings
         .iter()
         .map(|finding| finding.rule.as_str())
@@ -92,8 +92,8 @@ fn a_replaced_kernel_is_the_only_one_and_boot_is_empty() {
     let before = root.before();
     root.install("new", &initramfs(WITH));
     root.purge("old");
-    let settled = root.settle(Some(&before));
-    assert_eq!(rules(&settled), [""; 0], "{settled:?}");
+    let outcome = root.settle(Some(&before));
+    assert_eq!(rules(&outcome), [""; 0], "{outcome:?}");
     assert_eq!(root.read("usr/lib/modules/new/vmlinuz"), "new");
     assert_eq!(
         root.read("usr/lib/modules/new/initramfs.img"),
@@ -113,9 +113,9 @@ fn a_second_kernel_is_told_and_both_stay() {
     let root = Root::new();
     let before = root.before();
     root.install("new", &initramfs(WITH));
-    let settled = root.settle(Some(&before));
-    assert_eq!(rules(&settled), ["kernel-count"]);
-    assert_eq!(settled.findings[0].message, "there are 2 kernels: new, old");
+    let outcome = root.settle(Some(&before));
+    assert_eq!(rules(&outcome), ["kernel-count"]);
+    assert_eq!(outcome.findings[0].message, "there are 2 kernels: new, old");
     assert!(root.has("usr/lib/modules/old/vmlinuz") && root.has("usr/lib/modules/new/vmlinuz"));
 }
 
@@ -124,10 +124,10 @@ fn a_step_that_touches_no_kernel_says_nothing_of_those_of_the_base() {
     let root = Root::new();
     root.install("new", &initramfs(WITHOUT));
     symlink("boot/vmlinuz-gone", root.path("vmlinuz.old")).expect("a link");
-    let settled = root.settle(Some(&root.before()));
+    let outcome = root.settle(Some(&root.before()));
     assert!(
-        settled.changed.is_empty() && settled.findings.is_empty(),
-        "{settled:?}"
+        outcome.changed.is_empty() && outcome.findings.is_empty(),
+        "{outcome:?}"
     );
 }
 
@@ -136,8 +136,8 @@ fn the_last_kernel_that_is_removed_is_told() {
     let root = Root::new();
     let before = root.before();
     root.purge("old");
-    let settled = root.settle(Some(&before));
-    assert_eq!(rules(&settled), ["kernel-count"]);
+    let outcome = root.settle(Some(&before));
+    assert_eq!(rules(&outcome), ["kernel-count"]);
     assert!(!root.has("usr/lib/modules/old"));
 }
 
@@ -147,9 +147,9 @@ fn a_kernel_built_without_modules_is_not_taken_for_a_removed_one() {
     let before = root.before();
     root.write("usr/lib/modules/mine/vmlinuz", "mine");
     root.write("usr/lib/modules/mine/initramfs.img", &initramfs(WITH));
-    let settled = root.settle(Some(&before));
+    let outcome = root.settle(Some(&before));
     assert!(root.has("usr/lib/modules/mine/vmlinuz"));
-    assert_eq!(rules(&settled), ["kernel-count"]);
+    assert_eq!(rules(&outcome), ["kernel-count"]);
 }
 
 #[test]
@@ -158,10 +158,10 @@ fn an_initramfs_that_cannot_boot_a_deployment_is_not_put_in_place() {
     fs::remove_dir_all(root.path("usr/lib/modules/old")).expect("removes");
     let before = root.before();
     root.install("new", &initramfs(WITHOUT));
-    let settled = root.settle(Some(&before));
-    assert_eq!(rules(&settled), ["kernel-initramfs"]);
+    let outcome = root.settle(Some(&before));
+    assert_eq!(rules(&outcome), ["kernel-initramfs"]);
     assert_eq!(
-        settled.findings[0].message,
+        outcome.findings[0].message,
         "the kernel new has an initramfs without ostree-prepare-root, and a commit from outside does \
          not run the image's dracut"
     );
@@ -174,8 +174,8 @@ fn an_initramfs_that_cannot_be_read_is_moved_and_told() {
     fs::remove_dir_all(root.path("usr/lib/modules/old")).expect("removes");
     let before = root.before();
     root.install("new", "\u{2}!L\u{18}");
-    let settled = root.settle(Some(&before));
-    assert_eq!(rules(&settled), ["kernel-initramfs-unread"]);
+    let outcome = root.settle(Some(&before));
+    assert_eq!(rules(&outcome), ["kernel-initramfs-unread"]);
     assert!(root.has("usr/lib/modules/new/initramfs.img"));
 }
 
@@ -187,8 +187,8 @@ fn an_initramfs_that_the_step_made_in_place_wins() {
     root.install("new", &initramfs(WITH));
     let mine = initramfs(&["mine", WITH[1]]);
     root.write("usr/lib/modules/new/initramfs.img", &mine);
-    let settled = root.settle(Some(&before));
-    assert_eq!(rules(&settled), [""; 0], "{settled:?}");
+    let outcome = root.settle(Some(&before));
+    assert_eq!(rules(&outcome), [""; 0], "{outcome:?}");
     assert_eq!(root.read("usr/lib/modules/new/initramfs.img"), mine);
     assert!(!root.has("boot/initrd.img-new"));
 }
@@ -200,10 +200,10 @@ fn what_is_no_kernels_stays_in_boot_and_is_told() {
     let before = root.before();
     root.write("boot/grub/grub.cfg", "x");
     root.write("boot/vmlinuz-gone", "x");
-    let settled = root.settle(Some(&before));
-    assert_eq!(rules(&settled), ["kernel-boot-not-empty"]);
+    let outcome = root.settle(Some(&before));
+    assert_eq!(rules(&outcome), ["kernel-boot-not-empty"]);
     assert_eq!(
-        settled.findings[0].paths,
+        outcome.findings[0].paths,
         ["/boot/grub", "/boot/vmlinuz-gone"]
     );
     assert!(root.has("boot/grub/grub.cfg") && root.has("boot/vmlinuz-gone"));
@@ -216,13 +216,13 @@ fn modules_for_another_kernel_are_told_and_new_ones_want_depmod() {
     root.write("usr/lib/modules/host/updates/y.ko", "y");
     root.write("usr/lib/modules/host/modules.dep", "updates/y.ko:");
     root.write("usr/lib/modules/old/extra/z.ko", "z");
-    let settled = root.settle(Some(&before));
-    let mut found = rules(&settled);
+    let outcome = root.settle(Some(&before));
+    let mut found = rules(&outcome);
     found.sort_unstable();
     assert_eq!(
         found,
         ["kernel-depmod", "kernel-modules-unused"],
-        "{settled:?}"
+        "{outcome:?}"
     );
 }
 
@@ -232,8 +232,8 @@ fn two_different_kernels_of_one_version_both_stay() {
     let before = root.before();
     root.write("boot/vmlinuz-old", "one");
     root.write("usr/lib/modules/old/vmlinuz", "other");
-    let settled = root.settle(Some(&before));
-    assert_eq!(rules(&settled), ["kernel-boot-not-empty"]);
+    let outcome = root.settle(Some(&before));
+    assert_eq!(rules(&outcome), ["kernel-boot-not-empty"]);
     assert_eq!(root.read("boot/vmlinuz-old"), "one");
     fs::write(root.path("boot/vmlinuz-old"), "other").expect("a file");
     assert_eq!(rules(&root.settle(Some(&before))), [""; 0]);

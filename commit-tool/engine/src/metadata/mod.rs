@@ -13,7 +13,7 @@ use osderive_lints::rules::directory_metadata;
 use crate::{
     domain::{self, Domain, Work},
     error::Result,
-    settled::Plan,
+    outcome::FilePlan,
     snippets::{Folder, TMPFILES_D},
     tmpfiles_tool::can_set_lists,
 };
@@ -33,10 +33,10 @@ impl Domain for Metadata<'_> {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let place = work.place;
         let looked = match self.before {
-            Some(before) => before.again(place, work.began)?,
-            None => Snapshot::take(place)?.again(place, work.began)?,
+            Some(before) => before.again(place, work.start)?,
+            None => Snapshot::take(place)?.again(place, work.start)?,
         };
-        let mut plan = Plan::default();
+        let mut plan = FilePlan::default();
         if let Some(owned) = self.owned {
             let owned = owned.again(place)?;
             let own = Folder::read_own(work.rootfs, TMPFILES_D.directory)?;
@@ -51,7 +51,7 @@ impl Domain for Metadata<'_> {
             }
             if has_lists && !can_set_lists(work.rootfs) {
                 let finding = directory_metadata::lists_lost(&looked.with_lists(&listed));
-                plan.settled.findings.extend(finding);
+                plan.outcome.findings.extend(finding);
             }
         }
         Ok(Box::new(plan))

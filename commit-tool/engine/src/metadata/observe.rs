@@ -21,12 +21,12 @@ use osderive_lints::{
 };
 
 use crate::{
-    began::Began,
     error::Result,
     paths::{shown, single_path},
     place::{Meta, Place, Told as _},
     rootfs::Rootfs,
     snippets::{Folder, TMPFILES_D},
+    step_start::StepStart,
 };
 
 pub(super) const ETC: &str = "etc";
@@ -137,9 +137,9 @@ impl Snapshot {
     }
 
     /// Those in which the step that `began` may have changed something, and what those that are still there are now.
-    pub(super) fn again(&self, place: &Place<'_>, began: Option<Began>) -> Result<Looked> {
+    pub(super) fn again(&self, place: &Place<'_>, start: Option<StepStart>) -> Result<Looked> {
         let top = Path::new(ETC);
-        if is_as_before(place.meta(top).told("look at", top)?.as_ref(), began) {
+        if is_as_before(place.meta(top).told("look at", top)?.as_ref(), start) {
             return Ok(Looked::default());
         }
         let before: Directories = self.0.iter().cloned().collect();
@@ -150,7 +150,7 @@ impl Snapshot {
             let Some(meta) = meta.filter(Meta::is_open_directory) else {
                 continue;
             };
-            if began.is_some_and(|began| began.checked().has_changed(&meta.look)) {
+            if start.is_some_and(|start| start.checked().has_changed(&meta.look)) {
                 touched.insert(path.clone());
             }
             after.insert(path.clone(), metadata(&meta));
@@ -165,10 +165,10 @@ impl Snapshot {
 
 /// The directories of /usr that the step that `began` has changed, or something in them, and whose mode or owner is
 /// not what almost all have: only what such a one was in the layers below can be lost without being seen.
-pub(crate) fn suspects(place: &Place<'_>, began: Began) -> Result<Vec<Directory>> {
-    let began = began.checked();
+pub(crate) fn suspects(place: &Place<'_>, start: StepStart) -> Result<Vec<Directory>> {
+    let start = start.checked();
     let top = Path::new(USR);
-    let may_hold = |meta: &Meta| meta.is_open_directory() && began.may_have_changed_in(&meta.look);
+    let may_hold = |meta: &Meta| meta.is_open_directory() && start.may_have_changed_in(&meta.look);
     let Some(meta) = place.meta(top).told("look at", top)?.filter(may_hold) else {
         return Ok(Vec::new());
     };
@@ -180,7 +180,7 @@ pub(crate) fn suspects(place: &Place<'_>, began: Began) -> Result<Vec<Directory>
                 open.push((path.join(name), meta));
             }
         }
-        if metadata(&meta) != USUAL && began.has_changed_what_was_there(&meta.look) {
+        if metadata(&meta) != USUAL && start.has_changed_what_was_there(&meta.look) {
             suspects.push(Directory {
                 path: shown(&path),
                 mode: meta.look.mode,
@@ -201,10 +201,10 @@ pub(crate) struct Owned(pub(super) BTreeMap<PathBuf, Metadata>);
 impl Owned {
     /// Looks at all of /etc but its links, unless there is no such account; none when nothing in /etc may be the
     /// step's that `began`.
-    pub(crate) fn take(place: &Place<'_>, began: Option<Began>) -> Result<Option<Self>> {
+    pub(crate) fn take(place: &Place<'_>, start: Option<StepStart>) -> Result<Option<Self>> {
         let etc = place.meta(Path::new(ETC));
         let etc = etc.told("look at", Path::new(ETC))?;
-        if is_as_before(etc.as_ref(), began) {
+        if is_as_before(etc.as_ref(), start) {
             return Ok(None);
         }
         let mut owned = Self::default();
@@ -252,11 +252,11 @@ impl Owned {
 }
 
 /// Whether nothing in a directory can be of the step that `began`.
-fn is_as_before(directory: Option<&Meta>, began: Option<Began>) -> bool {
-    let (Some(directory), Some(began)) = (directory, began.map(Began::checked)) else {
+fn is_as_before(directory: Option<&Meta>, start: Option<StepStart>) -> bool {
+    let (Some(directory), Some(start)) = (directory, start.map(StepStart::checked)) else {
         return false;
     };
-    !began.may_have_changed_in(&directory.look)
+    !start.may_have_changed_in(&directory.look)
 }
 
 fn metadata(meta: &Meta) -> Metadata {

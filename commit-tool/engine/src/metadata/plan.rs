@@ -14,7 +14,7 @@ use osderive_lints::model::{
 use super::observe::{Accounts, DYNAMIC, Declared, Listed, Looked, Metadata, Owned, path_of_list};
 use crate::{
     attributes,
-    files::Action,
+    files::FileAction,
     paths::{absolute, pattern_of},
     snippets::TMPFILES_D,
 };
@@ -26,7 +26,7 @@ pub(super) fn lines(
     owned: &Owned,
     accounts: &Accounts,
     declared: &Declared,
-) -> Vec<Action> {
+) -> Vec<FileAction> {
     let text = |(path, now): (&PathBuf, Metadata)| line(path, plain(path, now, listed), accounts);
     let known: BTreeSet<&[u8]> = declared.tmpfiles.own_lines().collect();
     let changed: BTreeMap<&PathBuf, Vec<u8>> = (looked.changed())

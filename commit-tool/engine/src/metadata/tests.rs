@@ -10,15 +10,15 @@ use osderive_lints::model::acl::ACCESS;
 
 use super::*;
 use crate::{
-    began::Began,
     commit::{
-        Before,
+        Snapshot,
         testing::{TestRoot, settle_alone},
     },
     lists::{list_of, set},
+    outcome::DomainOutcome,
     place::Place,
     settings::Settings,
-    settled::Settled,
+    step_start::StepStart,
 };
 
 struct Root(TestRoot);
@@ -42,9 +42,9 @@ impl Root {
         fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).expect("chmod");
     }
 
-    fn step(&self, command: impl FnOnce()) -> Settled {
+    fn step(&self, command: impl FnOnce()) -> DomainOutcome {
         let rootfs = self.0.rootfs();
-        let before = Before::of_step(&rootfs, None).expect("looks");
+        let before = Snapshot::of_step(&rootfs, None).expect("looks");
         command();
         settle_alone(
             |known| known.metadata(),
@@ -55,7 +55,7 @@ impl Root {
     }
 
     /// A commit by hand, which knows of no state before it.
-    fn by_hand(&self) -> Settled {
+    fn by_hand(&self) -> DomainOutcome {
         let rootfs = self.0.rootfs();
         settle_alone(
             |known| known.metadata(),
@@ -118,10 +118,10 @@ fn of_the_directories_of_usr_those_are_reported_that_are_not_as_most_are() {
     let root = Root::new();
     root.chmod("usr/lib/firmware", 0o700);
     let rootfs = root.0.rootfs();
-    let began = Began::after_what_is_there(&rootfs);
+    let start = StepStart::after_what_is_there(&rootfs);
     root.chmod("usr/lib", 0o755);
     root.chmod("usr/lib/firmware/deep", 0o2750);
-    let found = suspects(&Place::of(&rootfs), began).expect("looks");
+    let found = suspects(&Place::of(&rootfs), start).expect("looks");
     let [directory] = &found[..] else {
         panic!("{found:?}")
     };
@@ -136,10 +136,10 @@ fn of_the_directories_of_usr_those_are_reported_that_are_not_as_most_are() {
 #[test]
 fn a_step_that_changes_no_directory_leaves_nothing() {
     let root = Root::new();
-    let settled = root.step(|| fs::write(root.path("etc/ssl/x"), "x").expect("a file"));
+    let outcome = root.step(|| fs::write(root.path("etc/ssl/x"), "x").expect("a file"));
     assert!(
-        settled.changed.is_empty() && settled.findings.is_empty(),
-        "{settled:?}"
+        outcome.changed.is_empty() && outcome.findings.is_empty(),
+        "{outcome:?}"
     );
 }
 
@@ -266,8 +266,8 @@ fn a_list_of_a_directory_comes_after_its_mode_which_gives_the_group_no_more() {
         "a+ \"/etc/\\\\ssl\" - - - - user::rwx,user:redis:rwx,group::r-x,mask::rwx,other::---";
     const MODE: &str = "z /etc/ssl 0750 root root -";
     let root = root_with_tool("+PAM +ACL +BLKID");
-    let settled = root.step(|| set_list(&root.path("etc/ssl")));
-    assert!(settled.findings.is_empty(), "{settled:?}");
+    let outcome = root.step(|| set_list(&root.path("etc/ssl")));
+    assert!(outcome.findings.is_empty(), "{outcome:?}");
     assert_eq!(root.lines(), [LIST, MODE]);
     let files = fs::read_dir(root.path("usr/lib/tmpfiles.d")).expect("lists");
     let files: Vec<String> = files
@@ -308,7 +308,7 @@ fn a_list_that_a_lower_directory_gets_without_another_mode_is_seen() {
 #[test]
 fn a_list_that_nothing_can_set_on_a_machine_is_told() {
     let root = root_with_tool("+PAM -ACL +BLKID");
-    let settled = root.step(|| set_list(&root.path("etc/ssl")));
-    assert_eq!(settled.findings[0].paths, ["/etc/ssl"]);
-    assert_eq!(settled.findings[0].rule, "directory-metadata");
+    let outcome = root.step(|| set_list(&root.path("etc/ssl")));
+    assert_eq!(outcome.findings[0].paths, ["/etc/ssl"]);
+    assert_eq!(outcome.findings[0].rule, "directory-metadata");
 }

@@ -10,14 +10,14 @@ use rustix::io::Errno;
 use super::{
     area::{AREAS, Layout},
     links::relative,
-    observe::{Before, PART_LINK, unfinished_parts},
-    plan::Action,
+    observe::{PART_LINK, Snapshot, unfinished_parts},
+    plan::OptAction,
 };
 use crate::{
     error::{Error, IN_THE_WAY, Result},
+    outcome::{DomainOutcome, Tell},
     paths::{absolute, shown},
     place::{NewOwner, Place, Told as _, moved, unfinished},
-    settled::{Settled, Tell},
 };
 
 /// What the name of the copy of a tree ends with beside all that it is made of, until it is whole.
@@ -31,41 +31,41 @@ const ROOT: NewOwner = NewOwner {
 /// Applies actions, first one first.
 pub(super) fn apply(
     place: &Place<'_>,
-    actions: &[Action],
-    settled: &mut Settled,
+    actions: &[OptAction],
+    outcome: &mut DomainOutcome,
     tell: Tell<'_>,
 ) -> Result<()> {
     for action in actions {
-        perform(place, action, settled, tell)?;
+        perform(place, action, outcome, tell)?;
     }
     Ok(())
 }
 
 pub(super) fn perform(
     place: &Place<'_>,
-    action: &Action,
-    settled: &mut Settled,
+    action: &OptAction,
+    outcome: &mut DomainOutcome,
     tell: Tell<'_>,
 ) -> Result<()> {
     match action {
-        Action::Declare(action) => {
-            return settled.apply(place, std::slice::from_ref(action), tell);
+        OptAction::Declare(action) => {
+            return outcome.apply(place, std::slice::from_ref(action), tell);
         }
-        Action::Prune(top) => place.remove_tree(top).told("remove", top)?,
-        Action::Move { from, to } => relocate(place, from, to)?,
-        Action::Link { path, target } => leave_link(place, path, target)?,
-        Action::Part { from, to, .. } => move_part(place, from, to)?,
+        OptAction::Prune(top) => place.remove_tree(top).told("remove", top)?,
+        OptAction::Move { from, to } => relocate(place, from, to)?,
+        OptAction::Link { path, target } => leave_link(place, path, target)?,
+        OptAction::Part { from, to, .. } => move_part(place, from, to)?,
     }
     if let Some(changed) = action.as_changed_file() {
         tell(&changed);
-        settled.changed.push(changed);
+        outcome.changed.push(changed);
     }
     Ok(())
 }
 
 /// Makes /opt and /usr/local links again where the step removed them: dpkg does with the last package
 /// that has files there, because packages have /opt as a directory and Debian's base has it in none.
-pub(super) fn restore(place: &Place<'_>, before: &Before) -> Result<Vec<ChangedFile>> {
+pub(super) fn restore(place: &Place<'_>, before: &Snapshot) -> Result<Vec<ChangedFile>> {
     let mut restored = Vec::new();
     for (area, target) in &before.links {
         let path = Path::new(area.public);

@@ -41,7 +41,7 @@ impl Equivalences {
     }
 
     /// The file with lines for all places that software moves to, if one is missing.
-    pub(super) fn plan(&self) -> Option<files::Action> {
+    pub(super) fn plan(&self) -> Option<files::FileAction> {
         let mut content = self.content.clone();
         for (path, public) in MOVED {
             let files = [&content, &self.local];
@@ -53,7 +53,7 @@ impl Equivalences {
             }
             content.extend(format!("{path} {public}\n").bytes());
         }
-        (content != self.content).then(|| files::Action::Write {
+        (content != self.content).then(|| files::FileAction::Write {
             path: self.path.clone(),
             content,
             reason: REASON.to_owned(),

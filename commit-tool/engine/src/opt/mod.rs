@@ -18,60 +18,60 @@ use osderive_lints::MAX_LISTED_ENTRIES;
 use crate::{
     domain::{self, Domain, Work},
     error::Result,
+    outcome::{DomainOutcome, Tell},
     paths::{absolute, shown},
     place::Entries,
     place::Place,
     rootfs::Rootfs,
-    settled::{Settled, Tell},
 };
 
 pub(crate) use apply::relocate;
-pub(crate) use observe::Before;
-use plan::Plan;
+pub(crate) use observe::Snapshot;
+use plan::OptPlan;
 
 /// The domain: moves what is new in /opt and /usr/local; without a state of before, all that is there.
 pub(crate) struct Opt<'a> {
-    pub(crate) before: Option<&'a Before>,
+    pub(crate) before: Option<&'a Snapshot>,
     /// What layers below have in /var.
     pub(crate) lower: Option<&'a Entries>,
 }
 
 impl Domain for Opt<'_> {
-    fn recover(&self, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
+    fn recover(&self, work: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
         let Some(before) = self.before else {
             apply::finish_parts(work.place)?;
-            return Ok(Settled::default());
+            return Ok(DomainOutcome::default());
         };
         let restored = apply::restore(work.place, before)?;
         restored.iter().for_each(tell);
-        Ok(Settled {
+        Ok(DomainOutcome {
             changed: restored,
-            ..Settled::default()
+            ..DomainOutcome::default()
         })
     }
 
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         let before = self.before.map(|before| (before, self.lower));
-        let seen = observe::observe(work.place, work.rootfs, before, work.began, work.settings)?;
+        let seen = observe::observe(work.place, work.rootfs, before, work.start, work.settings)?;
         let plan = seen.map(|seen| plan::plan(&seen, work.settings, work.phase));
         Ok(Box::new(plan.unwrap_or_default()))
     }
 }
 
-impl domain::Plan for Plan {
-    fn preview(self: Box<Self>) -> Settled {
-        let mut settled = self.settled;
+impl domain::Plan for OptPlan {
+    fn preview(self: Box<Self>) -> DomainOutcome {
+        let mut outcome = self.outcome;
         let actions = self.actions.iter();
-        settled
+        outcome
             .changed
-            .extend(actions.filter_map(plan::Action::as_changed_file));
-        settled
+            .extend(actions.filter_map(plan::OptAction::as_changed_file));
+        outcome
     }
 
-    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
-        let mut settled = self.settled;
-        apply::apply(work.place, &self.actions, &mut settled, tell)?;
-        Ok(settled)
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
+        let mut outcome = self.outcome;
+        apply::apply(work.place, &self.actions, &mut outcome, tell)?;
+        Ok(outcome)
     }
 }
 

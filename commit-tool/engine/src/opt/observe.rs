@@ -21,13 +21,13 @@ use super::{
 };
 use crate::{
     base::{Base, of_image},
-    began::Began,
     error::Result,
     packages,
     place::{Entries, Meta, Place, Told as _},
     rootfs::Rootfs,
     settings::Settings,
     snippets::{Folder, TMPFILES_D},
+    step_start::StepStart,
 };
 
 /// How deep below a piece of software directories are looked at: `/opt/VENDOR/PRODUCT/log`.
@@ -43,7 +43,7 @@ pub(super) const PART_LINK: &str = ".osderive-part";
 
 /// What is known before a step's command runs, besides what is in /var.
 #[derive(Debug, Default)]
-pub(crate) struct Before {
+pub(crate) struct Snapshot {
     /// Where the areas that are links lead.
     pub(super) links: Vec<(&'static Area, Vec<u8>)>,
     /// The directories of software that state may be in.
@@ -52,7 +52,7 @@ pub(crate) struct Before {
     full: BTreeSet<PathBuf>,
 }
 
-impl Before {
+impl Snapshot {
     /// Looks at the base of an image. What the image still has as it was is told as the image has it.
     pub(crate) fn of_base(base: &Base, image: &Place<'_>) -> Result<Self> {
         let before = Self::take(base.rootfs())?;
@@ -188,8 +188,8 @@ pub(super) struct SeenArea {
 pub(super) fn observe(
     place: &Place<'_>,
     rootfs: &Rootfs,
-    before: Option<(&Before, Option<&Entries>)>,
-    began: Option<Began>,
+    before: Option<(&Snapshot, Option<&Entries>)>,
+    start: Option<StepStart>,
     settings: &Settings,
 ) -> Result<Option<Seen>> {
     let mut areas = Vec::new();
@@ -218,7 +218,7 @@ pub(super) fn observe(
         accounts: Accounts::read(rootfs),
         targets,
         full_before: before.map(|(before, _)| before.full.clone()),
-        disowned: disowned(rootfs, &areas, &own, began),
+        disowned: disowned(rootfs, &areas, &own, start),
         equivalences: Equivalences::read(rootfs),
         areas,
         own,
@@ -231,7 +231,7 @@ fn disowned(
     rootfs: &Rootfs,
     areas: &[SeenArea],
     own: &[(Vec<u8>, Line)],
-    began: Option<Began>,
+    start: Option<StepStart>,
 ) -> BTreeSet<PathBuf> {
     let mut links = BTreeMap::new();
     for (_, line) in own {
@@ -243,7 +243,7 @@ fn disowned(
             links.insert(Path::new("/").join(public), path);
         }
     }
-    let have_changed = || began.is_some_and(|began| packages::have_changed(rootfs, began));
+    let have_changed = || start.is_some_and(|start| packages::have_changed(rootfs, start));
     if links.is_empty() || !have_changed() {
         return BTreeSet::new();
     }
@@ -299,7 +299,7 @@ impl SeenArea {
 fn look(
     place: &Place<'_>,
     area: &'static Area,
-    before: Option<(&Before, Option<&Entries>)>,
+    before: Option<(&Snapshot, Option<&Entries>)>,
 ) -> Result<SeenArea> {
     let layout = Layout::of(place, area);
     let mut seen = SeenArea {

@@ -25,11 +25,11 @@ use super::{
 use crate::{
     domain::Phase,
     files,
+    outcome::DomainOutcome,
     paths::{absolute, shown},
     place::{Entries, Meta, is_unfinished_link, moved},
     scratch::MOUNT_POINT,
     settings::Settings,
-    settled::Settled,
     snippets::TMPFILES_D,
 };
 
@@ -43,11 +43,11 @@ const MOVED: &str = "in /var it would be missing after an upgrade";
 
 /// One thing to do; paths are relative to the root file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum OptAction {
     /// Take away what is left of removed software: directories and links.
     Prune(PathBuf),
     /// Write or remove a file of declarations.
-    Declare(files::Action),
+    Declare(files::FileAction),
     /// Bring what stands somewhere elsewhere, over what is there.
     Move { from: PathBuf, to: PathBuf },
     /// Leave a link unless something is there.
@@ -60,7 +60,7 @@ pub(super) enum Action {
     },
 }
 
-impl Action {
+impl OptAction {
     /// The action for people; of links nobody needs to hear.
     pub(super) fn as_changed_file(&self) -> Option<ChangedFile> {
         let moved = |from: &Path, to: &Path, reason: &str| ChangedFile {
@@ -86,15 +86,15 @@ impl Action {
 
 /// What shall be done, and what cannot be.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct OptPlan {
     /// In the order in which they are applied: killed between any two, another run ends alike.
-    pub(super) actions: Vec<Action>,
+    pub(super) actions: Vec<OptAction>,
     /// What is left alone, and what was found.
-    pub(super) settled: Settled,
+    pub(super) outcome: DomainOutcome,
 }
 
 /// Makes the plan.
-pub(super) fn plan(seen: &Seen, settings: &Settings, phase: Phase) -> Plan {
+pub(super) fn plan(seen: &Seen, settings: &Settings, phase: Phase) -> OptPlan {
     let mut work = Work {
         seen,
         settings,
@@ -125,7 +125,7 @@ struct Work<'a> {
     lines: BTreeMap<PathBuf, Vec<u8>>,
     moves: Vec<(PathBuf, PathBuf)>,
     links: Vec<(PathBuf, Vec<u8>)>,
-    parts: Vec<Action>,
+    parts: Vec<OptAction>,
     pruned: BTreeSet<PathBuf>,
     kept: Vec<KeptEntry>,
     findings: Vec<Finding>,
@@ -245,7 +245,7 @@ impl Work<'_> {
     fn plan_part(&mut self, area: &Area, image: &Path, from: PathBuf, reason: String) {
         if self.phase != Phase::Step {
             let to = moved(&from, image, Path::new(area.state));
-            self.parts.push(Action::Part { from, to, reason });
+            self.parts.push(OptAction::Part { from, to, reason });
         }
     }
 
@@ -387,7 +387,7 @@ impl Work<'_> {
         odd.map(|(path, _)| shown(path)).collect()
     }
 
-    fn finish(mut self, stale: &BTreeSet<Vec<u8>>) -> Plan {
+    fn finish(mut self, stale: &BTreeSet<Vec<u8>>) -> OptPlan {
         let odd_names = name_not_utf8::finding(&self.odd_names());
         self.findings.extend(odd_names);
         let folder = &self.seen.folder;
@@ -406,20 +406,20 @@ impl Work<'_> {
         let equivalences = self.seen.equivalences.as_ref();
         let equivalences = equivalences.filter(|_| !self.moves.is_empty());
         let labels = equivalences.and_then(Equivalences::plan);
-        let mut actions: Vec<Action> = self.pruned.into_iter().map(Action::Prune).collect();
-        actions.extend(labels.map(Action::Declare));
-        actions.extend(declared.into_iter().map(Action::Declare));
+        let mut actions: Vec<OptAction> = self.pruned.into_iter().map(OptAction::Prune).collect();
+        actions.extend(labels.map(OptAction::Declare));
+        actions.extend(declared.into_iter().map(OptAction::Declare));
         let moves = self.moves.into_iter();
-        actions.extend(moves.map(|(from, to)| Action::Move { from, to }));
+        actions.extend(moves.map(|(from, to)| OptAction::Move { from, to }));
         let links = self.links.into_iter();
-        actions.extend(links.map(|(path, target)| Action::Link { path, target }));
+        actions.extend(links.map(|(path, target)| OptAction::Link { path, target }));
         actions.extend(self.parts);
-        Plan {
+        OptPlan {
             actions,
-            settled: Settled {
+            outcome: DomainOutcome {
                 kept: self.kept,
                 findings: merged(self.findings),
-                ..Settled::default()
+                ..DomainOutcome::default()
             },
         }
     }

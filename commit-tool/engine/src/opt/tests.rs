@@ -54,33 +54,33 @@ fn write(root: &Path, path: impl AsRef<Path>, content: &str) {
 }
 
 /// Runs a step as `step` does: /var is made, the command runs, the commit follows.
-fn step(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> Settled {
+fn step(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> DomainOutcome {
     let rootfs = Rootfs::open(root).expect("opens");
-    let before = commit::Before::of_step(&rootfs, None).expect("looks");
+    let before = commit::Snapshot::of_step(&rootfs, None).expect("looks");
     command(root);
     settle_alone(|known| known.opt(), &rootfs, Some(&before), settings)
 }
 
 /// Ends a build upon a base image.
-fn end(root: &Path, base: &Path, settings: &Settings) -> Settled {
+fn end(root: &Path, base: &Path, settings: &Settings) -> DomainOutcome {
     let rootfs = Rootfs::open(root).expect("opens");
     let before = upon(&rootfs, Base::open(base).expect("opens"));
     settle_alone(|known| known.opt(), &rootfs, Some(&before), settings)
 }
 
 /// A whole build of one RUN: what the end of it did.
-fn build(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> Settled {
+fn build(root: &Path, settings: &Settings, command: impl FnOnce(&Path)) -> DomainOutcome {
     let (base, _) = base_like(root);
     step(root, settings, command);
     end(root, base.path(), settings)
 }
 
-fn plain_step(root: &Path, command: impl FnOnce(&Path)) -> Settled {
+fn plain_step(root: &Path, command: impl FnOnce(&Path)) -> DomainOutcome {
     step(root, &Settings::default(), command)
 }
 
 /// A commit by hand.
-fn bare(root: &Path) -> Settled {
+fn bare(root: &Path) -> DomainOutcome {
     let rootfs = Rootfs::open(root).expect("opens");
     settle_alone(|known| known.opt(), &rootfs, None, &Settings::default())
 }
@@ -104,8 +104,8 @@ fn target(root: &Path, path: &str) -> PathBuf {
     fs::read_link(root.join(path)).expect("a link")
 }
 
-fn rules(settled: &Settled) -> Vec<&str> {
-    settled
+fn rules(outcome: &DomainOutcome) -> Vec<&str> {
+    outcome
         .findings
         .iter()
         .map(|finding| &finding.rule[..])
@@ -115,7 +115,7 @@ fn rules(settled: &Settled) -> Vec<&str> {
 #[test]
 fn software_moves_to_the_image_and_links_lead_to_it() {
     let root = image();
-    let settled = plain_step(root.path(), |root| {
+    let outcome = plain_step(root.path(), |root| {
         write(root, "var/opt/acme/bin/run", "1");
         write(root, "var/opt/single", "2");
         write(root, "var/usrlocal/bin/tool", "3");
@@ -150,8 +150,8 @@ fn software_moves_to_the_image_and_links_lead_to_it() {
         let fields: Vec<&str> = line.split(' ').collect();
         assert_eq!(target(root.path(), &fields[1][1..]), Path::new(fields[6]));
     }
-    assert!(settled.findings.is_empty(), "{settled:?}");
-    let moves = settled
+    assert!(outcome.findings.is_empty(), "{outcome:?}");
+    let moves = outcome
         .changed
         .iter()
         .filter(|file| file.change == Change::Moved);
@@ -168,8 +168,8 @@ fn a_step_that_leaves_software_alone_changes_nothing() {
     fs::remove_dir_all(root.path().join("var")).expect("removes");
     fs::create_dir(root.path().join("var")).expect("a directory");
     let before = tree(root.path());
-    let settled = plain_step(root.path(), |_| ());
-    assert!(settled.changed.is_empty(), "{settled:?}");
+    let outcome = plain_step(root.path(), |_| ());
+    assert!(outcome.changed.is_empty(), "{outcome:?}");
     assert_eq!(tree(root.path()), before);
 }
 
@@ -183,7 +183,7 @@ fn an_upgrade_writes_through_the_links() {
         write(root, "var/usrlocal/bin/copied", "1");
     });
     let lines = own_lines(root.path());
-    let settled = plain_step(root.path(), |root| {
+    let outcome = plain_step(root.path(), |root| {
         let opt = root.join("usr/lib/opt/acme");
         fs::write(opt.join("run.dpkg-new"), "2").expect("writes");
         fs::rename(opt.join("run.dpkg-new"), opt.join("run")).expect("renames");
@@ -203,7 +203,7 @@ fn an_upgrade_writes_through_the_links() {
         Path::new("/usr/lib/usrlocal/bin/tool")
     );
     assert_eq!(own_lines(root.path()), lines);
-    assert!(settled.findings.is_empty(), "{settled:?}");
+    assert!(outcome.findings.is_empty(), "{outcome:?}");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn software_that_a_command_removes_beside_other_software_goes_with_its_line() {
         write(root, "var/opt/acme/mine", "1");
         write(root, "var/opt/other/mine", "1");
     });
-    let settled = plain_step(root.path(), |root| {
+    let outcome = plain_step(root.path(), |root| {
         fs::remove_file(root.join("var/opt/acme")).expect("removes");
     });
     assert!(!root.path().join("usr/lib/opt/acme").exists());
@@ -258,7 +258,7 @@ fn software_that_a_command_removes_beside_other_software_goes_with_its_line() {
         own_lines(root.path()),
         ["L+ /var/opt/other - - - - /usr/lib/opt/other"]
     );
-    assert_eq!(rules(&settled), [""; 0]);
+    assert_eq!(rules(&outcome), [""; 0]);
 }
 
 #[test]
@@ -266,12 +266,12 @@ fn software_stays_for_the_machine_where_all_links_go_and_no_later_run_finds_it()
     for (gone, told) in [("var/opt/acme", &["opt-left-over"][..]), ("var/opt", &[])] {
         let root = image();
         plain_step(root.path(), |root| write(root, "var/opt/acme/mine", "1"));
-        let settled = plain_step(root.path(), |root| {
+        let outcome = plain_step(root.path(), |root| {
             let path = root.join(gone);
             let removed = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
             removed.expect("removes");
         });
-        assert_eq!(rules(&settled), told, "{gone}");
+        assert_eq!(rules(&outcome), told, "{gone}");
         assert!(root.path().join("usr/lib/opt/acme/mine").exists());
         assert_eq!(own_lines(root.path()).len(), 1);
     }
@@ -306,7 +306,7 @@ fn software_goes_with_its_last_link_where_its_package_is_removed() {
         let root = image();
         let link = Path::new("var/usrlocal/bin").join(name);
         plain_step(root.path(), |root| write(root, &link, "1"));
-        let settled = plain_step(root.path(), |root| {
+        let outcome = plain_step(root.path(), |root| {
             fs::remove_file(root.join(&link)).expect("removes");
             change(root);
         });
@@ -314,7 +314,7 @@ fn software_goes_with_its_last_link_where_its_package_is_removed() {
         assert_eq!(software.exists(), stays, "{name}");
         assert_eq!(own_lines(root.path()).len(), usize::from(stays));
         let told: &[&str] = if stays { &["opt-left-over"] } else { &[] };
-        assert_eq!(rules(&settled), told);
+        assert_eq!(rules(&outcome), told);
     }
 }
 
@@ -383,7 +383,7 @@ fn at_the_end_what_the_base_has_stays_and_all_else_moves() {
     });
     write(root.path(), "var/opt/copied/run", "1");
     write(root.path(), "var/usrlocal/bin/tool", "1");
-    let settled = end(root.path(), base.path(), &Settings::default());
+    let outcome = end(root.path(), base.path(), &Settings::default());
     assert!(root.path().join("var/opt/of-base/run").exists());
     for path in ["opt/acme/bin/run", "opt/copied/run", "usrlocal/bin/tool"] {
         assert!(root.path().join("usr/lib").join(path).exists(), "{path}");
@@ -397,7 +397,7 @@ fn at_the_end_what_the_base_has_stays_and_all_else_moves() {
             "L+ /var/usrlocal/bin/tool - - - - /usr/lib/usrlocal/bin/tool",
         ]
     );
-    assert!(settled.is_changed());
+    assert!(outcome.is_changed());
     let again = end(root.path(), base.path(), &Settings::default());
     assert!(!again.is_changed(), "{again:?}");
 }
@@ -409,7 +409,7 @@ fn a_new_tree_in_place_of_the_link_wins_and_loses_nothing() {
         write(root, "var/opt/acme/run", "1");
         write(root, "var/opt/acme/lib/old", "1");
     });
-    let settled = plain_step(root.path(), |root| {
+    let outcome = plain_step(root.path(), |root| {
         fs::remove_file(root.join("var/opt/acme")).expect("removes");
         write(root, "var/opt/acme/run", "2");
         write(root, "var/opt/acme/lib/new", "2");
@@ -424,7 +424,7 @@ fn a_new_tree_in_place_of_the_link_wins_and_loses_nothing() {
         target(root.path(), "var/opt/acme"),
         Path::new("/usr/lib/opt/acme")
     );
-    assert_eq!(rules(&settled), ["opt-left-over"]);
+    assert_eq!(rules(&outcome), ["opt-left-over"]);
 }
 
 #[test]
@@ -479,11 +479,11 @@ fn a_state_overlay_leaves_nothing_to_do() {
         );
         write(root.path(), enabled, "");
         let real = if link.is_empty() { "opt" } else { link };
-        let settled = plain_step(root.path(), |root| {
+        let outcome = plain_step(root.path(), |root| {
             write(root, Path::new(real).join("acme/log/first"), "1");
         });
         assert!(root.path().join(real).join("acme/log/first").exists());
-        assert!(settled.changed.is_empty());
+        assert!(outcome.changed.is_empty());
     }
 }
 
@@ -614,9 +614,9 @@ proptest! {
             let found = read_in_root(rootfs.as_fd(), path.as_os_str(), 100);
             prop_assert_eq!(found.as_ref(), Some(content), "{:?}", path);
         }
-        let settled = tree(root.path());
+        let outcome = tree(root.path());
         bare(root.path());
-        prop_assert_eq!(tree(root.path()), settled);
+        prop_assert_eq!(tree(root.path()), outcome);
 
         // On a machine, /var has none of the links.
         for top in ["var/opt", "var/usrlocal"] {

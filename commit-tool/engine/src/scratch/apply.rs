@@ -10,7 +10,7 @@ use rustix::{
 
 use super::{
     observe::{Area, EntryId, Observation, reopen},
-    plan::{Action, Plan, Stays},
+    plan::{ScratchAction, ScratchPlan, Stays},
 };
 use crate::{
     error::{Error, Result},
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     /// In path order.
-    pub(crate) removed: Vec<Action>,
+    pub(crate) removed: Vec<ScratchAction>,
     /// Entries that have become mount points after all.
     pub(crate) busy: Vec<EntryId>,
     /// Entries that the system does not let go.
@@ -32,7 +32,7 @@ pub(crate) struct Applied {
 }
 
 /// Applies a plan, last action first.
-pub(crate) fn apply(rootfs: &Rootfs, seen: &Observation, plan: &Plan) -> Result<Applied> {
+pub(crate) fn apply(rootfs: &Rootfs, seen: &Observation, plan: &ScratchPlan) -> Result<Applied> {
     let mut work = Work {
         rootfs,
         seen,
@@ -63,8 +63,8 @@ struct Cursor {
 }
 
 impl Work<'_> {
-    fn perform(&mut self, action: &Action) -> Result<()> {
-        let &Action::Remove { entry, kind, .. } = action;
+    fn perform(&mut self, action: &ScratchAction) -> Result<()> {
+        let &ScratchAction::Remove { entry, kind, .. } = action;
         if self.stays.contains(entry) {
             return Ok(());
         }

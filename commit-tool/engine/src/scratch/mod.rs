@@ -16,18 +16,18 @@ use osderive_lints::{
 };
 
 use crate::{
-    began::Began,
     domain::{self, Domain, Phase, Work},
     error::Result,
     mounts::Mounts,
+    outcome::{DomainOutcome, Tell},
     rootfs::Rootfs,
-    settled::{Settled, Tell},
+    step_start::StepStart,
 };
 use apply::{Applied, apply};
 pub(crate) use observe::resolved;
 use observe::{AREAS, Area, Observation, PACKAGE_CACHES, observe};
 pub(crate) use plan::MOUNT_POINT;
-use plan::{Action, plan};
+use plan::{ScratchAction, plan};
 
 /// How often a tree that changes under the commit is looked at.
 const ROUNDS: usize = 3;
@@ -36,7 +36,7 @@ const ROUNDS: usize = 3;
 pub(crate) struct Scratch;
 
 /// The areas that are emptied.
-struct Plan<'a> {
+struct AreasPlan<'a> {
     rootfs: &'a Rootfs,
     areas: &'static [Area],
     seen: Observation,
@@ -48,7 +48,7 @@ impl Domain for Scratch {
             Phase::Step => &PACKAGE_CACHES,
             Phase::End | Phase::ByHand => &AREAS,
         };
-        Ok(Box::new(Plan {
+        Ok(Box::new(AreasPlan {
             rootfs: work.rootfs,
             areas,
             seen: observe(work.rootfs, areas, Mounts::read(work.rootfs))?,
@@ -56,53 +56,53 @@ impl Domain for Scratch {
     }
 }
 
-impl domain::Plan for Plan<'_> {
-    fn preview(self: Box<Self>) -> Settled {
+impl domain::Plan for AreasPlan<'_> {
+    fn preview(self: Box<Self>) -> DomainOutcome {
         let plan = plan(&self.seen);
         let removed = plan.actions.iter();
         let stuck = plan.unreadable.iter().map(|(id, error)| KeptEntry {
             path: self.seen.path(*id),
             reason: format!("{}: {error}", rules::commit_cannot_remove::RULE.name),
         });
-        Settled {
+        DomainOutcome {
             changed: removed.map(|action| told(&self.seen, action)).collect(),
             kept: (plan.keep.iter().cloned().map(KeptEntry::from))
                 .chain(stuck)
                 .collect(),
-            ..Settled::default()
+            ..DomainOutcome::default()
         }
     }
 
-    fn apply(self: Box<Self>, _: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
-        let mut settled = Settled::default();
+    fn apply(self: Box<Self>, _: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
+        let mut outcome = DomainOutcome::default();
         let mut seen = self.seen;
         for round in 1..=ROUNDS {
             let plan = plan(&seen);
             let applied = apply(self.rootfs, &seen, &plan)?;
             for action in &applied.removed {
                 tell(&told(&seen, action));
-                count(&mut settled, &seen, action);
+                count(&mut outcome, &seen, action);
             }
             if !applied.changed || round == ROUNDS {
-                close(&mut settled, &seen, plan, &applied);
+                close(&mut outcome, &seen, plan, &applied);
                 break;
             }
             seen = observe(self.rootfs, self.areas, Mounts::read(self.rootfs))?;
         }
-        Ok(settled)
+        Ok(outcome)
     }
 }
 
 /// The bytes of what a step left to be emptied at the end of the build.
-pub(crate) fn left_by(rootfs: &Rootfs, began: Began) -> Result<u64> {
+pub(crate) fn left_by(rootfs: &Rootfs, start: StepStart) -> Result<u64> {
     let seen = observe(rootfs, &AREAS, Mounts::read(rootfs))?;
-    let began = began.checked();
-    let own = (seen.entries()).filter(|(_, entry)| began.is_since(entry.changed));
+    let start = start.checked();
+    let own = (seen.entries()).filter(|(_, entry)| start.is_since(entry.changed));
     Ok(own.map(|(_, entry)| entry.bytes).sum())
 }
 
-fn told(seen: &Observation, action: &Action) -> ChangedFile {
-    let Action::Remove { entry, area, .. } = action;
+fn told(seen: &Observation, action: &ScratchAction) -> ChangedFile {
+    let ScratchAction::Remove { entry, area, .. } = action;
     ChangedFile {
         change: osderive_lints::Change::Removed,
         path: seen.path(*entry),
@@ -111,14 +111,14 @@ fn told(seen: &Observation, action: &Action) -> ChangedFile {
     }
 }
 
-fn count(settled: &mut Settled, seen: &Observation, action: &Action) {
-    let &Action::Remove {
+fn count(outcome: &mut DomainOutcome, seen: &Observation, action: &ScratchAction) {
+    let &ScratchAction::Remove {
         entry,
         area,
         kind,
         bytes,
     } = action;
-    let removed = &mut settled.removed;
+    let removed = &mut outcome.removed;
     removed.entries += 1;
     removed.bytes += bytes;
     removed.areas.insert(area.path);
@@ -132,30 +132,35 @@ fn count(settled: &mut Settled, seen: &Observation, action: &Action) {
 }
 
 /// Tells what the last round had to leave.
-fn close(settled: &mut Settled, seen: &Observation, plan: plan::Plan, applied: &Applied) {
+fn close(
+    outcome: &mut DomainOutcome,
+    seen: &Observation,
+    plan: plan::ScratchPlan,
+    applied: &Applied,
+) {
     let stuck = stuck(seen, &plan, applied);
     let kept = plan.keep.into_iter().map(KeptEntry::from);
-    settled.kept.extend(kept);
-    settled
+    outcome.kept.extend(kept);
+    outcome
         .kept
         .extend(applied.busy.iter().map(|&id| KeptEntry {
             path: seen.path(id),
             reason: MOUNT_POINT.to_owned(),
         }));
-    settled
+    outcome
         .kept
         .sort_by(|left, right| left.path.cmp(&right.path));
-    settled.kept.truncate(MAX_LISTED_ENTRIES);
+    outcome.kept.truncate(MAX_LISTED_ENTRIES);
     let not_directories = plan.not_directories.iter();
-    settled
+    outcome
         .findings
         .extend(not_directories.map(|(path, found)| commit_not_a_directory::finding(path, found)));
-    settled
+    outcome
         .findings
         .extend(commit_cannot_remove::finding(&stuck));
 }
 
-fn stuck(seen: &Observation, plan: &plan::Plan, applied: &Applied) -> Vec<Stuck> {
+fn stuck(seen: &Observation, plan: &plan::ScratchPlan, applied: &Applied) -> Vec<Stuck> {
     let mut refused: Vec<_> = plan.unreadable.iter().chain(&applied.refused).collect();
     refused.sort_by_key(|(id, _)| *id);
     let mut stuck: Vec<Stuck> = refused

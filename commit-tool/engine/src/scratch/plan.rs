@@ -8,7 +8,7 @@ use super::observe::{Area, Blocked, EntryId, Observation, Obstacle};
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum ScratchAction {
     /// Take an entry away. Everything below it has an action of its own.
     Remove {
         entry: EntryId,
@@ -27,10 +27,10 @@ pub(crate) struct Keep {
 
 /// What shall be done, and what cannot be.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct ScratchPlan {
     /// In path order. They are applied backwards, so that a directory is empty when its turn
     /// comes.
-    pub(crate) actions: Vec<Action>,
+    pub(crate) actions: Vec<ScratchAction>,
     pub(crate) keep: Vec<Keep>,
     pub(crate) not_directories: Vec<(String, String)>,
     pub(crate) unreadable: Vec<(EntryId, Errno)>,
@@ -40,8 +40,8 @@ pub(crate) struct Plan {
 pub(crate) const MOUNT_POINT: &str = "mount point";
 
 /// Makes the plan for an observation.
-pub(crate) fn plan(seen: &Observation) -> Plan {
-    let mut plan = Plan::default();
+pub(crate) fn plan(seen: &Observation) -> ScratchPlan {
+    let mut plan = ScratchPlan::default();
     for blocked in &seen.blocked {
         match blocked {
             Blocked::Mount(path) => plan.keep(path.clone(), MOUNT_POINT),
@@ -57,7 +57,7 @@ pub(crate) fn plan(seen: &Observation) -> Plan {
             Some(Obstacle::Mount) => plan.keep(seen.path(id), MOUNT_POINT),
             Some(Obstacle::Unreadable(error)) => plan.unreadable.push((id, error)),
             None if stays.contains(id) => {}
-            None => plan.actions.push(Action::Remove {
+            None => plan.actions.push(ScratchAction::Remove {
                 entry: id,
                 area: entry.area,
                 kind: entry.kind,
@@ -101,7 +101,7 @@ impl Stays {
     }
 }
 
-impl Plan {
+impl ScratchPlan {
     fn keep(&mut self, path: String, reason: &str) {
         self.keep.push(Keep {
             path,

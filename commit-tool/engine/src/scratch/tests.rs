@@ -155,7 +155,7 @@ fn must_stay(path: &Path, mounts: &[PathBuf]) -> bool {
             .any(|mount| path.starts_with(mount) || mount.starts_with(path))
 }
 
-fn empty_with_mounts(root: &Path, mounts: &[PathBuf]) -> plan::Plan {
+fn empty_with_mounts(root: &Path, mounts: &[PathBuf]) -> plan::ScratchPlan {
     let rootfs = Rootfs::open(root).expect("opens");
     let table = Mounts::parse(&mount_table(mounts), b"/");
     let seen = observe(&rootfs, &AREAS, Some(table)).expect("observes");
@@ -214,7 +214,7 @@ fn seen_with(paths: &[&str], mount: &str) -> Observation {
 fn previewed(seen: Observation) -> Vec<String> {
     let root = tempfile::tempdir().expect("a directory");
     let rootfs = Rootfs::open(root.path()).expect("opens");
-    let plan = Box::new(Plan {
+    let plan = Box::new(AreasPlan {
         rootfs: &rootfs,
         areas: &AREAS,
         seen,

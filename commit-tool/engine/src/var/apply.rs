@@ -9,12 +9,12 @@ use std::{
 use osderive_lints::{EntryKind, KeptEntry, model::tmpfiles::FACTORY};
 use rustix::io::Errno;
 
-use super::plan::action::Action;
+use super::plan::action::VarAction;
 use crate::{
     error::{Error, Result},
+    outcome::{DomainOutcome, Tell},
     paths::shown,
     place::{Meta, NewOwner, Place},
-    settled::{Settled, Tell},
 };
 
 /// Files of several names that were moved, by where the first name is now.
@@ -23,18 +23,18 @@ type Moved = HashMap<(u64, u64), PathBuf>;
 /// Applies actions, first one first; what a mount or a link on the way hides is left as it is.
 pub(super) fn apply(
     place: &Place<'_>,
-    actions: &[Action],
-    settled: &mut Settled,
+    actions: &[VarAction],
+    outcome: &mut DomainOutcome,
     tell: Tell<'_>,
 ) -> Result<()> {
     let mut moved = Moved::new();
     for action in actions {
-        if let Action::File(file) = action {
-            let kept = settled.kept.len();
-            settled.apply(place, std::slice::from_ref(file), tell)?;
-            if settled.kept.len() > kept {
+        if let VarAction::File(file) = action {
+            let kept = outcome.kept.len();
+            outcome.apply(place, std::slice::from_ref(file), tell)?;
+            if outcome.kept.len() > kept {
                 // Without its declaration nothing may go.
-                settled.summaries.clear();
+                outcome.summaries.clear();
                 return Ok(());
             }
             continue;
@@ -45,11 +45,11 @@ pub(super) fn apply(
             Ok(()) => {
                 if let Some(changed) = action.as_changed_file() {
                     tell(&changed);
-                    settled.changed.push(changed);
+                    outcome.changed.push(changed);
                 }
             }
             Err(Errno::XDEV | Errno::LOOP | Errno::NOTDIR | Errno::BUSY) => {
-                settled.kept.push(KeptEntry {
+                outcome.kept.push(KeptEntry {
                     path: shown(action.path()),
                     reason: "behind a mount or a link".to_owned(),
                 });
@@ -66,29 +66,29 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn is_directory(action: &Action) -> bool {
+fn is_directory(action: &VarAction) -> bool {
     matches!(
         action,
-        Action::Remove {
+        VarAction::Remove {
             kind: EntryKind::Directory,
             ..
         }
     )
 }
 
-fn perform(place: &Place<'_>, action: &Action, moved: &mut Moved) -> Result<(), Errno> {
+fn perform(place: &Place<'_>, action: &VarAction, moved: &mut Moved) -> Result<(), Errno> {
     match action {
-        Action::File(_) => Ok(()),
-        Action::Remove { path, kind, .. } => match place.remove(path, *kind) {
+        VarAction::File(_) => Ok(()),
+        VarAction::Remove { path, kind, .. } => match place.remove(path, *kind) {
             // Somebody else's is in it, or it went with what it was in.
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
             Err(error) => Err(error),
         },
-        Action::Move { from, to, .. } => {
+        VarAction::Move { from, to, .. } => {
             make_parents(place, to)?;
             move_into(place, from, to, moved)
         }
-        Action::Plain {
+        VarAction::Plain {
             path,
             mode,
             is_shared,

@@ -16,7 +16,7 @@ use osderive_lints::{
 };
 
 use super::{
-    Left, VAR,
+    PreludeState, VAR,
     boot::Boot,
     known::{CACHE, LOG, is_of_others, is_package_cache, leftover_reason},
     walk::MAX_PATH,
@@ -31,9 +31,9 @@ use crate::{
 /// What packages own that the step installed; nothing where it installed none.
 pub(super) fn installed(work: &Work<'_>, then: Option<Moment>) -> Vec<Entry> {
     let then = then.filter(|_| work.phase == Phase::Step);
-    let step = then.zip(work.began);
-    step.map_or_else(Vec::new, |(then, began)| {
-        packages::installed_since(work.rootfs, then, began)
+    let step = then.zip(work.start);
+    step.map_or_else(Vec::new, |(then, start)| {
+        packages::installed_since(work.rootfs, then, start)
     })
 }
 
@@ -41,7 +41,7 @@ pub(super) fn installed(work: &Work<'_>, then: Option<Moment>) -> Vec<Entry> {
 pub(super) fn lines(
     entries: &[Entry],
     now: &Entries,
-    left: Option<&Left<'_>>,
+    prelude_state: Option<&PreludeState<'_>>,
     boot: &Boot,
 ) -> BTreeMap<PathBuf, Line> {
     let is_lost = |entry: &&Entry| {
@@ -53,7 +53,7 @@ pub(super) fn lines(
             && leftover_reason(path).is_none()
             && !now.contains_key(path)
             && !is_made(boot, path)
-            && is_taken_along(path, now, left)
+            && is_taken_along(path, now, prelude_state)
     };
     let lost = entries.iter().filter(is_lost);
     lost.filter_map(|entry| Some((entry.path.clone(), line(entry, boot)?)))
@@ -67,8 +67,8 @@ fn is_made(boot: &Boot, path: &Path) -> bool {
 
 /// Whether a mount hides a path, or what is missing above it went with all that stood beside it. Right in /var that is
 /// always so: it is emptied by habit, but for what is made again at once.
-fn is_taken_along(path: &Path, now: &Entries, left: Option<&Left<'_>>) -> bool {
-    let find = |path| now.get(path).or_else(|| left?.stands(path));
+fn is_taken_along(path: &Path, now: &Entries, prelude_state: Option<&PreludeState<'_>>) -> bool {
+    let find = |path| now.get(path).or_else(|| prelude_state?.stands(path));
     let mut above = path.ancestors().skip(1);
     let there = above.find_map(|above| Some((above, find(above)?)));
     let Some((there, meta)) = there else {
@@ -86,7 +86,8 @@ fn is_taken_along(path: &Path, now: &Entries, left: Option<&Left<'_>>) -> bool {
         .range(there.to_owned()..)
         .take_while(|(path, _)| path.starts_with(there))
         .filter(|(path, meta)| is_child(path) && !meta.is_mount);
-    let made = left.is_some_and(|left| left.standing().any(|path| is_child(path)));
+    let made = prelude_state
+        .is_some_and(|prelude_state| prelude_state.standing().any(|path| is_child(path)));
     beside.next().is_none() && !made
 }
 

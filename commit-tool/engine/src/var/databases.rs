@@ -6,10 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use osderive_lints::knowledge::databases::{DATABASES, Database};
+
 use super::{
     boot::Boot,
     entry::{Entry, Kind, Made},
-    known::{CACHE, DATABASES, Database, is_package_cache, leftover_reason},
+    known::{CACHE, is_package_cache, leftover_reason},
 };
 use crate::{
     error::Result,
@@ -36,7 +38,7 @@ pub(super) fn find(
     entries: &mut BTreeMap<PathBuf, Entry>,
 ) -> Result<Vec<Found>> {
     let mut all = Vec::new();
-    for database in DATABASES {
+    for database in &DATABASES {
         if let Some(found) = look(place, boot, now, fixed, entries, database)? {
             let path = Path::new(database.path);
             entries.retain(|below, entry| {

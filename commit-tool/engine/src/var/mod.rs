@@ -9,8 +9,8 @@ use osderive_lints::{MAX_LISTED_ENTRIES, packages::Moment};
 use crate::{
     domain::{self, Domain, Phase, Work},
     error::Result,
+    outcome::{DomainOutcome, Tell},
     place::Place,
-    settled::{Settled, Tell},
 };
 
 mod apply;
@@ -27,8 +27,8 @@ mod required;
 mod run;
 mod unmade;
 mod walk;
-use plan::action::{Action, Plan};
-pub(crate) use prelude::{Left, Prelude};
+use plan::action::{VarAction, VarPlan};
+pub(crate) use prelude::{Prelude, PreludeState};
 
 const VAR: &str = "var";
 
@@ -43,7 +43,7 @@ fn is_open(place: &Place<'_>) -> bool {
 /// later RUNs may need stays in its place until the end: logs, package lists and what else is known to go.
 pub(crate) struct Var<'a> {
     /// What is left of what was made or was there before; none where /var was no plain directory, and by hand.
-    pub(crate) left: Option<&'a Left<'a>>,
+    pub(crate) prelude_state: Option<&'a PreludeState<'a>>,
     /// What the package databases had before the command.
     pub(crate) packages: Option<Moment>,
 }
@@ -51,9 +51,9 @@ pub(crate) struct Var<'a> {
 impl Domain for Var<'_> {
     fn plan<'a>(&self, work: &Work<'a>) -> Result<Box<dyn domain::Plan + 'a>> {
         // Where /var was no plain directory before, nothing in it is new.
-        let was_open = work.phase == Phase::ByHand || self.left.is_some();
+        let was_open = work.phase == Phase::ByHand || self.prelude_state.is_some();
         let seen = if was_open && is_open(work.place) {
-            observe::observe(work, self.left, self.packages)?
+            observe::observe(work, self.prelude_state, self.packages)?
         } else {
             None
         };
@@ -62,28 +62,28 @@ impl Domain for Var<'_> {
     }
 }
 
-impl domain::Plan for Plan {
-    fn preview(self: Box<Self>) -> Settled {
-        Settled {
+impl domain::Plan for VarPlan {
+    fn preview(self: Box<Self>) -> DomainOutcome {
+        DomainOutcome {
             changed: (self.actions.iter())
-                .filter_map(Action::as_changed_file)
+                .filter_map(VarAction::as_changed_file)
                 .collect(),
             findings: self.findings,
-            ..Settled::default()
+            ..DomainOutcome::default()
         }
     }
 
-    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<Settled> {
-        let mut settled = Settled {
+    fn apply(self: Box<Self>, work: &Work<'_>, tell: Tell<'_>) -> Result<DomainOutcome> {
+        let mut outcome = DomainOutcome {
             summaries: self.summaries(),
             is_quietly_changed: !self.actions.is_empty(),
             left_bytes: self.left_bytes,
-            ..Settled::default()
+            ..DomainOutcome::default()
         };
-        apply::apply(work.place, &self.actions, &mut settled, tell)?;
-        settled.changed.truncate(MAX_LISTED_ENTRIES);
-        settled.findings = self.findings;
-        Ok(settled)
+        apply::apply(work.place, &self.actions, &mut outcome, tell)?;
+        outcome.changed.truncate(MAX_LISTED_ENTRIES);
+        outcome.findings = self.findings;
+        Ok(outcome)
     }
 }
 

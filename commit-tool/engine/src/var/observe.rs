@@ -16,14 +16,16 @@ use osderive_lints::{
 };
 use rustix::io::Errno;
 
+use osderive_lints::knowledge::databases::DATABASES;
+
 use super::{
     VAR,
     boot::{Boot, factory_of, relative},
     brought,
     databases::{self, Found, leave_caches},
     entry::Entry,
-    known::{DATABASES, is_of_others, leftover_reason},
-    prelude::Left,
+    known::{is_of_others, leftover_reason},
+    prelude::PreludeState,
     required,
     unmade::{self, Unmade},
     walk::walk,
@@ -91,17 +93,17 @@ pub(super) struct Observed {
 /// Looks at what is new below /var; none when that is nothing.
 pub(super) fn observe(
     work: &Work<'_>,
-    left: Option<&Left<'_>>,
+    prelude_state: Option<&PreludeState<'_>>,
     packages: Option<Moment>,
 ) -> Result<Option<Observed>> {
     let place = work.place;
     let now = walk(place).told("look at", Path::new(VAR))?;
     let is_lower = |path: &Path, meta: &Meta| {
-        let lower = left.and_then(|left| left.lower.get(path));
+        let lower = prelude_state.and_then(|prelude_state| prelude_state.lower.get(path));
         lower.is_some_and(|lower| {
             let both_directories = lower.is_open_directory() && meta.is_open_directory();
             meta.is_same(lower) || both_directories
-        }) && !left.is_some_and(|left| left.is_settled(path))
+        }) && !prelude_state.is_some_and(|prelude_state| prelude_state.is_settled(path))
     };
     let is_new = |(path, meta): &(&PathBuf, &Meta)| {
         let is_ours = *path != Path::new(VAR) && !is_of_others(path) && !meta.is_mount;
@@ -111,7 +113,10 @@ pub(super) fn observe(
     let is_step = work.phase == Phase::Step;
     let installed = brought::installed(work, packages);
     let is_untouched = new.is_empty() && installed.is_empty();
-    if is_step && is_untouched && left.is_some_and(|left| left.gone.is_empty()) {
+    if is_step
+        && is_untouched
+        && prelude_state.is_some_and(|prelude_state| prelude_state.gone.is_empty())
+    {
         return Ok(None);
     }
     let boot = Boot::read(work.rootfs);
@@ -120,10 +125,14 @@ pub(super) fn observe(
         owners: owners(&now),
         fixed: fixed(&now),
         locked: locked(&now),
-        gone: left.map(|left| left.gone.clone()).unwrap_or_default(),
-        retracted: left.map(|left| left.retracted.clone()).unwrap_or_default(),
+        gone: prelude_state
+            .map(|prelude_state| prelude_state.gone.clone())
+            .unwrap_or_default(),
+        retracted: prelude_state
+            .map(|prelude_state| prelude_state.retracted.clone())
+            .unwrap_or_default(),
         unmade: unmade::read(place),
-        brought: brought::lines(&installed, &now, left, &boot),
+        brought: brought::lines(&installed, &now, prelude_state, &boot),
         missing: brought::findings(work, &installed, &boot),
         boot,
         folder: Folder::read(work.rootfs, TMPFILES_D.directory)?,
@@ -190,7 +199,7 @@ fn locked(now: &Entries) -> BTreeSet<PathBuf> {
 /// What is known to go of the databases that the base does not have where steps moved them.
 fn carried(place: &Place<'_>, base: &Base) -> Result<Entries> {
     let mut carried = Entries::new();
-    for database in DATABASES {
+    for database in &DATABASES {
         let home = Path::new(database.home);
         if !matches!(base.place().meta(home), Ok(None)) {
             continue;

@@ -15,7 +15,7 @@ use osderive_lints::{
     model::tmpfiles::{Line, Mode, Owner},
 };
 
-use self::action::{Action, Plan};
+use self::action::{VarAction, VarPlan};
 use super::{
     boot::{factory_of, relative},
     entry::{Entry, Kind, Made},
@@ -51,7 +51,7 @@ enum Fate {
 }
 
 /// Makes the plan.
-pub(super) fn plan(seen: &Observed, settings: &Settings) -> Plan {
+pub(super) fn plan(seen: &Observed, settings: &Settings) -> VarPlan {
     let mut planner = Planner::new(seen, settings);
     planner.look_at_tops();
     for (path, entry) in &seen.entries {
@@ -87,15 +87,15 @@ struct Planner<'a> {
     /// Our older lines about lists, by what they are about.
     older_lists: BTreeMap<PathBuf, &'a Line>,
     /// Of these, what was looked at: the older line counts no more.
-    settled: BTreeSet<PathBuf>,
+    looked_at: BTreeSet<PathBuf>,
     /// Factory copies that lose their lists.
-    plain: Vec<Action>,
-    removes: Vec<Action>,
+    plain: Vec<VarAction>,
+    removes: Vec<VarAction>,
     /// Directories that a first start makes; they go before what is around them moves.
-    left: Vec<Action>,
-    moves: Vec<Action>,
+    prelude_state: Vec<VarAction>,
+    moves: Vec<VarAction>,
     /// What is taken away last: what has its line now.
-    emptied: Vec<Action>,
+    emptied: Vec<VarAction>,
     stuck: Vec<(String, String)>,
     kept: usize,
     left_bytes: u64,
@@ -131,10 +131,10 @@ impl<'a> Planner<'a> {
                 .filter(|(_, line)| line.kind == b'a')
                 .filter_map(|(_, line)| Some((relative(&single_path(&line.path)?)?, line)))
                 .collect(),
-            settled: BTreeSet::new(),
+            looked_at: BTreeSet::new(),
             plain: Vec::new(),
             removes: Vec::new(),
-            left: Vec::new(),
+            prelude_state: Vec::new(),
             moves: Vec::new(),
             emptied: Vec::new(),
             stuck: Vec::new(),
@@ -349,10 +349,10 @@ impl<'a> Planner<'a> {
         self.make_plain(path, entry);
         let last = self.moves.last();
         let is_moved = last.is_some_and(
-            |action| matches!(action, Action::Move { from, .. } if path.starts_with(from)),
+            |action| matches!(action, VarAction::Move { from, .. } if path.starts_with(from)),
         );
         if !is_moved {
-            self.moves.push(Action::Move {
+            self.moves.push(VarAction::Move {
                 from: path.to_owned(),
                 to: factory_of(path),
                 reason: NEEDED,
@@ -391,13 +391,13 @@ impl<'a> Planner<'a> {
             // The commit as a whole empties it.
             return;
         }
-        let action = Action::Remove {
+        let action = VarAction::Remove {
             path: path.to_owned(),
             kind: look.kind,
             reason,
         };
         if look.kind == EntryKind::Directory && reason == FIRST_START {
-            self.left.push(action);
+            self.prelude_state.push(action);
         } else if look.kind == EntryKind::Directory
             || reason == MADE_AT_BOOT && look.kind != EntryKind::Special
         {
@@ -462,7 +462,7 @@ impl<'a> Planner<'a> {
                 number: 0,
             };
             self.wanted.insert(path.to_owned(), line);
-            self.moves.push(Action::Move {
+            self.moves.push(VarAction::Move {
                 from: path.to_owned(),
                 to: PathBuf::from(found.home),
                 reason: "a package database describes /usr",

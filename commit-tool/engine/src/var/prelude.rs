@@ -97,9 +97,9 @@ impl Prelude {
 
     /// Takes away what is still as it was made, once all else has been taken away, and gives
     /// directories that hold what they held their time again.
-    pub(crate) fn finish(&self, rootfs: &Rootfs, left: &Left<'_>) -> Result<()> {
+    pub(crate) fn finish(&self, rootfs: &Rootfs, prelude_state: &PreludeState<'_>) -> Result<()> {
         let place = Place::of(rootfs);
-        self.take_away_of(&place, left.stuck.iter())?;
+        self.take_away_of(&place, prelude_state.stuck.iter())?;
         let directories = self
             .lower
             .iter()
@@ -119,11 +119,11 @@ impl Prelude {
     }
 
     /// Takes away what is still as it was made, directories when they are empty.
-    pub(crate) fn take_away(&self, rootfs: &Rootfs) -> Result<Left<'_>> {
+    pub(crate) fn take_away(&self, rootfs: &Rootfs) -> Result<PreludeState<'_>> {
         self.take_away_in(&Place::of(rootfs))
     }
 
-    pub(super) fn take_away_in(&self, place: &Place<'_>) -> Result<Left<'_>> {
+    pub(super) fn take_away_in(&self, place: &Place<'_>) -> Result<PreludeState<'_>> {
         if let Some(run) = &self.run {
             run.take_away(place).told("tidy", Path::new(run::RUN))?;
         }
@@ -133,7 +133,7 @@ impl Prelude {
         let fallen = self.stands.iter().zip(standing);
         gone.extend(fallen.filter_map(|(path, now)| now.is_none().then(|| path.clone())));
         let retracted = self.retracted(place, &gone)?;
-        Ok(Left {
+        Ok(PreludeState {
             lower: &self.lower,
             made: &self.made,
             settled: &self.settled,
@@ -233,7 +233,7 @@ impl Prelude {
 
 /// What a command's /var is compared with.
 #[derive(Debug)]
-pub(crate) struct Left<'a> {
+pub(crate) struct PreludeState<'a> {
     /// What lower layers have.
     pub(super) lower: &'a Entries,
     made: &'a Entries,
@@ -246,7 +246,7 @@ pub(crate) struct Left<'a> {
     stuck: Vec<PathBuf>,
 }
 
-impl Left<'_> {
+impl PreludeState<'_> {
     /// What was made and stood there when the command ended.
     pub(super) fn standing(&self) -> impl Iterator<Item = &PathBuf> {
         self.made.keys().filter(|path| !self.gone.contains(*path))

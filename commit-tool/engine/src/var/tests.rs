@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     base::{Base, testing::base_like},
     commit::{
-        Before,
+        Snapshot,
         testing::{settle_alone, upon},
     },
     mounts::Mounts,
@@ -90,7 +90,7 @@ fn systemd_tmpfiles(root: &Path) {
 /// Runs a step as `step` does.
 fn step(root: &Path, command: &str) {
     let rootfs = Rootfs::open(root).expect("opens");
-    let before = Before::of_step(&rootfs, None).expect("looks");
+    let before = Snapshot::of_step(&rootfs, None).expect("looks");
     let mut shell = Command::new("sh");
     let ended = shell.args(["-ec", command]).current_dir(root).status();
     assert!(ended.expect("runs").success(), "{command}");
@@ -108,7 +108,7 @@ fn end(root: &Path, base: &Path) -> bool {
 }
 
 /// The same; answers with what was done.
-fn ended(root: &Path, base: &Path) -> Settled {
+fn ended(root: &Path, base: &Path) -> DomainOutcome {
     let rootfs = Rootfs::open(root).expect("opens");
     let before = upon(&rootfs, Base::open(base).expect("opens"));
     settle_alone(
@@ -304,9 +304,9 @@ fn a_private_key_is_not_kept_in_the_factory_silently() {
     fs::create_dir_all(copied.parent().expect("a parent")).expect("directories");
     fs::write(&copied, format!("{key}\n")).expect("a file");
     fs::set_permissions(&copied, fs::Permissions::from_mode(0o600)).expect("a mode");
-    let settled = ended(root.path(), base.path());
-    let [finding] = &settled.findings[..] else {
-        panic!("{settled:?}");
+    let outcome = ended(root.path(), base.path());
+    let [finding] = &outcome.findings[..] else {
+        panic!("{outcome:?}");
     };
     assert_eq!(finding.rule, "secret-in-image");
     let factory = |path: &str| format!("/usr/share/factory/var/lib/{path}");
@@ -430,10 +430,10 @@ fn a_directory_of_a_lower_layer_is_completed_with_what_earlier_steps_had_in_it()
     );
     let data = fs::metadata(path("var/lib/app/db/data")).expect("a file");
     assert_eq!((data.uid(), data.gid()), (901, 902));
-    let left = prelude.take_away(&rootfs).expect("works");
-    prelude.finish(&rootfs, &left).expect("works");
-    assert!(left.gone.is_empty());
-    assert_eq!(left.lower[Path::new("var/lib/app")].look.uid, 901);
+    let prelude_state = prelude.take_away(&rootfs).expect("works");
+    prelude.finish(&rootfs, &prelude_state).expect("works");
+    assert!(prelude_state.gone.is_empty());
+    assert_eq!(prelude_state.lower[Path::new("var/lib/app")].look.uid, 901);
     assert!(!path("var/lib/app/db/data").exists() && !path("var/lib/app/link").exists());
     assert_eq!(read("var/lib/app/conf"), "copied");
 }

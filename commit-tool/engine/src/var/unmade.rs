@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{files::Action, place::Place};
+use crate::{files::FileAction, place::Place};
 
 /// Relative to the root; paths of /var in it, each ended by a NUL.
 const FILE: &str = "usr/lib/sysimage/osderive-unmade";
@@ -28,9 +28,9 @@ pub(super) fn read(place: &Place<'_>) -> Unmade {
 }
 
 /// What leaves the file with these paths, which differ from those in it.
-pub(super) fn remember(unmade: &Unmade) -> Action {
+pub(super) fn remember(unmade: &Unmade) -> FileAction {
     if unmade.is_empty() {
-        return Action::Remove {
+        return FileAction::Remove {
             path: FILE.into(),
             reason: "nothing is to stay away any more".to_owned(),
         };
@@ -40,7 +40,7 @@ pub(super) fn remember(unmade: &Unmade) -> Action {
         content.extend_from_slice(path.as_os_str().as_bytes());
         content.push(0);
     }
-    Action::Write {
+    FileAction::Write {
         path: FILE.into(),
         content,
         reason: "a later RUN is not to find again what this one took away".to_owned(),

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 
-use crate::tree::layer::Place;
+use crate::tree::layer::Content;
 use crate::tree::{Kind, Meta};
 
 /// The root directory's number.
@@ -16,7 +16,7 @@ pub(in crate::tree) struct Node {
     /// The layer that brought it last.
     pub(in crate::tree) layer: usize,
     pub(in crate::tree) target: Box<[u8]>,
-    pub(in crate::tree) place: Place,
+    pub(in crate::tree) place: Content,
     /// The layer that has the content.
     pub(in crate::tree) content_layer: usize,
     /// By which entries of a directory are found.
@@ -44,7 +44,7 @@ impl Node {
             },
             layer,
             target: Box::default(),
-            place: Place::Sparse,
+            place: Content::Sparse,
             content_layer: layer,
             number,
         }

@@ -264,9 +264,9 @@ fn scripts_and_what_runs_a_program_are_known_without_reading_their_layer_again()
         .file("usr/bin/data", &script);
     let tree = TestImage::new().layer(layer).read().expect("an image");
     let known = |path: &str| match &tree.index.at(path.as_bytes()).expect("a file").place {
-        Place::At { begin, .. } => begin.len(),
-        Place::Kept(content) => content.len(),
-        other @ Place::Sparse => panic!("{path}: {other:?}"),
+        Content::At { begin, .. } => begin.len(),
+        Content::Kept(content) => content.len(),
+        other @ Content::Sparse => panic!("{path}: {other:?}"),
     };
     let names = ["script", "large", "program", "short", "data"];
     let names = names.map(|name| format!("usr/bin/{name}"));

@@ -6,7 +6,7 @@ use crate::{base::Base, commit::testing::upon};
 const SWITCH: &str = "passwd: files altfiles systemd\ngroup: files altfiles systemd\n";
 
 /// The end of a build on the base that [`Image::new`] is, with an account of a step and what `command` does.
-fn ended(command: impl FnOnce(&Image)) -> (Image, Settled) {
+fn ended(command: impl FnOnce(&Image)) -> (Image, DomainOutcome) {
     let (base, image) = (Image::new(), Image::new());
     for image in [&base, &image] {
         image.write("etc/nsswitch.conf", SWITCH);
@@ -14,35 +14,35 @@ fn ended(command: impl FnOnce(&Image)) -> (Image, Settled) {
     }
     image.add("redis", 105, 107);
     command(&image);
-    let settled = end(&base, &image);
-    (image, settled)
+    let outcome = end(&base, &image);
+    (image, outcome)
 }
 
-fn end(base: &Image, image: &Image) -> Settled {
+fn end(base: &Image, image: &Image) -> DomainOutcome {
     let base = Base::open(base.folder.path()).expect("opens");
     let before = upon(&image.rootfs, base);
     let settings = Settings {
         altfiles: true,
         ..Settings::default()
     };
-    let mut settled = settle_alone(
+    let mut outcome = settle_alone(
         |known| known.accounts(),
         &image.rootfs,
         Some(&before),
         &settings,
     );
-    settled.add(settle_alone(
+    outcome.add(settle_alone(
         |known| known.altfiles(),
         &image.rootfs,
         Some(&before),
         &settings,
     ));
-    settled
+    outcome
 }
 
 #[test]
 fn accounts_of_services_go_below_usr_and_etc_is_the_bases() {
-    let (image, settled) = ended(|_| ());
+    let (image, outcome) = ended(|_| ());
     assert_eq!(image.read("etc/passwd"), PASSWD);
     assert_eq!(image.read("etc/group"), GROUP);
     assert_eq!(image.read("etc/shadow"), SHADOW);
@@ -53,9 +53,9 @@ fn accounts_of_services_go_below_usr_and_etc_is_the_bases() {
     );
     assert_eq!(image.read("usr/lib/group"), "redis:x:107:\n");
     assert_eq!(image.own(), [REDIS]);
-    assert_eq!(rules(&settled), [""; 0]);
+    assert_eq!(rules(&outcome), [""; 0]);
     assert!(
-        settled
+        outcome
             .changed
             .iter()
             .any(|file| file.path == "/usr/lib/passwd")
@@ -78,14 +78,14 @@ fn what_was_moved_stays_declared_in_images_upon_it() {
         image.write(path, base.read(path));
     }
     image.write("usr/lib/sysusers.d/00-osderive-a.conf", REDIS.join("\n"));
-    let settled = image.step(|image| image.add("nginx", 106, 108));
-    assert_eq!(rules(&settled), [""; 0]);
+    let outcome = image.step(|image| image.add("nginx", 106, 108));
+    assert_eq!(rules(&outcome), [""; 0]);
     let lines: Vec<String> = image.own().concat();
     for line in REDIS {
         assert!(lines.iter().any(|own| own == line), "{lines:?}");
     }
-    let settled = end(&base, &image);
-    assert_eq!(rules(&settled), [""; 0]);
+    let outcome = end(&base, &image);
+    assert_eq!(rules(&outcome), [""; 0]);
     assert_eq!(image.read("etc/passwd"), PASSWD);
     assert!(image.read("usr/lib/passwd").contains("redis:x:105"));
     assert!(image.read("usr/lib/passwd").contains("nginx:x:106"));
@@ -115,8 +115,8 @@ fn who_can_log_in_stays_in_etc() {
 
 #[test]
 fn nothing_moves_where_nobody_reads_it() {
-    let (image, settled) = ended(|image| image.write("etc/nsswitch.conf", "passwd: files\n"));
-    assert_eq!(rules(&settled), ["account-altfiles-unread"]);
+    let (image, outcome) = ended(|image| image.write("etc/nsswitch.conf", "passwd: files\n"));
+    assert_eq!(rules(&outcome), ["account-altfiles-unread"]);
     assert!(image.read("etc/passwd").contains("redis"));
 }
 

@@ -11,12 +11,12 @@ use super::*;
 const SETGID: u32 = 0o102_755;
 
 impl Image {
-    fn step_with(&self, ledger: &str, command: impl FnOnce(&Self)) -> Settled {
+    fn step_with(&self, ledger: &str, command: impl FnOnce(&Self)) -> DomainOutcome {
         let ledger = Ledger::parse(ledger.as_bytes()).expect("a ledger");
         let before = Snapshot::take(&self.rootfs).expect("looks");
-        let began = Began::now(&self.rootfs).expect("looks");
+        let start = StepStart::now(&self.rootfs).expect("looks");
         command(self);
-        keep_ids(&self.rootfs, &ledger, &before, began, &mut |_| ()).expect("keeps ids")
+        keep_ids(&self.rootfs, &ledger, &before, start, &mut |_| ()).expect("keeps ids")
     }
 
     fn owned_file(&self, path: &str, uid: u32, gid: u32) {
@@ -36,8 +36,8 @@ impl Image {
     }
 }
 
-fn messages(settled: &Settled) -> Vec<&str> {
-    settled
+fn messages(outcome: &DomainOutcome) -> Vec<&str> {
+    outcome
         .findings
         .iter()
         .map(|finding| finding.message.as_str())
@@ -50,7 +50,7 @@ fn accounts_get_the_ids_of_the_ledger_and_their_files_follow() {
     image.owned_file("usr/lib/older", 101, 101);
     // Older than a tick, as what a lower layer has.
     std::thread::sleep(std::time::Duration::from_millis(30));
-    let settled = image.step_with("u redis 105\ng redis 106", |image| {
+    let outcome = image.step_with("u redis 105\ng redis 106", |image| {
         image.add("redis", 101, 101);
         image.owned_file("var/lib/redis/dump", 101, 0);
         image.owned_file("etc/redis.conf", 0, 101);
@@ -76,8 +76,8 @@ fn accounts_get_the_ids_of_the_ledger_and_their_files_follow() {
         (101, 101),
         "no file of the step"
     );
-    assert_eq!(messages(&settled), [""; 0]);
-    assert_eq!(settled.changed.len(), 2);
+    assert_eq!(messages(&outcome), [""; 0]);
+    assert_eq!(outcome.changed.len(), 2);
 }
 
 #[test]
@@ -99,14 +99,14 @@ fn ids_change_places_and_a_file_with_two_names_changes_once() {
 #[test]
 fn an_id_of_the_ledger_is_kept_free_for_its_owner() {
     let image = Image::new();
-    let settled = image.step_with("u redis 105\ng redis 105\nu tor 104", |image| {
+    let outcome = image.step_with("u redis 105\ng redis 105\nu tor 104", |image| {
         image.add("web", 105, 105);
         image.owned_file("srv/web", 105, 105);
     });
     assert!(image.has("web:x:103:103:"), "{}", image.read("etc/passwd"));
     assert_eq!(image.owner("srv/web"), (103, 103));
     assert_eq!(
-        messages(&settled),
+        messages(&outcome),
         ["the id ledger lacks 2 lines: u web 103, g web 103"]
     );
 }
@@ -141,22 +141,22 @@ fn an_id_of_nss_altfiles_is_given_to_nobody_else() {
     ] {
         let image = Image::new();
         add_beside(&image);
-        let settled = image.step_with(ledger, |image| image.add("web", 105, 107));
-        assert_eq!(messages(&settled), [told]);
+        let outcome = image.step_with(ledger, |image| image.add("web", 105, 107));
+        assert_eq!(messages(&outcome), [told]);
         assert!(image.has("web:x:105:107:"));
     }
     // The other side's numbers are free.
     let image = Image::new();
     add_beside(&image);
-    let settled = image.step_with("u web 102\ng web 103", |image| image.add("web", 105, 107));
-    assert_eq!(messages(&settled), [""; 0]);
+    let outcome = image.step_with("u web 102\ng web 103", |image| image.add("web", 105, 107));
+    assert_eq!(messages(&outcome), [""; 0]);
     assert!(image.has("web:x:102:103:"));
 }
 
 #[test]
 fn what_cannot_be_followed_is_told_and_left() {
     let image = Image::new();
-    let settled = image.step_with(
+    let outcome = image.step_with(
         "u www-data 105\nu redis 33\nu tor 106\ng redis 102",
         |image| {
             image.add("redis", 101, 101);
@@ -171,7 +171,7 @@ fn what_cannot_be_followed_is_told_and_left() {
     let differing = "user www-data has the uid 33, the id ledger says 105: it is older than this step; \
                      user redis has the uid 101, the id ledger says 33: 33 belongs to www-data; \
                      user tor has the uid 107, the id ledger says 106: 106 belongs to one";
-    assert_eq!(messages(&settled)[0], differing);
+    assert_eq!(messages(&outcome)[0], differing);
     assert!(
         image.has("redis:x:101:102:"),
         "{}",
@@ -183,11 +183,11 @@ fn what_cannot_be_followed_is_told_and_left() {
 #[test]
 fn what_was_added_to_the_ledger_is_quiet_and_changes_nothing() {
     let image = Image::new();
-    let settled = image.step_with("u redis 101\ng redis 101", |image| {
+    let outcome = image.step_with("u redis 101\ng redis 101", |image| {
         image.add("redis", 101, 101);
     });
-    assert_eq!(settled.findings, []);
-    assert_eq!(settled.changed, []);
+    assert_eq!(outcome.findings, []);
+    assert_eq!(outcome.changed, []);
 }
 
 #[test]
@@ -250,13 +250,13 @@ proptest! {
             let _ = write!(ledger, "u {name} {id}\ng {name} {id}\n");
         }
         let image = Image::new();
-        let settled = image.step_with(&ledger, |image| {
+        let outcome = image.step_with(&ledger, |image| {
             for (name, id) in order.iter().zip(101..) {
                 image.add(name, id, id);
                 image.owned_file(&format!("srv/{name}"), id, id);
             }
         });
-        prop_assert_eq!(&settled.findings, &[]);
+        prop_assert_eq!(&outcome.findings, &[]);
         for (name, id) in names.iter().zip(&ids) {
             prop_assert!(image.has(&format!("{name}:x:{id}:{id}:")), "{}", image.read("etc/passwd"));
             prop_assert_eq!(image.owner(&format!("srv/{name}")), (*id, *id));

@@ -10,7 +10,7 @@ fn what_is_written_at_run_time_goes_to_var() {
         read_only: vec!["/opt/acme/data".into()],
         ..Settings::default()
     };
-    let settled = build(root.path(), &settings, |root| {
+    let outcome = build(root.path(), &settings, |root| {
         for path in [
             "log/first",
             "data/static",
@@ -48,7 +48,7 @@ fn what_is_written_at_run_time_goes_to_var() {
     }
     let work = fs::metadata(root.path().join("var/lib/opt/acme/store")).expect("looks");
     assert_eq!((work.uid(), work.gid()), (901, 901));
-    assert!(settled.findings.is_empty(), "{settled:?}");
+    assert!(outcome.findings.is_empty(), "{outcome:?}");
 }
 
 #[test]
@@ -79,10 +79,10 @@ fn software_that_belongs_to_an_account_as_a_whole_is_told() {
             chown(root.join("var/opt").join(path), Some(901), None).expect("an owner");
         }
     };
-    let settled = plain_step(root.path(), make);
+    let outcome = plain_step(root.path(), make);
     assert!(!root.path().join("usr/lib/opt/acme/conf").is_symlink());
-    assert_eq!(rules(&settled), ["opt-read-only"]);
-    assert_eq!(settled.findings[0].paths, ["/opt/acme"]);
+    assert_eq!(rules(&outcome), ["opt-read-only"]);
+    assert_eq!(outcome.findings[0].paths, ["/opt/acme"]);
 
     let root = image();
     let settings = Settings {

@@ -39,7 +39,8 @@ fn a_commit_killed_between_any_two_actions_ends_alike() {
         let plan = plan::plan(&seen, &Settings::default(), Phase::ByHand);
         let actions = plan.actions.iter().take(done);
         for action in actions {
-            apply::perform(&place, action, &mut Settled::default(), &mut |_| ()).expect("works");
+            apply::perform(&place, action, &mut DomainOutcome::default(), &mut |_| ())
+                .expect("works");
         }
         bare(root.path());
         assert_eq!(tree(root.path()), expected, "after {done} actions");

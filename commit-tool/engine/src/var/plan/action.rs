@@ -12,9 +12,9 @@ const EMPTIED: &str = "/var: took away what boot makes; a later RUN has it again
 
 /// One thing to do; paths are relative to the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::var) enum Action {
+pub(in crate::var) enum VarAction {
     /// Write or remove one of our own files.
-    File(files::Action),
+    File(files::FileAction),
     /// Take an entry away; of a directory only an empty one.
     Remove {
         path: PathBuf,
@@ -38,9 +38,9 @@ pub(in crate::var) enum Action {
 
 /// What shall be done, and what cannot be.
 #[derive(Debug, Default)]
-pub(in crate::var) struct Plan {
+pub(in crate::var) struct VarPlan {
     /// In the order in which they are applied.
-    pub(in crate::var) actions: Vec<Action>,
+    pub(in crate::var) actions: Vec<VarAction>,
     pub(in crate::var) findings: Vec<Finding>,
     /// Directories, links and empty files that are declared.
     pub(in crate::var) declared: usize,
@@ -52,7 +52,7 @@ pub(in crate::var) struct Plan {
     pub(in crate::var) has_emptied: bool,
 }
 
-impl Action {
+impl VarAction {
     /// The action for people; none where it is a part of another.
     pub(in crate::var) fn as_changed_file(&self) -> Option<ChangedFile> {
         let told = |change, path: &Path, from: Option<&Path>, reason: &str| ChangedFile {
@@ -79,7 +79,7 @@ impl Action {
     }
 }
 
-impl Plan {
+impl VarPlan {
     /// `/var: declared 7 directories and links, kept 3 files in /usr/share/factory`.
     pub(in crate::var) fn summaries(&self) -> Vec<String> {
         let mut done = Vec::new();

@@ -12,7 +12,7 @@ use osderive_lints::{
 
 use super::{
     Fate, NEEDED, Planner,
-    action::{Action, Plan},
+    action::{VarAction, VarPlan},
     raw,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 impl Planner<'_> {
-    pub(super) fn finish(mut self) -> Plan {
+    pub(super) fn finish(mut self) -> VarPlan {
         let mut owners = Vec::new();
         for top in std::mem::take(&mut self.tops) {
             let is_copied = |above: &Path| {
@@ -43,12 +43,12 @@ impl Planner<'_> {
         // The last ones first, as in a tree.
         owners.extend(std::mem::take(&mut self.lists).into_iter().rev());
         let unfinished = self.seen.unfinished.iter();
-        let unfinished = unfinished.map(|(path, look)| Action::Plain {
+        let unfinished = unfinished.map(|(path, look)| VarAction::Plain {
             path: factory_of(path),
             mode: look.mode,
             is_shared: self.has_names_elsewhere(look),
         });
-        let unfinished: Vec<Action> = unfinished.collect();
+        let unfinished: Vec<VarAction> = unfinished.collect();
         self.plain.extend(unfinished);
         let gone = self.gone_from_factory();
         let mut files = self.files(&owners);
@@ -68,12 +68,12 @@ impl Planner<'_> {
             .values()
             .filter(|line| line.kind != b'C')
             .count();
-        self.left.reverse();
+        self.prelude_state.reverse();
         self.emptied.reverse();
-        let mut actions: Vec<Action> = files.into_iter().map(Action::File).collect();
+        let mut actions: Vec<VarAction> = files.into_iter().map(VarAction::File).collect();
         for mut more in [
             self.removes,
-            self.left,
+            self.prelude_state,
             gone,
             self.moves,
             self.plain,
@@ -81,7 +81,7 @@ impl Planner<'_> {
         ] {
             actions.append(&mut more);
         }
-        Plan {
+        VarPlan {
             actions,
             findings: findings
                 .into_iter()
@@ -164,8 +164,8 @@ impl Planner<'_> {
     }
 
     /// Copies of ours that are not wanted any more, and what steps moved that was to go at the end.
-    fn gone_from_factory(&self) -> Vec<Action> {
-        let remove = |path: PathBuf, kind, reason| Action::Remove { path, kind, reason };
+    fn gone_from_factory(&self) -> Vec<VarAction> {
+        let remove = |path: PathBuf, kind, reason| VarAction::Remove { path, kind, reason };
         let dropped = self.dropped.iter().rev();
         let copies = dropped.filter(|path| self.own_top(path).is_some());
         let copies = copies.filter_map(|path| {
@@ -181,7 +181,7 @@ impl Planner<'_> {
     }
 
     /// What the next RUN is not to find again although boot makes it: what this one took away, or an earlier one.
-    fn remember_unmade(&self) -> Option<files::Action> {
+    fn remember_unmade(&self) -> Option<files::FileAction> {
         let seen = self.seen;
         let is_made_by_boot =
             |path: &Path| match (seen.boot.lines.get(path), seen.boot.copy_above(path)) {
@@ -200,7 +200,7 @@ impl Planner<'_> {
         (unmade != seen.unmade).then(|| unmade::remember(&unmade))
     }
 
-    fn files(&self, owners: &[(PathBuf, Line)]) -> Vec<files::Action> {
+    fn files(&self, owners: &[(PathBuf, Line)]) -> Vec<files::FileAction> {
         let makers: Vec<Vec<u8>> = self.wanted.values().filter_map(raw).collect();
         let others: Vec<Vec<u8>> = owners.iter().filter_map(|(_, line)| raw(line)).collect();
         let tops: BTreeSet<&Path> = (self.wanted.iter())
@@ -242,7 +242,7 @@ impl Planner<'_> {
         let is_copied_anyway = match line.kind {
             b'z' => in_top.is_some(),
             b'C' => in_top.is_some_and(|top| top != path),
-            b'a' => self.settled.contains(&path),
+            b'a' => self.looked_at.contains(&path),
             _ => false,
         };
         !is_wanted

@@ -7,7 +7,7 @@ use osderive_lints::{
     model::{acl::Lists, tmpfiles::Line},
 };
 
-use super::{Planner, action::Action};
+use super::{Planner, action::VarAction};
 use crate::{
     attributes,
     handle::Look,
@@ -23,7 +23,7 @@ impl Planner<'_> {
     /// Wants a line for the lists of an entry that boot makes, unless lines of others give it these.
     pub(super) fn settle_lists(&mut self, path: &Path, entry: &Entry) {
         if self.older_lists.contains_key(path) {
-            self.settled.insert(path.to_owned());
+            self.looked_at.insert(path.to_owned());
         }
         let lists = &entry.attributes.lists;
         let boot = &self.seen.boot;
@@ -45,7 +45,7 @@ impl Planner<'_> {
         }
         let look = &entry.meta.look;
         let is_shared = self.has_names_elsewhere(look);
-        self.plain.push(Action::Plain {
+        self.plain.push(VarAction::Plain {
             path: factory_of(path),
             mode: look.mode,
             is_shared,
@@ -68,7 +68,7 @@ impl Planner<'_> {
     /// of the owner: below a directory that has another owner already, boot changes nothing.
     pub(super) fn list_in_tree(&mut self, path: &Path) -> Option<Line> {
         let older = self.older_lists.get(path);
-        match older.filter(|_| self.settled.insert(path.to_owned())) {
+        match older.filter(|_| self.looked_at.insert(path.to_owned())) {
             Some(older) => Some((*older).clone()),
             None => self.lists.remove(path),
         }

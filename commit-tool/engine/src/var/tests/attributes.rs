@@ -46,9 +46,9 @@ fn root() -> tempfile::TempDir {
 }
 
 /// A step whose command is a function; answers with what was settled.
-fn step_with(root: &Path, command: impl FnOnce(&Path)) -> Settled {
+fn step_with(root: &Path, command: impl FnOnce(&Path)) -> DomainOutcome {
     let rootfs = Rootfs::open(root).expect("opens");
-    let before = Before::of_step(&rootfs, None).expect("looks");
+    let before = Snapshot::of_step(&rootfs, None).expect("looks");
     command(&root.join("var"));
     settle_alone(
         |known| known.var(),
@@ -62,8 +62,8 @@ fn step_with(root: &Path, command: impl FnOnce(&Path)) -> Settled {
 fn at_boot(root: &Path) -> Tree {
     let (rootfs, prelude) = prelude_in(root);
     let found = tree(&root.join("var"));
-    let left = prelude.take_away(&rootfs).expect("takes away");
-    prelude.finish(&rootfs, &left).expect("finishes");
+    let prelude_state = prelude.take_away(&rootfs).expect("takes away");
+    prelude.finish(&rootfs, &prelude_state).expect("finishes");
     found
 }
 
@@ -214,7 +214,7 @@ fn without_a_systemd_that_can_set_lists_the_entry_stays_and_is_told() {
             let library = root.path().join("usr/lib/x86_64-linux-gnu/libacl.so.1");
             fs::remove_file(library).expect("removes");
         }
-        let settled = step_with(root.path(), |var| {
+        let outcome = step_with(root.path(), |var| {
             let app = app(var);
             fs::write(app.join("listed"), "x").expect("a file");
             fs::write(app.join("file"), "x").expect("a file");
@@ -222,8 +222,8 @@ fn without_a_systemd_that_can_set_lists_the_entry_stays_and_is_told() {
         });
         let listed = root.path().join("var/lib/app/listed");
         assert_eq!(get(&listed, ACCESS), Some(of_web()));
-        let [finding] = &settled.findings[..] else {
-            panic!("{settled:?}");
+        let [finding] = &outcome.findings[..] else {
+            panic!("{outcome:?}");
         };
         assert_eq!(finding.rule, "var-not-kept");
         assert_eq!(finding.paths, ["/var/lib/app/listed"]);
@@ -249,7 +249,7 @@ fn without_a_systemd_that_can_set_lists_the_entry_stays_and_is_told() {
 fn attributes_of_users_come_back_and_where_they_cannot_the_entry_stays() {
     let root = root();
     let mut before = Tree::new();
-    let settled = step_with(root.path(), |var| {
+    let outcome = step_with(root.path(), |var| {
         let app = app(var);
         fs::create_dir(app.join("sub")).expect("a directory");
         fs::write(app.join("file"), "x").expect("a file");
@@ -264,8 +264,8 @@ fn attributes_of_users_come_back_and_where_they_cannot_the_entry_stays() {
             set(&var.join(name), "user.note", b"of many");
         }
     });
-    let [finding] = &settled.findings[..] else {
-        panic!("{settled:?}");
+    let [finding] = &outcome.findings[..] else {
+        panic!("{outcome:?}");
     };
     assert_eq!(finding.paths, ["/var/lib/of-package", "/var/www"]);
     for name in ["lib/of-package", "www"] {
@@ -290,15 +290,15 @@ fn a_file_with_capabilities_stays_and_is_told() {
         1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
     let root = root();
-    let settled = step_with(root.path(), |var| {
+    let outcome = step_with(root.path(), |var| {
         fs::write(app(var).join("ping"), "x").expect("a file");
         set(&var.join("lib/app/ping"), "security.capability", &NET_RAW);
     });
     let ping = root.path().join("var/lib/app/ping");
     assert_eq!(get(&ping, "security.capability"), Some(NET_RAW.into()));
     assert!(
-        settled.findings[0].message.contains("capabilities"),
-        "{settled:?}"
+        outcome.findings[0].message.contains("capabilities"),
+        "{outcome:?}"
     );
 }
 
@@ -306,7 +306,7 @@ fn a_file_with_capabilities_stays_and_is_told() {
 #[test]
 fn what_xfs_shows_twice_is_no_obstacle_and_other_trusted_attributes_are() {
     let root = root();
-    let settled = step_with(root.path(), |var| {
+    let outcome = step_with(root.path(), |var| {
         let app = app(var);
         for name in ["listed", "trusted"] {
             fs::write(app.join(name), "x").expect("a file");
@@ -315,8 +315,8 @@ fn what_xfs_shows_twice_is_no_obstacle_and_other_trusted_attributes_are() {
         set(&app.join("listed"), "trusted.SGI_ACL_FILE", b"the list");
         set(&app.join("trusted"), "trusted.note", b"a note");
     });
-    let [finding] = &settled.findings[..] else {
-        panic!("{settled:?}");
+    let [finding] = &outcome.findings[..] else {
+        panic!("{outcome:?}");
     };
     assert_eq!(finding.paths, ["/var/lib/app/trusted"]);
     let factory = root.path().join("usr/share/factory/var/lib/app");
@@ -399,7 +399,7 @@ fn change_flags(path: &Path, change: impl FnOnce(IFlags) -> IFlags) {
 fn what_is_immutable_or_append_only_stays_and_the_rest_is_kept() {
     let root = root();
     let mut flagged = Vec::new();
-    let settled = step_with(root.path(), |var| {
+    let outcome = step_with(root.path(), |var| {
         let app = app(var);
         fs::create_dir(app.join("frozen")).expect("a directory");
         for name in ["free", "fixed", "log", "frozen/file"] {
@@ -413,8 +413,8 @@ fn what_is_immutable_or_append_only_stays_and_the_rest_is_kept() {
         fs::write(cache.join("x"), "x").expect("a file");
         flagged.push(Flagged::set(&cache.join("x"), IFlags::IMMUTABLE));
     });
-    let [finding] = &settled.findings[..] else {
-        panic!("{settled:?}");
+    let [finding] = &outcome.findings[..] else {
+        panic!("{outcome:?}");
     };
     let stays = [
         "app/fixed",
@@ -438,7 +438,7 @@ fn what_is_immutable_or_append_only_stays_and_the_rest_is_kept() {
 fn paths_that_are_too_long_for_boot_stay_and_are_told_by_their_beginning() {
     let root = root();
     let name = "n".repeat(250);
-    let settled = step_with(root.path(), |var| {
+    let outcome = step_with(root.path(), |var| {
         let mut directory = openat(CWD, var.join("lib"), OFlags::RDONLY, Bits::empty());
         for _ in 0..40 {
             let above = directory.expect("a directory");
@@ -450,8 +450,8 @@ fn paths_that_are_too_long_for_boot_stay_and_are_told_by_their_beginning() {
         fs::write(app(var).join("file"), "x").expect("a file");
         fs::write(var.join("lib").join(&name).join("shallow"), "x").expect("a file");
     });
-    let [finding] = &settled.findings[..] else {
-        panic!("{settled:?}");
+    let [finding] = &outcome.findings[..] else {
+        panic!("{outcome:?}");
     };
     assert!(finding.message.contains("4095"), "{finding:?}");
     assert!(

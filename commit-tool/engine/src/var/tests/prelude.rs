@@ -89,8 +89,8 @@ proptest! {
         let text = String::from_utf8_lossy(&snippet);
         let (made, theirs) = (tree(&ours.path().join("var")), tree(&theirs.path().join("var")));
         prop_assert_eq!(made, theirs, "{}", text);
-        let left = prelude.take_away(&rootfs).expect("takes away");
-        prelude.finish(&rootfs, &left).expect("finishes");
+        let prelude_state = prelude.take_away(&rootfs).expect("takes away");
+        prelude.finish(&rootfs, &prelude_state).expect("finishes");
         prop_assert_eq!(tree(ours.path()), before);
     }
 }
@@ -117,8 +117,8 @@ fn a_step_that_changes_nothing_leaves_no_trace_not_even_a_time() {
     let before = (times("var"), times("var/lib"));
     let (rootfs, prelude) = prelude_in(root.path());
     assert!(root.path().join("var/lib/app2/db/data").exists());
-    let left = prelude.take_away(&rootfs).expect("takes away");
-    prelude.finish(&rootfs, &left).expect("finishes");
+    let prelude_state = prelude.take_away(&rootfs).expect("takes away");
+    prelude.finish(&rootfs, &prelude_state).expect("finishes");
     assert_eq!(
         fs::read_dir(root.path().join("var/lib"))
             .expect("lists")
@@ -140,8 +140,8 @@ fn what_the_command_changed_or_added_stays() {
     // As long as before and within the clock's tick.
     fs::write(path("lib/app/conf"), "CONF").expect("writes");
     fs::write(path("f"), "SAME").expect("writes");
-    let left = prelude.take_away(&rootfs).expect("takes away");
-    prelude.finish(&rootfs, &left).expect("finishes");
+    let prelude_state = prelude.take_away(&rootfs).expect("takes away");
+    prelude.finish(&rootfs, &prelude_state).expect("finishes");
     for stays in ["a/new", "b", "lib/app/conf", "f"] {
         assert!(path(stays).exists(), "{stays}");
     }
