@@ -3,7 +3,7 @@
 //! name altfiles for passwd and group.
 //!
 //! # Why it breaks
-//! No program would find the accounts in /usr/lib/passwd and /usr/lib/group.
+//! Without altfiles, no program would find the accounts in /usr/lib/passwd and /usr/lib/group.
 //!
 //! # Example
 //! ```dockerfile
@@ -13,11 +13,12 @@
 //! ```
 //!
 //! # Fix
-//! Install nss-altfiles and name it in /etc/nsswitch.conf. Or leave the option out.
+//! Install nss-altfiles and name it in /etc/nsswitch.conf:
 //! ```text
 //! passwd: files altfiles systemd
 //! group: files altfiles systemd
 //! ```
+//! Or leave the option out.
 
 use super::Rule;
 use crate::{Finding, Severity};

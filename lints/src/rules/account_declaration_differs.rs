@@ -1,6 +1,6 @@
 //! # What it does
-//! Finds accounts whose id or home in sysusers.d is not the one that the image has. The image has
-//! them in /etc/passwd and /etc/group.
+//! Finds accounts that sysusers.d declares with another id or home than the image has. It compares
+//! with the image's /etc/passwd and /etc/group.
 //!
 //! # Why it breaks
 //! Files of the image carry the id that the account had in the build. A host that gets the account

@@ -1,10 +1,10 @@
 //! # What it does
 //! Finds users in sysusers.d whose primary group (`u NAME UID:GROUP`) nothing declares.
 //!
-//! It is an error if no host has the user then. It is a warning if newly installed hosts are fine:
+//! It is an error if no host gets the user. It is a warning if newly installed hosts are fine:
 //!
 //! - The image's own /etc has the user or the group.
-//! - A group that gets its id on the host may be the one.
+//! - A group that gets its id only on the host may be the one.
 //!
 //! # Why it breaks
 //! For such a line, systemd-sysusers creates no group. It does not create the user either: "please

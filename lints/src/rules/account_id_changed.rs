@@ -4,8 +4,8 @@
 //!
 //! # Why it breaks
 //! A host keeps its /etc and /var through an upgrade. Files there carry numbers. If the new image
-//! gives an account another id, its files belong to nobody, or to another account. Packages take
-//! the next free id. So installing them in another order is enough.
+//! gives an account another id, the account's files belong to nobody, or to another account.
+//! Packages take the next free id. So installing them in another order is enough.
 //!
 //! # Example
 //! ```dockerfile

@@ -2,9 +2,9 @@
 //! Finds accounts that have another id than the id ledger says.
 //!
 //! # Why it breaks
-//! Files on disk carry numbers. Say a rebuild gives an account another number. On hosts with the
-//! image, its files then belong to nobody, or to another account. The ledger prevents that. Here
-//! the build could not follow it, so you have to decide.
+//! Files on disk carry numbers. A rebuild may give an account another number. Then its files on
+//! hosts with the image belong to nobody, or to another account. The ledger is there to prevent
+//! that. Here the build could not follow it, so you have to decide.
 //!
 //! # Example
 //! ```dockerfile
@@ -14,7 +14,7 @@
 //!
 //! # Fix
 //! Write the id that the account has into the ledger: `u www-data 33`. Or free the id that the
-//! ledger says.
+//! ledger wants.
 
 use super::Rule;
 use crate::{

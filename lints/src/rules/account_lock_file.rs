@@ -3,8 +3,8 @@
 //! so on.
 //!
 //! # Why it breaks
-//! A lock of shadow's tools names a process. If that process runs on the host, `useradd` stops
-//! there. Backups show old passwords. All these files differ from build to build.
+//! A lock of shadow's tools names a process. If a process with that id runs on the host, `useradd`
+//! stops there. Backups show old passwords. All these files differ from build to build.
 //!
 //! # Example
 //! ```dockerfile

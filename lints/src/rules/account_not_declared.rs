@@ -4,8 +4,8 @@
 //!
 //! # Why it breaks
 //! A host that ever added an account keeps its own /etc/passwd and /etc/group. From a newer image
-//! it gets only the accounts of sysusers.d. Services that run as one of the others fail there
-//! (217/USER). The files of those accounts belong to nobody.
+//! it gets only the accounts of sysusers.d. It lacks the other accounts. Services that run as them
+//! fail (217/USER), and their files belong to nobody.
 //!
 //! # Example
 //! ```dockerfile

@@ -1,11 +1,11 @@
 //! # What it does
-//! Finds users and groups that the image makes with ids for people. Those are `UID_MIN` to
-//! `UID_MAX` of login.defs, 1000 to 60000.
+//! Finds users and groups that the image makes with ids from the range for people. That is
+//! `UID_MIN` to `UID_MAX` of login.defs, 1000 to 60000.
 //!
 //! # Why it breaks
 //! These ids belong to the host: its first own user gets 1000 too. A service account with such an
-//! id then gets another one. The files that the image has for it belong to that person. A host that
-//! ever changed its /etc/passwd does not know the image's login accounts.
+//! id then gets another one. The files that the image has for it belong to that first user. A host
+//! that ever changed its /etc/passwd does not know the image's login accounts.
 //!
 //! # Example
 //! ```dockerfile

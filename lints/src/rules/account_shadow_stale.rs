@@ -1,9 +1,9 @@
 //! # What it does
-//! Finds groups that sysusers.d declares and /etc/gshadow has, while /etc/group does not.
+//! Finds groups that are in sysusers.d and in /etc/gshadow, but not in /etc/group.
 //!
 //! # Why it breaks
 //! On the host, systemd-sysusers ends with "Group already exists" and writes nothing. No account of
-//! sysusers.d is created. Services fail, from the login screen on.
+//! sysusers.d is created. Services fail, among them the login screen.
 //!
 //! # Example
 //! ```dockerfile
@@ -11,8 +11,7 @@
 //! ```
 //!
 //! # Fix
-//! Remove the line from /etc/gshadow too. `groupdel acme` removes both lines. `grpck -r` finds such
-//! lines.
+//! Remove the line from /etc/gshadow too: `groupdel acme` does both. `grpck -r` finds such lines.
 
 use super::{Check, Rule};
 use crate::machine::accounts::stale_groups;

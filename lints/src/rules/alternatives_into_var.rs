@@ -1,6 +1,6 @@
 //! # What it does
-//! Finds links in /etc/alternatives that lead to something in /var, if it is missing at boot. Also
-//! finds alternatives with records in /var that are missing at boot.
+//! Finds links in /etc/alternatives to something in /var that is missing at boot. Also finds
+//! records of alternatives in /var that are missing at boot.
 //!
 //! # Why it breaks
 //! The command is missing on the host. Without the records, the next build step or package that

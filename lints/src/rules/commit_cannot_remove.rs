@@ -14,7 +14,7 @@
 //!
 //! # Fix
 //! Undo in the same step what protects the entry: `chattr -i`, or end the process that writes it
-//! anew. Or put it where the image ships it on purpose, such as /usr/lib.
+//! anew. If the image should ship it, put it elsewhere, such as /usr/lib.
 
 use super::{MAX_NAMED, Rule, counted};
 use crate::{Finding, Severity};

@@ -8,7 +8,7 @@
 //!
 //! # Why it breaks
 //! A host starts systemd as root, whatever the configuration says. The program does not run, no
-//! volume is mounted, and nobody asks for the health.
+//! volume is mounted, and nothing checks the health.
 //!
 //! # Example
 //! ```dockerfile

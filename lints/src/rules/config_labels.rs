@@ -2,8 +2,8 @@
 //! Checks that the image's configuration has the label `containers.bootc` or `ostree.bootable`.
 //!
 //! # Why it breaks
-//! By these labels bootc and ostree know an image that a host can run. They refuse to install an
-//! image without one, or to upgrade to it.
+//! These labels tell bootc and ostree that a host can run the image. Without one, they refuse to
+//! install the image or to upgrade to it.
 //!
 //! # Example
 //! ```dockerfile

@@ -2,8 +2,8 @@
 //! Checks that the label `ostree.final-diffid` names a layer that the image has.
 //!
 //! # Why it breaks
-//! The label says where the commit of the base image ends and derived layers begin. If that layer
-//! is gone, the import ends with "Missing ostree.final-diffid".
+//! The label says where the ostree commit of the base image ends and derived layers begin. If that
+//! layer is gone, the import ends with "Missing ostree.final-diffid".
 //!
 //! # Example
 //! ```sh

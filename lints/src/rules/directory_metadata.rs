@@ -7,9 +7,9 @@
 //! - COPY or ADD changes a directory.
 //!
 //! # Why it breaks
-//! The importer keeps what the first layer with a directory says of it. So the change is lost on
-//! the host, where /usr is read-only. In /etc, the commit has systemd-tmpfiles repair it. An access
-//! control list that the image's systemd-tmpfiles cannot set is lost there too.
+//! The importer takes mode and owner from the first layer that has the directory. So the change is
+//! lost on the host, where /usr is read-only. In /etc, the commit has systemd-tmpfiles repair it.
+//! An access control list that the image's systemd-tmpfiles cannot set is lost there too.
 //!
 //! # Example
 //! ```dockerfile

@@ -3,8 +3,8 @@
 //! random-seed and credential.secret, and what `NetworkManager` has in `secret_key`.
 //!
 //! # Why it breaks
-//! All hosts with the image begin with the same one. Whoever can pull the image knows it. What is
-//! encrypted with it, or derived from it, is no secret.
+//! All hosts with the image begin with the same seed or secret. Whoever can pull the image knows
+//! it. What is encrypted with it, or derived from it, is no secret.
 //!
 //! # Example
 //! ```dockerfile

@@ -14,7 +14,7 @@
 //! # Fix
 //! Remove the keys in the step that made them: `rm -f /etc/ssh/ssh_host_*_key*`. Have them made at
 //! boot, by a unit of your own. Or install the program that makes them (`ssh-keygen`,
-//! `make-ssl-cert`). Then the commit uses it.
+//! `make-ssl-cert`). The commit then uses that program.
 
 use super::Rule;
 use crate::{Finding, Severity};

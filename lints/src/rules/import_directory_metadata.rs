@@ -4,9 +4,9 @@
 //! image: an OCI layout or an archive.
 //!
 //! # Why it breaks
-//! The import keeps what the first layer with a directory says of it. Debian's ssl-cert opens
-//! /etc/ssl/private to its group, and a database reads its key there. On the host it may not. The
-//! image runs as a container and fails on a host.
+//! The import takes mode and owner from the first layer that has the directory. Debian's ssl-cert
+//! opens /etc/ssl/private to its group, and a database reads its key there. On the host it may not.
+//! The image runs as a container and fails on a host.
 //!
 //! # Example
 //! ```dockerfile

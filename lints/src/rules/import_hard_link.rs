@@ -1,10 +1,11 @@
 //! # What it does
-//! Finds files with several names, if the importer treats one of the names differently. Such names
-//! are in /var, or in a directory whose content it drops.
+//! Finds files with several names (hard links). One of the names is in /var, or in a directory
+//! whose content the importer drops.
 //!
 //! # Why it breaks
-//! In a layer, the second name is a reference to the first. If the importer dropped or moved the
-//! first, the import ends with an error: "Processing deferred hardlink … No such file".
+//! In a layer, the second name is a reference to the first. The importer drops or moves what is in
+//! these places. If that was the first name, the import ends with an error: "Processing deferred
+//! hardlink … No such file".
 //!
 //! # Example
 //! ```dockerfile

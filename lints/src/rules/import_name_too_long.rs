@@ -2,8 +2,8 @@
 //! Finds link targets of more than 1024 bytes, and paths of 4096 bytes and more.
 //!
 //! # Why it breaks
-//! XFS is the usual file system on hosts with Fedora or RHEL. It stores no longer target, so the
-//! deployment ends with an error there. No program can open a longer path by its name.
+//! XFS is the usual file system on hosts with Fedora or RHEL. It cannot store a longer target, so
+//! the deployment ends with an error there. No program can open a longer path by its name.
 //!
 //! # Example
 //! ```dockerfile

@@ -3,8 +3,8 @@
 //!
 //! # Why it breaks
 //! A build engine left the file where it had mounted its own. If resolv.conf is empty, systemd
-//! takes it for the host's and leaves it so. No name is resolved. Without /etc/hosts, some programs
-//! do not find localhost.
+//! takes it for the host's own and leaves it so. The host resolves no names. Without /etc/hosts,
+//! some programs do not find localhost.
 //!
 //! # Example
 //! ```dockerfile

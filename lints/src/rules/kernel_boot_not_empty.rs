@@ -1,10 +1,10 @@
 //! # What it does
-//! Finds files in /boot. After a step, these are files that are left when the commit has moved
-//! those of a kernel. An image may have unified kernel images in /boot/EFI/Linux, where bootc looks
+//! Finds files in /boot. After a step, it finds only what is left when the commit has moved the
+//! files of a kernel. An image may have unified kernel images in /boot/EFI/Linux, where bootc looks
 //! for them.
 //!
 //! # Why it breaks
-//! A host mounts another /boot there. Nobody sees the image's.
+//! A host mounts its own /boot there. Nobody sees the files of the image.
 //!
 //! # Example
 //! ```dockerfile

@@ -2,8 +2,8 @@
 //! Checks that there is exactly one kernel in /usr/lib/modules, after a step and in an image.
 //!
 //! # Why it breaks
-//! An image is deployed with the one kernel that is in it. With two, ostree and bootc refuse or
-//! take either. With none, no host can boot.
+//! An image is deployed with the one kernel that is in it. With two, ostree and bootc refuse the
+//! image or take either kernel. With none, no host can boot.
 //!
 //! # Example
 //! ```dockerfile

@@ -1,7 +1,7 @@
 //! # What it does
 //! Checks that the initramfs beside a new kernel has `ostree-prepare-root`, which makes the root of
-//! a deployment. If the image has dracut, the commit of a step makes the initramfs itself. Then
-//! this rule reports why it could not.
+//! a deployment. If the image has dracut, the commit of a step makes the initramfs itself. If it
+//! could not, this rule reports why.
 //!
 //! # Why it breaks
 //! Without it, the host waits for a root file system that never comes. It drops to an emergency
