@@ -1,7 +1,8 @@
 //! The image of osderive itself.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,6 +10,7 @@ use osderive_tests::cross::Cross;
 use osderive_tests::listing::{differences, list};
 use osderive_tests::product::{self, Architecture, Binary, Profile, frontend_context};
 use osderive_tests::sbom::{self, Subject};
+use osderive_tests::scenario::cached_steps;
 
 use crate::Setup;
 
@@ -17,6 +19,7 @@ crate::tests![it_tells_what_it_is_made_of];
 crate::tests![
     OF_OTHER_MACHINES = each_architecture_has_its_frontend_and_the_tools_of_all,
     the_tool_for_arm64_commits_as_this_machines_does,
+    the_frontend_for_arm64_builds_as_this_machines_does,
 ];
 
 fn it_tells_what_it_is_made_of(setup: &Setup) {
@@ -101,4 +104,46 @@ fn the_tool_for_arm64_commits_as_this_machines_does(setup: &Setup) {
     let [here, there] = roots.map(|root| list(&root, &[""]).unwrap());
     let differ = differences(&here, &there);
     assert!(differ.is_empty(), "{differ:?}");
+}
+
+/// Its image has an emulator before it, so that this machine's engine can run it.
+fn the_frontend_for_arm64_builds_as_this_machines_does(setup: &Setup) {
+    let places = &setup.places;
+    let all = [Architecture::Amd64, Architecture::Arm64];
+    let context = frontend_context(Profile::Test, &all, places).unwrap();
+    let emulator = context.path().join("qemu");
+    fs::write(
+        &emulator,
+        fs::read(Cross::obtain(places).unwrap().emulator()).unwrap(),
+    )
+    .unwrap();
+    fs::set_permissions(&emulator, Permissions::from_mode(0o755)).unwrap();
+    let path = context.path().join("Dockerfile");
+    let dockerfile = fs::read_to_string(&path).unwrap();
+    let emulated = dockerfile
+        .replace("root-$TARGETARCH", "root-arm64")
+        .replace("ENTRYPOINT [", "COPY qemu /\nENTRYPOINT [\"/qemu\", ");
+    assert_ne!(emulated, dockerfile);
+    fs::write(&path, emulated).unwrap();
+    let mut build = setup.engine.docker();
+    build
+        .args(["build", "--quiet", "--tag", "osderive-arm64"])
+        .arg(context.path());
+    let output = build.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let steps =
+        "FROM debian-ostree-base\nRUN useradd --system acme && mkdir -p /opt/acme /var/lib/acme\n";
+    let built = |name, frontend| {
+        let file = format!("# syntax={frontend}\n{steps}");
+        let scenario = setup.scenario(name, &file);
+        let log = scenario.build(&[]).unwrap().expect_success();
+        let ids = scenario.inspect().unwrap()["RootFS"]["Layers"].clone();
+        (ids, log)
+    };
+    let (here, _) = built("frontend-here", "osderive");
+    let (there, log) = built("frontend-arm64", "osderive-arm64");
+    assert_eq!(there, here);
+    // What is made from a step counts in a cache, not who asks for it: the same words to the same tool.
+    assert_eq!(cached_steps(&log), ["[2/2]"], "{log}");
 }

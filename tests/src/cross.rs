@@ -22,6 +22,9 @@ const PACKAGES: [&str; 8] = [
     "rustc",
 ];
 
+/// Relative to the root.
+const EMULATOR: &str = "usr/bin/qemu-aarch64";
+
 /// The root that builds for 64-bit ARM.
 #[derive(Debug)]
 pub struct Cross {
@@ -91,11 +94,16 @@ impl Cross {
             .join(binary.file_name()))
     }
 
+    /// What runs programs for 64-bit ARM on this machine: a static program.
+    pub fn emulator(&self) -> PathBuf {
+        self.root.path.join(EMULATOR)
+    }
+
     /// A program for 64-bit ARM, in emulation. It sees a folder of the machine beside its own.
     pub fn emulated(&self, program: &Path, folder: &Path) -> Command {
-        let mut emulator =
-            self.root
-                .command("/usr/bin/qemu-aarch64", folder, &[&*self.state, folder]);
+        let program_of_root = Path::new("/").join(EMULATOR);
+        let seen = [&*self.state, folder];
+        let mut emulator = self.root.command(program_of_root, folder, &seen);
         emulator.arg(program);
         emulator
     }

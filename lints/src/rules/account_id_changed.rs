@@ -61,7 +61,7 @@ pub fn finding(changed: &[Changed]) -> Option<Finding> {
                 accounts.join(", ")
             ),
             format!(
-                "machines have files with the previous ids; an id ledger with these lines gives them again:\n{}",
+                "machines have files with the previous ids; an id ledger with these lines keeps them:\n{}",
                 lines.join("\n")
             ),
             files.filter(|(is, _)| *is).map(|(_, file)| file.to_owned()).collect(),

@@ -3,8 +3,8 @@
 //! in builds with a ledger.
 //!
 //! # Why it breaks
-//! Their ids depend on what else the build installs, and in which order. If that changes, a rebuild
-//! gives them other ids.
+//! The ids of such accounts depend on what else the build installs, and in which order. If that
+//! changes, a rebuild gives them other ids.
 //!
 //! # Example
 //! ```dockerfile

@@ -46,12 +46,12 @@ pub fn finding(account: Account, name: &str, id: u32, min: u32) -> Finding {
             "user",
             "/etc/passwd",
             "useradd",
-            ", and it is not declared in sysusers.d since it has a login shell",
+            "; sysusers.d does not declare it, because it has a login shell",
         ),
         Account::Group => ("group", "/etc/group", "groupadd", ""),
     };
     RULE.finding(
-        format!("the {what} {name} has the id {id}, from {min} up ids belong to the machine{kept}"),
+        format!("the {what} {name} has the id {id}: ids from {min} on belong to the users of the machine{kept}"),
         format!("make it with `{command} --system` if a service uses it; make people's accounts on the machine"),
         vec![path.to_owned()],
     )

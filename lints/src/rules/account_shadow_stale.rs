@@ -33,8 +33,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
             let name = escape_path(&name);
             RULE.finding(
                 format!(
-                    "systemd-sysusers makes no account at all: line {line} of /etc/gshadow is of \
-                     the group {name}, which /etc/group does not have"
+                    "systemd-sysusers makes no account at all: line {line} of /etc/gshadow has the group {name}, and /etc/group lacks it"
                 ),
                 format!("remove the line: `sed -i '/^{name}:/d' /etc/gshadow`"),
                 vec!["/etc/gshadow".to_owned()],

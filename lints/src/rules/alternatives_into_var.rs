@@ -26,7 +26,7 @@ use crate::{Finding, Image, Severity};
 pub const RULE: Rule = Rule {
     name: "alternatives-into-var",
     severity: Severity::Warning,
-    summary: "an alternative leads into /var, or its record is there, and is gone at boot",
+    summary: "an alternative or its record is in /var and gone at boot",
     check: Check::Image(check),
     ..Rule::IMAGE
 };

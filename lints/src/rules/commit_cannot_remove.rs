@@ -45,8 +45,7 @@ pub fn finding(stuck: &[Stuck]) -> Option<Finding> {
     };
     Some(RULE.finding(
         format!("cannot remove {}: {}{others}", first.path, first.error),
-        "undo what protects it in the same RUN (an immutable attribute, a process that writes it \
-         anew), or move it to a directory that is part of the image, such as /usr/lib"
+        "in the same RUN, run `chattr -i` or end the process that writes it; or move it below /usr/lib"
             .to_owned(),
         stuck
             .iter()

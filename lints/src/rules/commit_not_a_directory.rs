@@ -23,7 +23,7 @@ use crate::{Finding, Severity};
 pub const RULE: Rule = Rule {
     name: "commit-not-a-directory",
     severity: Severity::Warning,
-    summary: "a directory that the commit empties is a link elsewhere or no directory at all",
+    summary: "/run, /tmp, /var/tmp or /var/cache is not a directory",
     ..Rule::STEP
 };
 

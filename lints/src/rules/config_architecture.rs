@@ -2,7 +2,7 @@
 //! Checks that the architecture in the image's configuration is that of its programs.
 //!
 //! # Why it breaks
-//! A host asks for the image of its own architecture by that name. With a wrong name it does not
+//! A host asks for the image by the name of its own architecture. With a wrong name it does not
 //! find the image, or none of the programs runs.
 //!
 //! # Example

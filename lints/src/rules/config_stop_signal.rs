@@ -24,7 +24,7 @@ use crate::{Finding, Image, ImageConfig, Severity};
 pub const RULE: Rule = Rule {
     name: "config-stop-signal",
     severity: Severity::Info,
-    summary: "systemd in a container of the image does not know the stop signal",
+    summary: "the image's stop signal does not shut systemd down",
     needs: Need::Config,
     check: Check::Image(check),
     ..Rule::IMAGE

@@ -26,7 +26,7 @@ use crate::{Finding, Image, Severity};
 pub const RULE: Rule = Rule {
     name: "dbus-user-missing",
     severity: Severity::Warning,
-    summary: "a service or policy of the system bus names an account that the machine does not have",
+    summary: "a D-Bus service or policy names an account that the machine lacks",
     check: Check::Image(check),
     ..Rule::IMAGE
 };

@@ -4,10 +4,9 @@
 //! # Why it breaks
 //! Layers carry such a path in a PAX record of its own. Older importers move /etc to /usr/etc and
 //! leave that record as it was. The file stays in /etc, and no deployment is made: "Tree contains
-//! both /etc and /usr/etc". The host keeps its former image.
-//!
-//! The importers of bootc 1.1.3 (2024) to 1.14 do so. So does ostree-ext 0.15.3, the last one
-//! published. From bootc 1.15 (March 2026) on, importers do it right, so this is a warning.
+//! both /etc and /usr/etc". The host keeps its former image. The importers of bootc 1.1.3 (2024) to
+//! 1.14 do so. So does ostree-ext 0.15.3, the last one published. From bootc 1.15 (March 2026) on,
+//! importers do it right, so this is a warning.
 //!
 //! # Example
 //! ```dockerfile
@@ -50,8 +49,7 @@ fn finding(paths: &Paths) -> Finding {
     RULE.about(
         paths,
         format!(
-            "{what} not ASCII or longer than {MAX_NAME} bytes: importers of bootc 1.1.3 to 1.14 and of \
-             ostree-ext 0.15.3 make no deployment of the image"
+            "{what} not ASCII or longer than {MAX_NAME} bytes: importers of bootc 1.1.3 to 1.14 and of ostree-ext 0.15.3 cannot deploy the image"
         ),
         "give it a shorter name of ASCII letters, or update bootc on the machines first",
     )
@@ -70,8 +68,7 @@ mod tests {
         let found = tree.findings_of(&RULE);
         assert_eq!(
             found[0].message,
-            "3 paths in /etc are not ASCII or longer than 100 bytes: importers of bootc 1.1.3 to 1.14 and of \
-             ostree-ext 0.15.3 make no deployment of the image"
+            "3 paths in /etc are not ASCII or longer than 100 bytes: importers of bootc 1.1.3 to 1.14 and of ostree-ext 0.15.3 cannot deploy the image"
         );
         let paths = [
             "/etc/grüße",

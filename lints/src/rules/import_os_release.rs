@@ -2,7 +2,7 @@
 //! Checks that os-release names the system, by `PRETTY_NAME` or `ID`.
 //!
 //! # Why it breaks
-//! For the boot menu, ostree takes the name from there. Without it no deployment is made:
+//! For the boot menu, ostree takes the name from os-release. Without it no deployment is made:
 //! `No PRETTY_NAME or ID in /etc/os-release`. The host keeps its former image.
 //!
 //! # Example

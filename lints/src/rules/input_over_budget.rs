@@ -41,8 +41,10 @@ pub(crate) fn finding(unread: &BTreeSet<String>) -> Option<Finding> {
     };
     let paths = unread.iter().filter(|what| what.starts_with('/'));
     Some(RULE.finding(
-        format!("{first}{others}: not read, for that takes too long for the size of the image"),
-        "leave out what unpacks to so much more than it is stored in; what was not read is not checked".to_owned(),
+        format!(
+            "{first}{others}: not read and not checked: it takes too long for the image's size"
+        ),
+        "leave out files that unpack to far more than their stored size".to_owned(),
         paths.cloned().collect(),
     ))
 }

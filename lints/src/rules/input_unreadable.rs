@@ -44,7 +44,7 @@ pub fn finding(path: &str, why: &str) -> Finding {
 pub fn other_format(path: &str, message: String) -> Finding {
     let finding = RULE.finding(
         message,
-        "nothing, if you can do without: what packages need in /var is not checked".to_owned(),
+        "no action needed; what packages need in /var is not checked".to_owned(),
         vec![format!("/{path}")],
     );
     Finding {

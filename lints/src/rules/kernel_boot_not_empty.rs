@@ -4,7 +4,7 @@
 //! for them.
 //!
 //! # Why it breaks
-//! A host mounts its own /boot there. Nobody sees the files of the image.
+//! A host mounts its own /boot. Nobody sees the files of the image there.
 //!
 //! # Example
 //! ```dockerfile
@@ -43,7 +43,7 @@ fn of_image(paths: &Paths) -> Finding {
     let what = counted(paths.count, "entry is", "entries are");
     RULE.about(
         paths,
-        format!("{what} in /boot, which the machine mounts its own on"),
+        format!("{what} in /boot, where the machine mounts its own"),
         "remove it in the same RUN, or put it below /usr",
     )
 }
@@ -56,7 +56,7 @@ pub fn finding(paths: &[String]) -> Option<Finding> {
         more => format!(" (and {})", counted(more, "other entry", "other entries")),
     };
     Some(RULE.finding(
-        format!("{first}{others} is in /boot, which the machine mounts its own on"),
+        format!("{first}{others} is in /boot, where the machine mounts its own"),
         "remove it in the same RUN, or put it below /usr".to_owned(),
         paths.iter().take(MAX_NAMED).cloned().collect(),
     ))

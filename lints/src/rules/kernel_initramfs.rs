@@ -4,8 +4,8 @@
 //! could not, this rule reports why.
 //!
 //! # Why it breaks
-//! Without it, the host waits for a root file system that never comes. It drops to an emergency
-//! shell.
+//! Without `ostree-prepare-root`, the host waits for a root file system that never comes. It drops
+//! to an emergency shell.
 //!
 //! # Example
 //! ```dockerfile
@@ -65,8 +65,7 @@ pub fn finding(version: &str, problem: &str, unmade: &str) -> Finding {
 
 pub(super) fn remedy(version: &str) -> String {
     format!(
-        "in the image, with dracut and its ostree module (Debian's ostree-boot) installed: dracut \
-         --force --no-hostonly --reproducible --add ostree --kver {version} \
+        "install dracut and its ostree module (Debian's ostree-boot), and run in the image: dracut --force --no-hostonly --reproducible --add ostree --kver {version} \
          /usr/lib/modules/{version}/initramfs.img"
     )
 }
