@@ -65,7 +65,7 @@ mod tests {
     fn a_login_account_is_told_to_be_left_to_the_machine() {
         let finding = finding(Account::Login, "app", 1000, 1000);
         assert!(finding.message.contains("the user app has the id 1000"));
-        assert!(finding.message.ends_with("since it has a login shell"));
+        assert!(finding.message.ends_with("because it has a login shell"));
         assert!(finding.help.contains("useradd --system"));
     }
 }
