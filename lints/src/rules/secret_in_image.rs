@@ -73,7 +73,7 @@ fn check(image: &Image<'_>) -> Vec<Finding> {
 
 /// Where what is at a path is kept for a machine's /var.
 fn kept(path: &str) -> String {
-    format!("{}/{path}", FACTORY)
+    format!("{FACTORY}/{path}")
 }
 
 /// The files, and the directories of files, that may hold secrets.
