@@ -134,15 +134,15 @@ fn the_frontend_for_arm64_builds_as_this_machines_does(setup: &Setup) {
 
     let steps =
         "FROM debian-ostree-base\nRUN useradd --system acme && mkdir -p /opt/acme /var/lib/acme\n";
-    let built = |name, frontend| {
+    let made_by = |name, frontend| {
         let file = format!("# syntax={frontend}\n{steps}");
         let scenario = setup.scenario(name, &file);
         let log = scenario.build(&[]).unwrap().expect_success();
         let ids = scenario.inspect().unwrap()["RootFS"]["Layers"].clone();
         (ids, log)
     };
-    let (here, _) = built("frontend-here", "osderive");
-    let (there, log) = built("frontend-arm64", "osderive-arm64");
+    let (here, _) = made_by("frontend-here", "osderive");
+    let (there, log) = made_by("frontend-arm64", "osderive-arm64");
     assert_eq!(there, here);
     // What is made from a step counts in a cache, not who asks for it: the same words to the same tool.
     assert_eq!(cached_steps(&log), ["[2/2]"], "{log}");

@@ -23,6 +23,7 @@ const fn read(text: &'static str, month: &'static str) -> Source {
 }
 
 const NOVEMBER: &str = "2026-11";
+const DECEMBER: &str = "2026-12";
 
 #[cfg(test)]
 mod tests {

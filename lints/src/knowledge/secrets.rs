@@ -1,6 +1,6 @@
 //! Where programs keep private keys, passwords and tokens.
 
-use super::{NOVEMBER, Source, read};
+use super::{DECEMBER, NOVEMBER, Source, read};
 
 /// What tells that a file holds a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,201 +41,215 @@ pub const IN_ETC: [Place; 10] = [
     words(
         "NetworkManager/system-connections",
         &["psk=", "password=", "private-key="],
-        read("nm-settings-keyfile(5)", NOVEMBER),
+        read("nm-settings-keyfile(5)", DECEMBER),
     ),
     words(
         "apt/auth.conf.d",
         &["password"],
-        read("apt_auth.conf(5)", NOVEMBER),
+        read("apt_auth.conf(5)", DECEMBER),
     ),
-    key("nginx", read("nginx, ssl_certificate_key", NOVEMBER)),
-    key("pki/entitlement", read("subscription-manager(8)", NOVEMBER)),
+    key("nginx", read("nginx, Configuring HTTPS servers", DECEMBER)),
+    key(
+        "pki/entitlement",
+        read("rhsm.conf(5), entitlementCertDir", DECEMBER),
+    ),
     key(
         "pki/tls/certs",
-        read("RHEL 9, Securing networks, TLS", NOVEMBER),
+        read("Fedora's openssl, make-dummy-cert", DECEMBER),
     ),
-    key(
-        "pki/tls/private",
-        read("RHEL 9, Securing networks, TLS", NOVEMBER),
-    ),
-    key("ssh", read("sshd_config(5), HostKey", NOVEMBER)),
+    key("pki/tls/private", read("genkey(1)", DECEMBER)),
+    key("ssh", read("sshd_config(5), HostKey", DECEMBER)),
     key("ssl", read("openssl, OPENSSLDIR", NOVEMBER)),
-    key(
-        "ssl/private",
-        read("Debian's ssl-cert, README.Debian", NOVEMBER),
-    ),
+    key("ssl/private", read("make-ssl-cert(8)", DECEMBER)),
     words(
         "wireguard",
         &["PrivateKey", "PresharedKey"],
-        read("wg-quick(8)", NOVEMBER),
+        read("wg-quick(8)", DECEMBER),
     ),
 ];
 
 /// Files, and directories whose files and those below may be private keys, relative to the root: those that sign kernel
 /// modules and boot loaders, and those that servers make when they are installed. What is of /var is kept in
 /// [`FACTORY`] too.
-pub const PRIVATE_KEYS: [(&str, Source); 37] = [
+pub const PRIVATE_KEYS: [(&str, Source); 34] = [
     // Whoever has one of these signs what a machine's firmware and kernel trust.
-    ("etc/dkms", read("dkms(8), mok_signing_key", NOVEMBER)),
+    (
+        "etc/dkms",
+        read("dkms(8), mok_signing_key in framework.conf", DECEMBER),
+    ),
     (
         "etc/efi-keys",
-        read("systemd-boot-tools of Arch, sbupdate", NOVEMBER),
+        read("sbupdate, sbupdate.conf, KEY_DIR", DECEMBER),
     ),
     (
         "etc/kernel",
-        read("ukify(1), SecureBootPrivateKey", NOVEMBER),
+        read("ukify(1), SecureBootPrivateKey", DECEMBER),
     ),
     (
         "etc/pki/akmods",
-        read("akmods, README.secureboot", NOVEMBER),
+        read("Fedora's akmods, kmodgenca", DECEMBER),
     ),
-    ("etc/pki/pesign", read("pesign(1), --certdir", NOVEMBER)),
+    ("etc/refind.d/keys", read("refind-install(8)", DECEMBER)),
     (
-        "etc/refind.d/keys",
-        read("rEFInd, refind-install --localkeys", NOVEMBER),
+        "etc/secureboot",
+        read("sbsigntool, sbkeysync; lanzaboote, pkiBundle", DECEMBER),
     ),
-    ("etc/secureboot", read("sbctl, older than 0.14", NOVEMBER)),
     (
         "usr/share/secureboot",
-        read("sbctl, older than 0.14", NOVEMBER),
+        read("sbctl(8), setup --migrate: before 0.15", DECEMBER),
     ),
-    ("var/lib/dkms", read("dkms(8), mok_signing_key", NOVEMBER)),
-    ("var/lib/sbctl", read("sbctl.conf(5)", NOVEMBER)),
+    (
+        "var/lib/dkms",
+        read("dkms 3, README.md, Module signing", DECEMBER),
+    ),
+    ("var/lib/sbctl", read("sbctl.conf(5), keydir", DECEMBER)),
     (
         "var/lib/shim-signed/mok",
-        read("Debian, update-secureboot-policy", NOVEMBER),
+        read("dkms 3.0, prepare_signing: Ubuntu's place", DECEMBER),
     ),
     // Servers.
     (
         "etc/apache2",
-        read("mod_ssl, SSLCertificateKeyFile", NOVEMBER),
+        read("openSUSE's apache2, vhost-ssl.template", DECEMBER),
     ),
-    ("etc/cockpit/ws-certs.d", read("cockpit-tls(8)", NOVEMBER)),
+    ("etc/cockpit/ws-certs.d", read("cockpit-tls(8)", DECEMBER)),
     (
         "etc/dovecot",
-        read("dovecot, ssl_key of Debian's package", NOVEMBER),
+        read("Debian's dovecot-core 2.3, 10-ssl.conf", DECEMBER),
     ),
-    ("etc/ipsec.d/private", read("ipsec.secrets(5)", NOVEMBER)),
+    ("etc/ipsec.d/private", read("ipsec.secrets(5)", DECEMBER)),
     (
         "etc/kubernetes",
-        read("kubeadm, PKI certificates and requirements", NOVEMBER),
+        read("kubernetes.io, kubeadm, --cert-dir", DECEMBER),
     ),
-    ("etc/letsencrypt", read("certbot(1)", NOVEMBER)),
-    ("etc/openvpn", read("openvpn(8), --key", NOVEMBER)),
+    (
+        "etc/letsencrypt",
+        read("certbot(1), --config-dir", DECEMBER),
+    ),
+    (
+        "etc/openvpn",
+        read("openvpn 2.6, openvpn@.service", DECEMBER),
+    ),
     (
         "etc/postfix",
-        read("postconf(5), smtpd_tls_key_file", NOVEMBER),
+        read("postconf(5), smtpd_tls_chain_files", DECEMBER),
     ),
-    ("etc/prosody/certs", read("prosody, Certificates", NOVEMBER)),
+    (
+        "etc/prosody/certs",
+        read("prosody 0.12, prosody.cfg.lua, certificates", DECEMBER),
+    ),
     (
         "etc/puppetlabs/puppet/ssl",
-        read("Puppet, ssldir", NOVEMBER),
+        read("Puppet, SSL directory", DECEMBER),
     ),
-    (
-        "etc/rancher",
-        read("RKE2 and k3s, configuration files", NOVEMBER),
-    ),
+    ("etc/rancher", read("k3s, k3s.yaml", DECEMBER)),
     (
         "etc/step-ca",
-        read("step-ca, STEPPATH as a service", NOVEMBER),
+        read("smallstep/certificates, systemd/step-ca.service", DECEMBER),
     ),
-    ("etc/swanctl", read("swanctl.conf(5)", NOVEMBER)),
-    ("var/lib/acme", read("acmetool, state directory", NOVEMBER)),
-    ("var/lib/caddy", read("Caddy, data directory", NOVEMBER)),
-    ("var/lib/cockpit", read("cockpit-tls(8)", NOVEMBER)),
     (
-        "var/lib/docker-registry",
-        read("Debian's docker-registry, config.yml", NOVEMBER),
+        "etc/swanctl",
+        read("strongSwan, swanctl Directory", DECEMBER),
     ),
+    ("var/lib/acme", read("acmetool(8), --state", DECEMBER)),
+    ("var/lib/caddy", read("Debian's caddy, postinst", DECEMBER)),
     (
         "var/lib/etcd",
-        read("etcd, --data-dir with auto-tls", NOVEMBER),
+        read("etcd, server/embed/config.go", DECEMBER),
     ),
     (
         "var/lib/ipa",
-        read("FreeIPA, ipaplatform/base/paths.py", NOVEMBER),
+        read("FreeIPA, ipaplatform/base/paths.py", DECEMBER),
     ),
-    ("var/lib/kubelet/pki", read("kubelet, --cert-dir", NOVEMBER)),
     (
-        "var/lib/letsencrypt",
-        read("certbot(1), --work-dir", NOVEMBER),
+        "var/lib/kubelet/pki",
+        read("kubernetes.io, kubelet, --cert-dir", DECEMBER),
     ),
     (
         "var/lib/mysql",
-        read("MySQL 8, auto_generate_certs", NOVEMBER),
+        read("MySQL, Creating SSL and RSA Certificates", DECEMBER),
     ),
     (
         "var/lib/prosody",
-        read("prosody, prosodyctl cert", NOVEMBER),
+        read("prosody 0.12, util/prosodyctl/cert.lua", DECEMBER),
     ),
-    ("var/lib/puppet/ssl", read("Puppet, ssldir", NOVEMBER)),
     (
-        "var/lib/rancher",
-        read("k3s and RKE2, --data-dir", NOVEMBER),
+        "var/lib/puppet/ssl",
+        read("Debian's puppet-agent 7, run_mode.rb", DECEMBER),
     ),
-    ("var/lib/tor", read("tor(1), HiddenServiceDir", NOVEMBER)),
+    ("var/lib/rancher", read("k3s, server/tls", DECEMBER)),
+    (
+        "var/lib/step-ca",
+        read("openSUSE's step-ca, STEPPATH", DECEMBER),
+    ),
+    ("var/lib/tor", read("torrc(5), HiddenServiceDir", DECEMBER)),
 ];
 
 /// Where files from /var are kept for machines (tmpfiles.d(5), `C`).
 pub const FACTORY: &str = "usr/share/factory";
 
 /// In each home directory.
-pub const IN_HOMES: [Place; 12] = [
+pub const IN_HOMES: [Place; 13] = [
     place(
         ".aws/credentials",
         Mark::Content,
-        read("AWS CLI, configuration files", NOVEMBER),
+        read("AWS CLI, configuration and credential files", DECEMBER),
     ),
     place(
         ".cargo/credentials.toml",
         Mark::Content,
-        read("The Cargo Book, credentials", NOVEMBER),
+        read("cargo-login(1)", DECEMBER),
     ),
     words(
         ".config/containers/auth.json",
         &["\"auth\""],
-        read("containers-auth.json(5)", NOVEMBER),
+        read("containers-auth.json(5)", DECEMBER),
+    ),
+    place(
+        ".config/git/credentials",
+        Mark::Content,
+        read("git-credential-store(1)", DECEMBER),
     ),
     words(
         ".docker/config.json",
         &["\"auth\"", "identitytoken", "registrytoken"],
-        read("docker login", NOVEMBER),
+        read("docker login, credential stores", DECEMBER),
     ),
     place(
         ".git-credentials",
         Mark::Content,
-        read("git-credential-store(1)", NOVEMBER),
+        read("git-credential-store(1)", DECEMBER),
     ),
     words(
         ".kube/config",
         &["token:", "client-key-data:", "password:"],
-        read("kubectl, kubeconfig files", NOVEMBER),
+        read("kubectl-config(1)", DECEMBER),
     ),
     words(
         ".netrc",
         &["password"],
-        read("ftp(1), The .netrc File", NOVEMBER),
+        read("tnftp(1), The .netrc File", DECEMBER),
     ),
     words(
         ".npmrc",
         &["_authToken", "_auth=", "_password"],
-        read("npmrc(5)", NOVEMBER),
+        read("npmrc(5)", DECEMBER),
     ),
     place(
         ".pgpass",
         Mark::Content,
-        read("PostgreSQL, The Password File", NOVEMBER),
+        read("PostgreSQL, The Password File", DECEMBER),
     ),
     words(
         ".pypirc",
         &["password"],
         read("packaging.python.org, The .pypirc file", NOVEMBER),
     ),
-    key(".ssh", read("ssh(1), Files", NOVEMBER)),
+    key(".ssh", read("ssh(1), -i", DECEMBER)),
     place(
         ".vault-token",
         Mark::Content,
-        read("Vault, token helpers", NOVEMBER),
+        read("Vault, token helpers", DECEMBER),
     ),
 ];
 
@@ -246,35 +260,53 @@ pub const HOMES: [&str; 2] = ["home", "var/home"];
 
 /// Files of package managers with passwords or tokens, and directories of such files. /etc/apt/auth.conf.d is a row of
 /// [`IN_ETC`].
-pub const CREDENTIALS: [(&str, Source); 15] = [
+pub const CREDENTIALS: [(&str, Source); 18] = [
+    (
+        "etc/apt/apt.conf",
+        read("apt-transport-http(1), Acquire::http::Proxy", DECEMBER),
+    ),
     (
         "etc/apt/apt.conf.d",
-        read("apt-transport-https(1), proxies", NOVEMBER),
+        read("apt-transport-http(1), Acquire::http::Proxy", DECEMBER),
     ),
-    ("etc/apt/auth.conf", read("apt_auth.conf(5)", NOVEMBER)),
-    ("etc/apt/sources.list", read("sources.list(5)", NOVEMBER)),
-    ("etc/apt/sources.list.d", read("sources.list(5)", NOVEMBER)),
-    ("etc/dnf/dnf.conf", read("dnf.conf(5), password", NOVEMBER)),
-    ("etc/npmrc", read("npmrc(5)", NOVEMBER)),
-    ("etc/pip.conf", read("pip, Configuration Files", NOVEMBER)),
+    ("etc/apt/auth.conf", read("apt_auth.conf(5)", DECEMBER)),
+    ("etc/apt/sources.list", read("sources.list(5)", DECEMBER)),
+    ("etc/apt/sources.list.d", read("sources.list(5)", DECEMBER)),
+    ("etc/dnf/dnf.conf", read("dnf.conf(5), password", DECEMBER)),
+    ("etc/npmrc", read("Debian's npm, globalconfig", DECEMBER)),
+    ("etc/pip.conf", read("pip, Configuration Files", DECEMBER)),
     ("etc/yum.conf", read("yum.conf(5), password", NOVEMBER)),
-    ("etc/yum.repos.d", read("dnf.conf(5), password", NOVEMBER)),
+    ("etc/yum.repos.d", read("dnf.conf(5), password", DECEMBER)),
+    (
+        "etc/xdg/pip/pip.conf",
+        read("pip, Configuration Files", DECEMBER),
+    ),
+    (
+        "etc/zypp/credentials.cat",
+        read("zypp.conf, credentials.global.file", DECEMBER),
+    ),
     (
         "etc/zypp/credentials.d",
-        read("libzypp, credentials.global.dir", NOVEMBER),
+        read("zypp.conf, credentials.global.dir", DECEMBER),
     ),
     (
         "etc/zypp/repos.d",
-        read("zypper(8), repository URIs", NOVEMBER),
+        read("zypper(8), supported URI formats", DECEMBER),
     ),
     (
         "root/.config/pip/pip.conf",
-        read("pip, Configuration Files", NOVEMBER),
+        read("pip, Configuration Files", DECEMBER),
     ),
     (
         "root/.pip/pip.conf",
-        read("pip, Configuration Files", NOVEMBER),
+        read("pip, Configuration Files", DECEMBER),
     ),
-    ("usr/etc/npmrc", read("npmrc(5)", NOVEMBER)),
-    ("usr/local/etc/npmrc", read("npmrc(5)", NOVEMBER)),
+    (
+        "usr/etc/npmrc",
+        read("npmrc(5), $PREFIX/etc/npmrc", DECEMBER),
+    ),
+    (
+        "usr/local/etc/npmrc",
+        read("npmrc(5), $PREFIX/etc/npmrc", DECEMBER),
+    ),
 ];
