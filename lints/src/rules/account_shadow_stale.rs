@@ -64,7 +64,7 @@ mod tests {
             assert!(
                 found[0]
                     .message
-                    .contains("line 2 of /etc/gshadow is of the group acme")
+                    .contains("line 2 of /etc/gshadow has the group acme")
             );
         }
     }
