@@ -106,7 +106,8 @@ fn the_tool_for_arm64_commits_as_this_machines_does(setup: &Setup) {
     assert!(differ.is_empty(), "{differ:?}");
 }
 
-/// Its image has an emulator before it, so that this machine's engine can run it.
+/// Its image has an emulator before it, so that this machine's engine can run it. For execs of its own it takes the tool of
+/// what it takes for the engine's machine: this one's tool stands there.
 fn the_frontend_for_arm64_builds_as_this_machines_does(setup: &Setup) {
     let places = &setup.places;
     let all = [Architecture::Amd64, Architecture::Arm64];
@@ -122,7 +123,10 @@ fn the_frontend_for_arm64_builds_as_this_machines_does(setup: &Setup) {
     let dockerfile = fs::read_to_string(&path).unwrap();
     let emulated = dockerfile
         .replace("root-$TARGETARCH", "root-arm64")
-        .replace("ENTRYPOINT [", "COPY qemu /\nENTRYPOINT [\"/qemu\", ");
+        .replace(
+            "ENTRYPOINT [",
+            "COPY root-arm64/tool/linux-amd64/ /tool/linux-arm64/\nCOPY qemu /\nENTRYPOINT [\"/qemu\", ",
+        );
     assert_ne!(emulated, dockerfile);
     fs::write(&path, emulated).unwrap();
     let mut build = setup.engine.docker();
