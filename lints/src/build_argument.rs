@@ -4,8 +4,8 @@
 //! The value is a word for the tool, and after it settings with `&` before each: `a1b2c3&verbose&writable=/opt/acme/data`.
 //! What is neither a letter, a digit nor one of `-._/:,` is `%` and two hexadecimal digits, so it is one word in a history.
 
-use std::fmt::Write as _;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
 use crate::model::ledger::Ledger;
@@ -136,16 +136,16 @@ impl BuildArgument {
 }
 
 fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._/:,".contains(&byte) {
-            encoded.push(byte.into());
-        } else {
-            let _ = write!(encoded, "%{byte:02x}");
-        }
-    }
-    encoded
+    utf8_percent_encode(text, &IN_SETTINGS).to_string()
 }
+
+const IN_SETTINGS: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b',');
 
 fn decoded(text: &str) -> Option<String> {
     let mut parts = text.split('%');

@@ -98,7 +98,7 @@ pub struct Layers {
 }
 
 /// Takes `null` for what is empty, as the builders that are written in Go have it.
-fn or_default<'de, D, T>(input: D) -> Result<T, D::Error>
+pub(crate) fn or_default<'de, D, T>(input: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

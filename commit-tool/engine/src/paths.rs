@@ -1,6 +1,6 @@
 //! What stands for a path or a content: text for people, a pattern of tmpfiles.d, a short name.
 
-use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{os::unix::ffi::OsStrExt as _, path::Path};
 
 use osderive_lints::escape_path;
 use sha2::{Digest as _, Sha256};
@@ -20,11 +20,7 @@ pub(crate) fn shown(path: &Path) -> String {
 
 /// The first digits of a content's hash, for names.
 pub(crate) fn digits_of(content: &[u8]) -> String {
-    let mut digits = String::with_capacity(HASH_DIGITS);
-    for byte in Sha256::digest(content).iter().take(HASH_DIGITS / 2) {
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
+    base16ct::lower::encode_string(&Sha256::digest(content)[..HASH_DIGITS / 2])
 }
 
 /// The signs that mean something in a pattern (glob(7), with braces).

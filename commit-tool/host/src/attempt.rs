@@ -17,7 +17,7 @@ use crate::door::{self, Door};
 use crate::engine;
 use crate::error::{Error, in_file};
 use crate::inspect::{self, base_config};
-use crate::reports::{Ran, Reported, Store, hexadecimal, ran};
+use crate::reports::{Ran, Reported, Store, ran};
 use crate::rewrite::{Rewrite, ShellReach, Unwritable, report_directory};
 use crate::runtime;
 use crate::source::Source;
@@ -70,7 +70,7 @@ impl<'a> Attempt<'a> {
             Bootable::Auto | Bootable::Off => Ordinary::Leave,
         };
         let asked = BuildArgument {
-            tool: hexadecimal(&digest[..6]),
+            tool: base16ct::lower::encode_string(&digest[..6]),
             ordinary,
             verbose: options.verbose,
             ids: ids.cloned(),

@@ -2,12 +2,12 @@
 //! command. Under the names of the real runtimes, so that what is made meanwhile goes on without us.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use osderive_lints::oci_runtime::{FOLDERS, KNOWN, NAME};
+use toml::Table;
 
 use crate::error::{Error, in_file};
 use crate::runtime::TOOL;
@@ -89,7 +89,7 @@ impl Places {
                 .and_then(|()| fs::rename(&beside, &own))
                 .map_err(in_file(&own))?;
         }
-        let mut text = format!("{MARK}\n[engine.runtimes]\n");
+        let mut runtimes = Table::new();
         for runtime in KNOWN {
             let link = self.link(runtime);
             let _ = fs::remove_file(&link);
@@ -98,10 +98,11 @@ impl Places {
             let real = FOLDERS.map(|folder| Path::new(folder).join(runtime));
             let paths = [link].into_iter().chain(real);
             let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
-            // A list of strings is the same in JSON and TOML.
-            let paths = serde_json::to_string(&paths).unwrap_or_default();
-            let _ = writeln!(text, "{runtime} = {paths}");
+            runtimes.insert(runtime.to_owned(), paths.into());
         }
+        let engine = Table::from_iter([("runtimes".to_owned(), runtimes.into())]);
+        let table = Table::from_iter([("engine".to_owned(), engine.into())]);
+        let text = format!("{MARK}\n{table}");
         made(self.snippet.parent().unwrap_or(Path::new("/")))?;
         fs::write(&self.snippet, text).map_err(in_file(&self.snippet))?;
         Ok(format!(

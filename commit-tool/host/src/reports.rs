@@ -1,7 +1,6 @@
 //! The reports that a build left in a directory, one for each RUN that ran, and those of earlier builds for RUNs that
 //! came from the engine's cache.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -193,17 +192,9 @@ impl Store {
             hash.update(word);
         }
         let digest = hash.finalize();
-        let name = hexadecimal(&digest[..16]);
+        let name = base16ct::lower::encode_string(&digest[..16]);
         self.folder.join(format!("{name}.json"))
     }
-}
-
-/// Bytes in hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {

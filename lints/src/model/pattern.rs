@@ -81,24 +81,57 @@ impl Pattern {
 /// in it, even a bracket.
 fn one_of(text: &[u8]) -> Option<(Part, &[u8])> {
     let negated = matches!(text.first(), Some(b'!' | b'^'));
-    let text = &text[usize::from(negated)..];
-    let end = 1 + text.get(1..)?.iter().position(|&byte| byte == b']')?;
+    let mut rest = &text[usize::from(negated)..];
     let mut bytes = Box::new([0; 4]);
-    let mut set = &text[..end];
-    while let Some(&low) = set.first() {
-        let (high, length) = match set {
-            [_, b'-', high, ..] => (*high, 3),
-            _ => (low, 1),
-        };
-        for byte in low..=high {
-            bytes[usize::from(byte / 64)] |= 1 << (byte % 64);
+    let mut add = |byte: u8| bytes[usize::from(byte / 64)] |= 1 << (byte % 64);
+    let mut is_first = true;
+    let behind = loop {
+        match rest {
+            [] => return None,
+            [b']', behind @ ..] if !is_first => break behind,
+            [low, b'-', high, behind @ ..] if *high != b']' => {
+                (*low..=*high).for_each(&mut add);
+                rest = behind;
+            }
+            [low, behind @ ..] => {
+                let class = class(rest);
+                rest = class.map_or(behind, |(_, behind)| behind);
+                match class {
+                    Some((is_in, _)) => (0..=u8::MAX).filter(is_in).for_each(&mut add),
+                    None => add(*low),
+                }
+            }
         }
-        set = &set[length..];
-    }
+        is_first = false;
+    };
     if negated {
         bytes.iter_mut().for_each(|part| *part = !*part);
     }
-    Some((Part::OneOf(bytes), &text[end + 1..]))
+    Some((Part::OneOf(bytes), behind))
+}
+
+type IsIn = fn(&u8) -> bool;
+
+/// The character classes of POSIX, with the bytes that they have in the C locale.
+const CLASSES: [(&[u8], IsIn); 12] = [
+    (b"[:alnum:]", u8::is_ascii_alphanumeric),
+    (b"[:alpha:]", u8::is_ascii_alphabetic),
+    (b"[:blank:]", |byte| matches!(byte, b' ' | b'\t')),
+    (b"[:cntrl:]", u8::is_ascii_control),
+    (b"[:digit:]", u8::is_ascii_digit),
+    (b"[:graph:]", u8::is_ascii_graphic),
+    (b"[:lower:]", u8::is_ascii_lowercase),
+    (b"[:print:]", |byte| (b' '..=b'~').contains(byte)),
+    (b"[:punct:]", u8::is_ascii_punctuation),
+    (b"[:space:]", |byte| matches!(byte, b' ' | b'\t'..=b'\r')),
+    (b"[:upper:]", u8::is_ascii_uppercase),
+    (b"[:xdigit:]", u8::is_ascii_hexdigit),
+];
+
+/// The character class that a text begins with, and what is behind it.
+fn class(text: &[u8]) -> Option<(IsIn, &[u8])> {
+    let mut classes = CLASSES.iter();
+    classes.find_map(|(name, is_in)| Some((*is_in, text.strip_prefix(*name)?)))
 }
 
 fn has(bytes: &[u64; 4], byte: u8) -> bool {
@@ -131,6 +164,11 @@ mod tests {
             ("[a-]", "-", true),
             ("[a", "[a", true),
             ("[", "[", true),
+            ("[[:digit:]-]x", "7x", true),
+            ("[[:digit:]-]x", "-x", true),
+            ("[![:alpha:]_]", "a", false),
+            ("[[:none:]]", ":]", true),
+            ("[[a]", "[", true),
             ("[]", "[]", true),
             ("a?", "a", false),
         ] {

@@ -19,7 +19,7 @@ pub const SECOND: u64 = 1_000_000;
 
 const DAY: u64 = 86_400 * SECOND;
 
-/// The microseconds of a time span, at most `u64::MAX`, which `infinity` is; none if it is no time span.
+/// The microseconds of a time span, `u64::MAX` for `infinity`; none if it is no time span, or longer than any.
 pub fn microseconds(text: &[u8]) -> Option<u64> {
     let mut rest = trimmed(str::from_utf8(text).ok()?);
     if rest.is_empty() || rest == "infinity" {
@@ -34,11 +34,11 @@ pub fn microseconds(text: &[u8]) -> Option<u64> {
         let (_, unit) = UNITS.iter().find(|(names, _)| names.contains(&name))?;
         // systemd's limit, too: what does not fit is no number.
         let count = u64::try_from(whole.parse::<i64>().ok()?).ok()?;
-        sum = sum.saturating_add(count.saturating_mul(*unit));
+        sum = count.checked_mul(*unit)?.checked_add(sum)?;
         let mut part = *unit;
         for digit in fraction.bytes() {
             part /= 10;
-            sum = sum.saturating_add(part * u64::from(digit - b'0'));
+            sum = sum.checked_add(part * u64::from(digit - b'0'))?;
         }
         rest = trimmed(tail);
     }
@@ -52,11 +52,17 @@ fn trimmed(text: &str) -> &str {
 /// The digits before and after the point of a number, and what follows it.
 fn number(text: &str) -> Option<(&str, &str, &str)> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    // As strtoll(3) does.
+    let unsigned = text.strip_prefix('+').filter(|rest| digits(rest) > 0);
+    let text = unsigned.unwrap_or(text);
     let (whole, rest) = text.split_at(digits(text));
     let Some(tail) = rest.strip_prefix('.') else {
         return (!whole.is_empty()).then_some((whole, "", rest));
     };
     let (fraction, tail) = tail.split_at(digits(tail));
+    if fraction.is_empty() {
+        return None;
+    }
     Some((if whole.is_empty() { "0" } else { whole }, fraction, tail))
 }
 
@@ -82,7 +88,7 @@ mod tests {
         }
         assert_eq!(microseconds(b"1500us"), Some(1500));
         assert_eq!(microseconds(b"infinity"), Some(u64::MAX));
-        assert_eq!(microseconds(b"9000000000000000000y"), Some(u64::MAX));
+        assert_eq!(microseconds(b"+5s +1s"), Some(6 * SECOND));
     }
 
     #[test]
@@ -96,6 +102,11 @@ mod tests {
             "-1d",
             "1d-",
             "1.2.3s",
+            "5.",
+            "5.s",
+            "+.5s",
+            "+ 5",
+            "9000000000000000000y",
             "99999999999999999999s",
         ] {
             assert_eq!(microseconds(text.as_bytes()), None, "{text}");

@@ -1,7 +1,6 @@
 //! What the documents of an image say that its parts are, and whether they are: each part is hashed while it is
 //! read, and never read twice for it (image-spec `descriptor.md`, "Digests").
 
-use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -120,10 +119,7 @@ impl Hasher {
             Self::Sha384(hasher) => hasher.finalize().to_vec(),
             Self::Sha512(hasher) => hasher.finalize().to_vec(),
         };
-        bytes.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        base16ct::lower::encode_string(&bytes)
     }
 }
 

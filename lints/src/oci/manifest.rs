@@ -12,6 +12,7 @@ use super::digest::Digest;
 use super::{Blob, ImageError, Store, Unpacked};
 use crate::ImageConfig;
 use crate::budget::Budget;
+use crate::config::or_default;
 
 /// Bytes of a document at most, as registries have it (distribution-spec: 4 MiB at least).
 const MAX_DOCUMENT: u64 = 16 << 20;
@@ -89,6 +90,7 @@ impl LayerBlob {
 
 #[derive(Deserialize)]
 struct Index {
+    #[serde(deserialize_with = "or_default")]
     manifests: Vec<Descriptor>,
 }
 
@@ -117,6 +119,7 @@ struct Platform {
 #[derive(Deserialize)]
 struct Manifest {
     config: Descriptor,
+    #[serde(deserialize_with = "or_default")]
     layers: Vec<Descriptor>,
 }
 
@@ -127,6 +130,7 @@ struct Saved {
     config: String,
     #[serde(default)]
     repo_tags: Option<Vec<String>>,
+    #[serde(deserialize_with = "or_default")]
     layers: Vec<String>,
 }
 

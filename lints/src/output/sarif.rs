@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
 use super::{Report, Shown};
@@ -164,16 +165,15 @@ fn fingerprint(finding: &Finding) -> String {
 
 /// A path as a URI reference (RFC 3986). The first part must not look like a scheme.
 fn uri(path: &[u8]) -> String {
-    let mut uri = String::with_capacity(path.len());
-    for &byte in path {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            uri.push(byte.into());
-        } else {
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri
+    percent_encode(path, &IN_PATHS).to_string()
 }
+
+const IN_PATHS: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,8 @@ use crate::rules::Rule;
 /// What a comment with a suppression begins with.
 const MARK: &str = "osderive:";
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A Containerfile.
 #[derive(Clone, Debug, Default)]
 pub struct Containerfile {
@@ -69,8 +71,13 @@ impl Containerfile {
             suppressions: Vec::new(),
             errors: Vec::new(),
         };
-        let mut start = 0;
-        for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        // A byte order mark is no part of the first line, for engines too (BuildKit, `discardBOM`).
+        let mut start = if text.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len_utf8()
+        } else {
+            0
+        };
+        for (number, line) in (1..).zip(text[start..].split_inclusive('\n')) {
             parser.line(number, start, line.trim_end_matches(['\n', '\r']));
             start += line.len();
         }
@@ -218,7 +225,7 @@ impl Parser<'_> {
             instruction.text.push_str(word);
         }
         if continued.is_none() {
-            self.documents = documents(&instruction.text);
+            self.documents = documents(&instruction.line);
             let ends = self.documents.iter().map(|(end, _)| Document {
                 end: end.clone(),
                 content: String::new(),
@@ -305,27 +312,106 @@ fn allow(words: &str) -> Result<Allowed, (String, &'static str)> {
     Ok((rule, path, reason.trim().to_owned()))
 }
 
-/// The here-documents that an instruction begins: the words that end them.
-fn documents(instruction: &str) -> Vec<(String, bool)> {
-    let keyword = instruction.split(' ').next().unwrap_or_default();
-    if !["RUN", "COPY", "ADD"]
-        .iter()
-        .any(|known| keyword.eq_ignore_ascii_case(known))
-    {
+/// The here-documents that an instruction begins: the words that end them, and whether tabs before them do not count.
+/// As BuildKit and buildah have it (`heredocsFromLine` and `ParseHeredoc` of `frontend/dockerfile/parser/parser.go`): of an
+/// instruction's words, those that are `<<WORD` and nothing else.
+fn documents(line: &str) -> Vec<(String, bool)> {
+    let (mut keyword, mut rest) = first_word(line);
+    if keyword.eq_ignore_ascii_case("ONBUILD") {
+        (keyword, rest) = first_word(rest);
+    }
+    let may_begin = ["RUN", "COPY", "ADD"].iter();
+    let is_list = || serde_json::from_str::<Vec<String>>(without_flags(rest)).is_ok();
+    if !may_begin.into_iter().any(|known| keyword.eq_ignore_ascii_case(known)) || is_list() {
         return Vec::new();
     }
     let begin = |word: &str| {
-        let rest = word
-            .trim_start_matches(|c: char| c.is_ascii_digit())
-            .strip_prefix("<<")?;
-        let (rest, strips_tabs) = rest
-            .strip_prefix('-')
-            .map_or((rest, false), |rest| (rest, true));
-        let end = rest.trim_matches(['"', '\'']);
-        let is_word = !end.is_empty() && end.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        is_word.then(|| (end.to_owned(), strips_tabs))
+        let word = word.trim_start_matches(|sign: char| sign.is_ascii_digit());
+        let word = word.strip_prefix("<<")?;
+        let (word, strips_tabs) = match word.strip_prefix('-') {
+            Some(word) => (word, true),
+            None => (word, false),
+        };
+        let end = unquoted(word).filter(|end| !end.is_empty() && !word.contains('<'));
+        Some((end?, strips_tabs))
     };
-    instruction.split(' ').filter_map(begin).collect()
+    words(rest).filter_map(begin).collect()
+}
+
+/// The first word, and what comes after it.
+fn first_word(line: &str) -> (&str, &str) {
+    let line = line.trim_start();
+    line.split_once(char::is_whitespace).unwrap_or((line, ""))
+}
+
+fn without_flags(mut rest: &str) -> &str {
+    loop {
+        rest = rest.trim();
+        match words(rest).next().filter(|word| word.starts_with("--")) {
+            Some(flag) => rest = &rest[flag.len()..],
+            None => return rest,
+        }
+    }
+}
+
+/// What quotes and a backslash do to the signs of a line (BuildKit's `shell.Lex`): nothing in single quotes, and in double
+/// quotes a backslash counts before few signs only.
+#[derive(Default)]
+struct Quotes {
+    open: Option<char>,
+    is_escaped: bool,
+}
+
+/// What a sign is among quotes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// It stands for itself.
+    Own,
+    /// A blank between words.
+    Blank,
+    /// A quote or a backslash, which goes.
+    Quote,
+}
+
+impl Quotes {
+    fn take(&mut self, sign: char, next: Option<char>) -> Sign {
+        if std::mem::take(&mut self.is_escaped) {
+            return Sign::Own;
+        }
+        match (self.open, sign) {
+            (None, '\'' | '"') => self.open = Some(sign),
+            (Some(open), _) if sign == open => self.open = None,
+            (None, '\\') => self.is_escaped = true,
+            (Some('"'), '\\') if matches!(next, Some('"' | '$' | '\\')) => self.is_escaped = true,
+            (None, _) if sign.is_whitespace() => return Sign::Blank,
+            _ => return Sign::Own,
+        }
+        Sign::Quote
+    }
+}
+
+/// The words of a line, as they are written.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let mut quotes = Quotes::default();
+    let mut signs = line.chars().peekable();
+    line.split(move |sign| {
+        signs.next();
+        quotes.take(sign, signs.peek().copied()) == Sign::Blank
+    })
+    .filter(|word| !word.is_empty())
+}
+
+/// A word without its quotes; none where one does not end.
+fn unquoted(word: &str) -> Option<String> {
+    let mut quotes = Quotes::default();
+    let mut signs = word.chars().peekable();
+    let mut text = String::new();
+    while let Some(sign) = signs.next() {
+        if quotes.take(sign, signs.peek().copied()) == Sign::Own {
+            text.push(sign);
+        }
+    }
+    (quotes.open.is_none() && !quotes.is_escaped).then_some(text)
 }
 
 /// An instruction without what its builder adds: BuildKit writes `RUN /bin/sh -c COMMAND # buildkit`,

@@ -1,5 +1,7 @@
 //! The paths that a suppression is about.
 
+use wildmatch::WildMatchPattern;
+
 /// An absolute path, which stands for itself and all below it; `*` in it for anything but a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
@@ -26,21 +28,8 @@ impl Pattern {
 }
 
 fn is_like(wanted: &str, part: &str) -> bool {
-    let mut pieces = wanted.split('*');
-    let Some(mut rest) = pieces.next().and_then(|first| part.strip_prefix(first)) else {
-        return false;
-    };
-    let mut pieces: Vec<&str> = pieces.collect();
-    let Some(last) = pieces.pop() else {
-        return rest.is_empty();
-    };
-    for piece in pieces {
-        let Some(found) = rest.find(piece) else {
-            return false;
-        };
-        rest = &rest[found + piece.len()..];
-    }
-    rest.ends_with(last)
+    // NUL, which is in no path, stands for "any one": nothing does.
+    WildMatchPattern::<'*', '\0'>::new(wanted).matches(part)
 }
 
 #[cfg(test)]

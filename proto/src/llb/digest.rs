@@ -36,35 +36,16 @@ impl FromStr for Digest {
 }
 
 fn parse(text: &str) -> Option<Digest> {
-    let hex = text.strip_prefix(PREFIX)?.as_bytes();
-    if hex.len() != 64 {
-        return None;
-    }
     let mut value = [0; 32];
-    for (byte, pair) in value.iter_mut().zip(hex.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(Digest(value))
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+    let read = base16ct::lower::decode(text.strip_prefix(PREFIX)?, &mut value).ok()?;
+    (read.len() == value.len()).then_some(Digest(value))
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(PREFIX.len() + 64);
-        text.push_str(PREFIX);
-        for byte in self.0 {
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-        f.write_str(&text)
+        let mut hex = [0; 64];
+        let hex = base16ct::lower::encode_str(&self.0, &mut hex).map_err(|_| fmt::Error)?;
+        write!(f, "{PREFIX}{hex}")
     }
 }
 

@@ -152,3 +152,31 @@ proptest::proptest! {
         let _ = Containerfile::parse("Containerfile", &content);
     }
 }
+
+#[test]
+fn a_document_begins_where_engines_begin_one() {
+    for (line, ends) in [
+        ("RUN cat <<END-1 >/x", &["END-1"][..]),
+        ("RUN cat <<'my end'", &["my end"]),
+        ("RUN cat 3<<-\"A\" <<B\\ C", &["A", "B C"]),
+        ("ONBUILD run <<A", &["A"]),
+        ("COPY --chmod=755 <<a.sh /x", &["a.sh"]),
+        ("RUN echo \"a <<E b\"", &[]),
+        ("RUN echo 'it <<E' <<E", &["E"]),
+        ("RUN echo $((1<<2)) <<<word << E", &[]),
+        ("RUN --network=none [\"cat\", \"<<E\"]", &[]),
+        ("CMD <<E", &[]),
+    ] {
+        let file = file(&format!("FROM base\n{line}\nx\n"));
+        let documents = &file.instructions[1].documents;
+        let found: Vec<_> = documents.iter().map(|document| document.end.as_str()).collect();
+        assert_eq!(found, ends, "{line}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let file = file("\u{feff}FROM base\nRUN a\n");
+    assert_eq!(file.instructions[0].keyword(), "FROM");
+    assert_eq!(file.instructions[1].lines, (2, 2));
+}
