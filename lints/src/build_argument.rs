@@ -4,7 +4,6 @@
 //! The value is a word for the tool, and after it settings with `&` before each: `a1b2c3&verbose&writable=/opt/acme/data`.
 //! What is neither a letter, a digit nor one of `-._/:,` is `%` and two hexadecimal digits, so it is one word in a history.
 
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 

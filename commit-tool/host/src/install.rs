@@ -2,6 +2,7 @@
 //! command. Under the names of the real runtimes, so that what is made meanwhile goes on without us.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};

@@ -322,7 +322,11 @@ fn documents(line: &str) -> Vec<(String, bool)> {
     }
     let may_begin = ["RUN", "COPY", "ADD"].iter();
     let is_list = || serde_json::from_str::<Vec<String>>(without_flags(rest)).is_ok();
-    if !may_begin.into_iter().any(|known| keyword.eq_ignore_ascii_case(known)) || is_list() {
+    if !may_begin
+        .into_iter()
+        .any(|known| keyword.eq_ignore_ascii_case(known))
+        || is_list()
+    {
         return Vec::new();
     }
     let begin = |word: &str| {

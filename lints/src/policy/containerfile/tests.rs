@@ -167,16 +167,19 @@ fn a_document_begins_where_engines_begin_one() {
         ("RUN --network=none [\"cat\", \"<<E\"]", &[]),
         ("CMD <<E", &[]),
     ] {
-        let file = file(&format!("FROM base\n{line}\nx\n"));
+        let file = parse(&format!("FROM base\n{line}\nx\n"));
         let documents = &file.instructions[1].documents;
-        let found: Vec<_> = documents.iter().map(|document| document.end.as_str()).collect();
+        let found: Vec<_> = documents
+            .iter()
+            .map(|document| document.end.as_str())
+            .collect();
         assert_eq!(found, ends, "{line}");
     }
 }
 
 #[test]
 fn a_byte_order_mark_is_no_part_of_a_file() {
-    let file = file("\u{feff}FROM base\nRUN a\n");
+    let file = parse("\u{feff}FROM base\nRUN a\n");
     assert_eq!(file.instructions[0].keyword(), "FROM");
     assert_eq!(file.instructions[1].lines, (2, 2));
 }
