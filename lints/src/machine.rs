@@ -3,7 +3,8 @@
 
 pub mod accounts;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 
 use self::accounts::Accounts;
 use crate::Image;
@@ -49,6 +50,7 @@ enum Made {
 }
 
 /// One step of a path.
+#[derive(Clone)]
 enum Step {
     Missing,
     Unknown,
@@ -65,7 +67,12 @@ pub struct Machine<'a> {
     pub accounts: &'a Accounts,
     made: BTreeMap<Vec<u8>, Made>,
     mounts: Vec<Vec<u8>>,
+    /// What the image has at paths that were asked for: each path is walked from the top, and most begin alike.
+    looked: RefCell<HashMap<Vec<u8>, Step>>,
 }
+
+/// Paths that are remembered, at most.
+const MAX_LOOKED: usize = 10_000;
 
 /// Directories that each unit may have made for itself, with where they are (systemd.exec(5)).
 const DIRECTORIES: [(&str, &str); 4] = [
@@ -102,6 +109,7 @@ impl<'a> Machine<'a> {
             accounts: image.accounts(history),
             made: BTreeMap::new(),
             mounts: mounts(image),
+            looked: RefCell::default(),
         }
     }
 
@@ -231,6 +239,18 @@ impl<'a> Machine<'a> {
 
     /// What the image has at a path once it is imported.
     fn in_image(&self, path: &[u8]) -> Step {
+        if let Some(step) = self.looked.borrow().get(path) {
+            return step.clone();
+        }
+        let step = self.look(path);
+        let mut looked = self.looked.borrow_mut();
+        if looked.len() < MAX_LOOKED {
+            looked.insert(path.to_vec(), step.clone());
+        }
+        step
+    }
+
+    fn look(&self, path: &[u8]) -> Step {
         let tree = self.image.tree;
         let top = path.split(|&byte| byte == b'/').next().unwrap_or_default();
         if self

@@ -137,6 +137,8 @@ pub(crate) struct Package {
     pub plugins: Vec<Rc<Package>>,
     /// The names in that script and of these accounts, once asked for.
     words: OnceCell<BTreeSet<Vec<u8>>>,
+    /// The absolute paths in that script, once asked for.
+    paths: OnceCell<BTreeSet<Vec<u8>>>,
     /// The lines of its configuration that name something in /var, once asked for.
     configuration: OnceCell<Vec<Vec<u8>>>,
 }
@@ -186,6 +188,7 @@ impl Package {
             quirks,
             plugins: Vec::new(),
             words: OnceCell::new(),
+            paths: OnceCell::new(),
             configuration: OnceCell::new(),
         };
         (package, units, is_plugin)
@@ -253,18 +256,20 @@ impl Package {
 
     /// Whether what runs at its installation names a directory.
     pub(crate) fn installs_with(&self, image: &Image<'_>, directory: &[u8]) -> bool {
-        paths_in(&self.script(image)).any(|path| path == directory)
+        self.paths(image).contains(directory)
     }
 
     /// What of /var the script names that runs at its installation, and the package does not bring itself.
     pub(crate) fn made_by_script(&self, image: &Image<'_>) -> BTreeSet<Vec<u8>> {
-        let script = self.script(image);
-        let of_var =
-            paths_in(&script).filter(|path| path.starts_with(b"/var/") && !is_shared(path));
-        of_var
-            .filter(|path| !self.var.iter().any(|own| own == path))
-            .map(<[u8]>::to_vec)
-            .collect()
+        let paths = self.paths(image).iter();
+        let of_var = paths.filter(|path| path.starts_with(b"/var/") && !is_shared(path));
+        let of_others = of_var.filter(|path| !self.var.contains(path));
+        of_others.cloned().collect()
+    }
+
+    fn paths(&self, image: &Image<'_>) -> &BTreeSet<Vec<u8>> {
+        let read = || paths_in(&self.script(image)).map(<[u8]>::to_vec).collect();
+        self.paths.get_or_init(read)
     }
 
     fn script(&self, image: &Image<'_>) -> Cow<'_, [u8]> {
