@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::knowledge::leftovers::TRANSIENT;
+use crate::knowledge::leftovers::is_transient;
 use crate::model::state_directories::state_directories;
 use crate::model::tmpfiles::{self, Line};
 use crate::tree::{Kind, Meta};
@@ -57,10 +57,7 @@ pub(crate) fn lost<'a>(image: &'a Image<'_>) -> Vec<Lost<'a>> {
     for (path, meta) in &image.gathered.var {
         let is_below = (lost.last()).is_some_and(|last: &Lost<'_>| is_below(path, last.path));
         let is_file = meta.kind != Kind::Directory;
-        let is_transient = TRANSIENT
-            .iter()
-            .any(|(top, _)| path.starts_with(top.as_bytes()));
-        if is_below || (is_file && is_transient) {
+        if is_below || (is_file && is_transient(path)) {
             continue;
         }
         if path.starts_with(b"var/tmp/") || makers.make(image, path) {

@@ -1,5 +1,8 @@
 //! What programs leave in /var during a build and no machine needs.
 
+use std::cell::LazyCell;
+
+use super::machine::MADE_ANEW;
 use super::{NOVEMBER, Source, read};
 
 /// Entries that an image does not keep.
@@ -17,18 +20,15 @@ pub struct Leftover {
     pub source: Source,
 }
 
-/// Package lists.
-pub const LISTS: &str = "package lists, downloaded again when they are needed";
-/// A lock.
-pub const LOCK: &str = "a lock of a package manager";
-/// dpkg's backups.
-pub const BACKUP: &str = "a backup of dpkg";
+const LISTS: &str = "package lists, downloaded again when they are needed";
+const LOCK: &str = "a lock of a package manager";
+const BACKUP: &str = "a backup of dpkg";
 const HISTORY: &str = "the history of the build's package manager";
 const OWN: &str = "each machine makes its own";
 const TRANSACTION: &str = "what scriptlets of one transaction tell each other";
 
 /// All that is known.
-pub const LEFTOVERS: [Leftover; 24] = [
+pub const LEFTOVERS: [Leftover; 21] = [
     entries(
         "lib/apt/lists/**",
         LISTS,
@@ -77,16 +77,6 @@ pub const LEFTOVERS: [Leftover; 24] = [
         read("rpm, macros.in, _rpmlock_path", NOVEMBER),
     ),
     entries(
-        "lib/dbus/machine-id",
-        OWN,
-        read("dbus-uuidgen(1)", NOVEMBER),
-    ),
-    entries(
-        "lib/systemd/random-seed",
-        OWN,
-        read("systemd-random-seed.service(8)", NOVEMBER),
-    ),
-    entries(
         "lib/systemd/catalog/database",
         OWN,
         read("journalctl(1), --update-catalog", NOVEMBER),
@@ -100,11 +90,6 @@ pub const LEFTOVERS: [Leftover; 24] = [
         "lib/rabbitmq/mnesia/**",
         OWN,
         read("a first start of rabbitmq-server, Debian 13", NOVEMBER),
-    ),
-    entries(
-        "lib/NetworkManager/secret_key",
-        OWN,
-        read("NetworkManager(8), secret_key", NOVEMBER),
     ),
     // Without a history in it; dnf makes it again.
     all(
@@ -166,25 +151,103 @@ const fn all(pattern: &'static str, reason: &'static str, source: Source) -> Lef
     }
 }
 
-/// Beginnings of paths below which is a cache, a log or a lock: nothing that a machine needs from the image.
-pub const TRANSIENT: [(&str, Source); 7] = [
+/// Directories, relative to the root, in which all is a cache, a log or a lock.
+pub const AREAS: [(&str, Source); 4] = [
     (
-        "var/cache/",
+        "var/cache",
         read("file-hierarchy(7), /var/cache/", NOVEMBER),
     ),
-    (
-        "var/lib/apt/lists/",
-        read("apt.conf(5), Dir::State::lists", NOVEMBER),
-    ),
-    ("var/lib/dnf/", read("dnf.conf(5), persistdir", NOVEMBER)),
-    (
-        "var/lib/systemd/catalog/",
-        read("journalctl(1), --update-catalog", NOVEMBER),
-    ),
-    (
-        "var/lib/systemd/random-seed",
-        read("systemd-random-seed.service(8)", NOVEMBER),
-    ),
-    ("var/log/", read("file-hierarchy(7), /var/log/", NOVEMBER)),
-    ("var/tmp/", read("file-hierarchy(7), /var/tmp/", NOVEMBER)),
+    ("var/lib/dnf", read("dnf.conf(5), persistdir", NOVEMBER)),
+    ("var/log", read("file-hierarchy(7), /var/log/", NOVEMBER)),
+    ("var/tmp", read("file-hierarchy(7), /var/tmp/", NOVEMBER)),
 ];
+
+/// Whether a file, by its path relative to the root, is nothing that a machine needs from the image.
+pub fn is_transient(path: &[u8]) -> bool {
+    let is_below = |(area, _): &(&str, _)| {
+        let rest = path.strip_prefix(area.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"/"))
+    };
+    AREAS.iter().any(is_below) || reason(path).is_some()
+}
+
+/// Why an entry other than a directory, given by its path relative to the root, is not kept.
+pub fn reason(path: &[u8]) -> Option<&'static str> {
+    let is_made_anew = || MADE_ANEW.iter().any(|row| row.0.as_bytes() == path);
+    known_reason(path, |_| true).or_else(|| is_made_anew().then_some(OWN))
+}
+
+/// Why an entry, were it a directory, is not kept.
+pub fn reason_of_directory(path: &[u8]) -> Option<&'static str> {
+    known_reason(path, |leftover| leftover.with_directories)
+}
+
+fn known_reason(path: &[u8], counts: fn(&Leftover) -> bool) -> Option<&'static str> {
+    let below = path.strip_prefix(b"var/")?;
+    // Most paths differ before any `*`, and this is asked of each.
+    let starts =
+        |leftover: &Leftover| below.starts_with(&leftover.pattern.as_bytes()[..leftover.literal]);
+    let mut known = LEFTOVERS
+        .iter()
+        .filter(|leftover| starts(leftover) && counts(leftover));
+    let below = LazyCell::new(|| str::from_utf8(below).ok());
+    let known = known.find(|leftover| below.is_some_and(|below| matches(leftover.pattern, below)));
+    known.map(|leftover| leftover.reason)
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut names = path.split('/');
+    for part in pattern.split('/') {
+        match (part, names.next()) {
+            ("**", Some(_)) => return true,
+            (part, Some(name)) if name_matches(part, name) => {}
+            _ => return false,
+        }
+    }
+    names.next().is_none()
+}
+
+fn name_matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, end)) => {
+            let rest = name.strip_prefix(start);
+            rest.is_some_and(|rest| rest.ends_with(end))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_are_known_by_their_whole_path() {
+        let reason = |path: &str| reason(path.as_bytes());
+        assert_eq!(
+            reason("var/lib/apt/lists/deb.debian.org_InRelease"),
+            Some(LISTS)
+        );
+        assert_eq!(reason("var/lib/apt/lists/auxfiles/x"), Some(LISTS));
+        assert_eq!(reason("var/lib/dpkg/lock-frontend"), Some(LOCK));
+        assert_eq!(reason("var/lib/dpkg/status-old"), Some(BACKUP));
+        assert!(reason("var/lib/rpm-state/a/b").is_some());
+        for kept in [
+            "var/lib/apt/lists",
+            "var/lib/apt/extended_states",
+            "var/lib/dpkg/status",
+            "var/lib/dpkg/info/lock",
+            "var/lib/app/lib/apt/lists/x",
+            "var/lib/dnf/history.sqlite",
+            "var/lib/rpm-states",
+            "etc/lib/apt/lists/x",
+        ] {
+            assert_eq!(reason(kept), None, "{kept}");
+        }
+        let directory = |path: &str| reason_of_directory(path.as_bytes());
+        assert!(
+            directory("var/lib/rpm-state").is_some() && directory("var/lib/dnf/repos/x").is_some()
+        );
+        assert_eq!(directory("var/lib/apt/lists/auxfiles"), None);
+    }
+}

@@ -46,8 +46,8 @@ mod tests {
                 Vec::from(leftovers::LEFTOVERS.map(|row| (row.pattern.to_owned(), row.source))),
             ),
             (
-                "transient",
-                Vec::from(leftovers::TRANSIENT.map(|(path, source)| (path.to_owned(), source))),
+                "areas",
+                Vec::from(leftovers::AREAS.map(|(path, source)| (path.to_owned(), source))),
             ),
             ("made anew", Vec::from(machine::MADE_ANEW.map(two))),
             (
@@ -76,6 +76,16 @@ mod tests {
             ),
             ("quirks", quirks::rows()),
         ]
+    }
+
+    #[test]
+    fn what_is_made_anew_is_no_other_leftover() {
+        for (path, _, _) in machine::MADE_ANEW {
+            let of_leftovers =
+                |row: &leftovers::Leftover| path.strip_prefix("var/") == Some(row.pattern);
+            assert!(!leftovers::LEFTOVERS.iter().any(of_leftovers), "{path}");
+            assert!(leftovers::reason(path.as_bytes()).is_some(), "{path}");
+        }
     }
 
     #[test]
