@@ -12,7 +12,7 @@ use flate2::{Compression, GzBuilder};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{median, steps};
+use super::{Compared, in_pairs, median, steps};
 use crate::base::{Base, large_database};
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
@@ -85,6 +85,24 @@ pub fn lint(places: &Places) -> Result<Lint> {
     })
 }
 
+/// Measures another build of the tool beside this one, on 100,000 files.
+///
+/// # Errors
+/// As of [`lint`].
+pub fn lint_against(other: &Path, places: &Places) -> Result<Compared> {
+    let base = Base::Ostree.build(places)?;
+    let tool = product::tool(Profile::Release, places)?;
+    let folder =
+        tempfile::tempdir_in(places.state()).map_err(io_error("make a root in", places.state()))?;
+    let root = folder.path().join("root");
+    steps::unpack(&base.archive, &root)?;
+    let files = steps::count(&root)?;
+    steps::fill(&root.join("usr/share/many"), files, 100_000)?;
+    let by = |tool: &Path| Ok(1e3 * timed(Command::new(tool).arg("lint").arg(&root))?);
+    let times = in_pairs(2 * PAIRS, || by(other), || by(&tool))?;
+    Ok(Compared::of("lint_ms_100k", times))
+}
+
 struct Bench {
     root: PathBuf,
     tool: PathBuf,
@@ -104,15 +122,10 @@ impl Bench {
                 .args(["-xdev", "-printf", "%p %m %U\\n"]);
             timed(&mut find)
         };
-        // The first of each reads what the later ones find in memory.
-        find()?;
-        timed(&mut self.tool(&self.root))?;
-        let mut ratios = Vec::new();
-        for _ in 0..PAIRS {
-            let without = find()?;
-            ratios.push(timed(&mut self.tool(&self.root))? / without);
-        }
-        Ok(median(ratios))
+        let times = in_pairs(PAIRS, find, || timed(&mut self.tool(&self.root)))?;
+        Ok(median(
+            times.iter().map(|(find, lint)| lint / find).collect(),
+        ))
     }
 
     /// Of a lint with a large database of rpm: its time in times of that without it, and its peak of memory in MiB.

@@ -7,9 +7,9 @@ mod lint;
 mod podman;
 mod steps;
 
-pub use lint::{Lint, lint};
+pub use lint::{Lint, lint, lint_against};
 pub use podman::{Podman, podman};
-pub use steps::{Steps, steps};
+pub use steps::{Steps, steps, steps_against};
 
 use crate::base::Base;
 use crate::engine::Engine;
@@ -120,6 +120,49 @@ fn timed(scenario: &Scenario<'_>, ends: Ends) -> Result<Duration> {
         });
     }
     Ok(time)
+}
+
+/// A figure of this build and of another one; medians over pairs of runs.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// As the bench names it.
+    pub name: String,
+    /// In milliseconds.
+    pub other: f64,
+    /// In milliseconds.
+    pub ours: f64,
+}
+
+impl Compared {
+    fn of(name: &str, times: Vec<(f64, f64)>) -> Self {
+        let (other, ours) = times.into_iter().unzip();
+        Self {
+            name: name.to_owned(),
+            other: median(other),
+            ours: median(ours),
+        }
+    }
+}
+
+/// Times two things in pairs, each first in every other one. The first run of each does not count: it reads what the later
+/// ones find in memory.
+fn in_pairs(
+    pairs: usize,
+    one: impl Fn() -> Result<f64>,
+    other: impl Fn() -> Result<f64>,
+) -> Result<Vec<(f64, f64)>> {
+    one()?;
+    other()?;
+    let pair = |number: usize| {
+        if number.is_multiple_of(2) {
+            let first = one()?;
+            Ok((first, other()?))
+        } else {
+            let second = other()?;
+            Ok((one()?, second))
+        }
+    };
+    (0..pairs).map(pair).collect()
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -11,11 +11,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::median;
+use tempfile::TempDir;
+
+use super::{Compared, in_pairs, median};
 use crate::base::Base;
 use crate::error::{Error, Result, io_error};
 use crate::places::Places;
-use crate::process::capture;
+use crate::process::{capture, copy_program};
 use crate::product::{self, Profile};
 
 /// How many files the root file system has, by the names that figures have.
@@ -100,6 +102,52 @@ pub struct Steps {
 /// # Errors
 /// When the root cannot be made or a step fails.
 pub fn steps(places: &Places) -> Result<Vec<Steps>> {
+    at_each_size(places, |bench, size| {
+        Ok(Steps {
+            size,
+            noop_ms: bench.added_by_tool(&NOOP, Storage::Memory)?,
+            noop_on_disk_ms: bench.added_by_tool(&NOOP, Storage::Disk)?,
+            package_ms: bench.added_by_tool(&PACKAGE, Storage::Memory)?,
+            many_files_ms: bench.added_by_tool(&MANY_FILES, Storage::Memory)?,
+        })
+    })
+}
+
+/// Measures another build of the tool beside this one, at each size: the milliseconds before and after a step's own command.
+///
+/// # Errors
+/// As of [`steps`].
+pub fn steps_against(other: &Path, places: &Places) -> Result<Vec<Compared>> {
+    let folder = folder_with(other, places)?;
+    let compared = at_each_size(places, |bench, size| {
+        let cases = [
+            ("noop", &NOOP),
+            ("package", &PACKAGE),
+            ("10kfiles", &MANY_FILES),
+        ];
+        let compare = |(name, case): (&str, &Case)| {
+            let by =
+                |tool: &Path| bench.beside_the_command(case.script, Storage::Memory, Some(tool));
+            let times = in_pairs(case.pairs, || by(folder.path()), || by(&bench.tool))?;
+            Ok(Compared::of(&format!("commit_{name}_ms_{size}"), times))
+        };
+        cases.into_iter().map(compare).collect::<Result<Vec<_>>>()
+    });
+    Ok(compared?.into_iter().flatten().collect())
+}
+
+/// The tool in a folder of its own, as a step mounts it.
+fn folder_with(tool: &Path, places: &Places) -> Result<TempDir> {
+    let folder = tempfile::tempdir_in(places.state())
+        .map_err(io_error("make a folder in", places.state()))?;
+    copy_program(tool, &folder.path().join("ostree-container"))?;
+    Ok(folder)
+}
+
+fn at_each_size<T>(
+    places: &Places,
+    mut measure: impl FnMut(&Bench<'_>, &'static str) -> Result<T>,
+) -> Result<Vec<T>> {
     let base = Base::Ostree.build(places)?;
     let tool = product::tool(Profile::Release, places)?;
     let folder =
@@ -118,13 +166,7 @@ pub fn steps(places: &Places) -> Result<Vec<Steps>> {
         // What is still on its way to the disk would be measured with the steps.
         capture("wait for the disk", &mut Command::new("sync"))?;
         thread::sleep(AGE);
-        figures.push(Steps {
-            size,
-            noop_ms: bench.added_by_tool(&NOOP, Storage::Memory)?,
-            noop_on_disk_ms: bench.added_by_tool(&NOOP, Storage::Disk)?,
-            package_ms: bench.added_by_tool(&PACKAGE, Storage::Memory)?,
-            many_files_ms: bench.added_by_tool(&MANY_FILES, Storage::Memory)?,
-        });
+        figures.push(measure(&bench, size)?);
     }
     Ok(figures)
 }
@@ -188,20 +230,20 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn added_by_tool(&self, case: &Case, storage: Storage) -> Result<f64> {
-        let step = |with_tool| self.beside_the_command(case.script, storage, with_tool);
-        // The first of each reads what the later ones find in memory.
-        step(true)?;
-        step(false)?;
-        let mut added = Vec::new();
-        for _ in 0..case.pairs {
-            let without = step(false)?;
-            added.push(step(true)? - without);
-        }
-        Ok(median(added))
+        let step = |tool| self.beside_the_command(case.script, storage, tool);
+        let times = in_pairs(case.pairs, || step(None), || step(Some(&self.tool)))?;
+        Ok(median(
+            times.iter().map(|(without, with)| with - without).collect(),
+        ))
     }
 
     /// Milliseconds that a step takes before and after its own command.
-    fn beside_the_command(&self, script: &str, storage: Storage, with_tool: bool) -> Result<f64> {
+    fn beside_the_command(
+        &self,
+        script: &str,
+        storage: Storage,
+        tool: Option<&Path>,
+    ) -> Result<f64> {
         let run = tempfile::tempdir_in(self.folder).map_err(io_error("use", self.folder))?;
         for directory in ["layer", "root", "out"] {
             make(&run.path().join(directory))?;
@@ -211,9 +253,9 @@ impl Bench<'_> {
         let mut unshare = Command::new("unshare");
         unshare
             .args(["--pid", "--mount", "--fork", "sh", "-c", ENTER, "sh"])
-            .args([&self.lower, run.path(), &self.tool])
+            .args([&self.lower, run.path(), tool.unwrap_or(&self.tool)])
             .arg(storage.name());
-        if with_tool {
+        if tool.is_some() {
             let tool = "/dev/tool/ostree-container";
             unshare.args([tool, "step", "--report", "/dev/out", "--"]);
         }

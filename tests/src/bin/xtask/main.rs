@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use osderive_tests::base::{Base, repository};
+use osderive_tests::bench::Compared;
 use osderive_tests::boot::Runner;
 use osderive_tests::dist::dist;
 use osderive_tests::engine::{Engine, Kind, Selection};
@@ -57,6 +58,9 @@ enum Task {
         /// Also write the figures to this file, as one flat JSON object.
         #[arg(long)]
         json: Option<PathBuf>,
+        /// Compare steps and lints with those of another build of `ostree-container`, in pairs.
+        #[arg(long, value_name = "TOOL", conflicts_with = "json")]
+        against: Option<PathBuf>,
         #[command(flatten)]
         engine: EngineChoice,
     },
@@ -152,7 +156,14 @@ fn run() -> Result<ExitCode> {
             };
             return test::run(&filters, &engines, &places);
         }
-        Task::Bench { only, json, engine } => measure(only, json.as_deref(), &engine, &places)?,
+        Task::Bench {
+            only,
+            against: Some(other),
+            ..
+        } => compare(only, &other, &places)?,
+        Task::Bench {
+            only, json, engine, ..
+        } => measure(only, json.as_deref(), &engine, &places)?,
         Task::Rules => write_rules(&places)?,
         Task::Engine { engine, profile } => serve(&engine.start(&places)?, profile, &places)?,
         Task::Image(arguments) => image::run(&arguments, &places)?,
@@ -238,6 +249,24 @@ fn measure(
         add("shim_ms", podman.shim_ms);
     }
     publish(&figures.into(), file)
+}
+
+fn compare(only: Option<Figures>, other: &Path, places: &Places) -> Result<()> {
+    let is_wanted = |part| only.is_none_or(|only| only == part);
+    let mut compared = Vec::new();
+    if is_wanted(Figures::Lint) {
+        compared.push(bench::lint_against(other, places)?);
+    }
+    if is_wanted(Figures::Steps) {
+        compared.extend(bench::steps_against(other, places)?);
+    }
+    for Compared { name, other, ours } in compared {
+        println!(
+            "{name}: {other:.2} by the other, {ours:.2} by ours, {:.3} times",
+            ours / other
+        );
+    }
+    Ok(())
 }
 
 fn publish(figures: &Value, file: Option<&Path>) -> Result<()> {
