@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use super::{Compared, in_pairs, median, steps};
 use crate::base::{Base, large_database};
@@ -91,15 +92,19 @@ pub fn lint(places: &Places) -> Result<Lint> {
 /// As of [`lint`].
 pub fn lint_against(other: &Path, places: &Places) -> Result<Compared> {
     let base = Base::Ostree.build(places)?;
-    let tool = product::tool(Profile::Release, places)?;
+    let other = steps::folder_with(other, places)?;
+    let ours = steps::folder_with(&product::tool(Profile::Release, places)?, places)?;
     let folder =
         tempfile::tempdir_in(places.state()).map_err(io_error("make a root in", places.state()))?;
     let root = folder.path().join("root");
     steps::unpack(&base.archive, &root)?;
     let files = steps::count(&root)?;
     steps::fill(&root.join("usr/share/many"), files, 100_000)?;
-    let by = |tool: &Path| Ok(1e3 * timed(Command::new(tool).arg("lint").arg(&root))?);
-    let times = in_pairs(2 * PAIRS, || by(other), || by(&tool))?;
+    let by = |folder: &TempDir| {
+        let mut tool = Command::new(folder.path().join(steps::TOOL));
+        Ok(1e3 * timed(tool.arg("lint").arg(&root))?)
+    };
+    let times = in_pairs(2 * PAIRS, || by(&other), || by(&ours))?;
     Ok(Compared::of("lint_ms_100k", times))
 }
 

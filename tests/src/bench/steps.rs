@@ -30,6 +30,8 @@ const AGE: Duration = Duration::from_secs(12);
 /// How many files a directory of those has that are there for their number only.
 const FILES_IN_DIRECTORY: usize = 1000;
 
+pub(super) const TOOL: &str = "ostree-container";
+
 /// A command of a step, and how many pairs of runs.
 struct Case {
     script: &'static str,
@@ -118,7 +120,8 @@ pub fn steps(places: &Places) -> Result<Vec<Steps>> {
 /// # Errors
 /// As of [`steps`].
 pub fn steps_against(other: &Path, places: &Places) -> Result<Vec<Compared>> {
-    let folder = folder_with(other, places)?;
+    let other = folder_with(other, places)?;
+    let ours = folder_with(&product::tool(Profile::Release, places)?, places)?;
     let compared = at_each_size(places, |bench, size| {
         let cases = [
             ("noop", &NOOP),
@@ -128,7 +131,7 @@ pub fn steps_against(other: &Path, places: &Places) -> Result<Vec<Compared>> {
         let compare = |(name, case): (&str, &Case)| {
             let by =
                 |tool: &Path| bench.beside_the_command(case.script, Storage::Memory, Some(tool));
-            let times = in_pairs(case.pairs, || by(folder.path()), || by(&bench.tool))?;
+            let times = in_pairs(case.pairs, || by(other.path()), || by(ours.path()))?;
             Ok(Compared::of(&format!("commit_{name}_ms_{size}"), times))
         };
         cases.into_iter().map(compare).collect::<Result<Vec<_>>>()
@@ -136,11 +139,11 @@ pub fn steps_against(other: &Path, places: &Places) -> Result<Vec<Compared>> {
     Ok(compared?.into_iter().flatten().collect())
 }
 
-/// The tool in a folder of its own, as a step mounts it.
-fn folder_with(tool: &Path, places: &Places) -> Result<TempDir> {
+/// A copy of a tool in a folder of its own, as a step mounts it: how a file was written counts in how fast it starts.
+pub(super) fn folder_with(tool: &Path, places: &Places) -> Result<TempDir> {
     let folder = tempfile::tempdir_in(places.state())
         .map_err(io_error("make a folder in", places.state()))?;
-    copy_program(tool, &folder.path().join("ostree-container"))?;
+    copy_program(tool, &folder.path().join(TOOL))?;
     Ok(folder)
 }
 
@@ -256,8 +259,8 @@ impl Bench<'_> {
             .args([&self.lower, run.path(), tool.unwrap_or(&self.tool)])
             .arg(storage.name());
         if tool.is_some() {
-            let tool = "/dev/tool/ostree-container";
-            unshare.args([tool, "step", "--report", "/dev/out", "--"]);
+            let tool = format!("/dev/tool/{TOOL}");
+            unshare.args([&tool, "step", "--report", "/dev/out", "--"]);
         }
         unshare.args(["/bin/sh", "-c", &timed]).stdin(Stdio::null());
         let output = (unshare.output()).map_err(io_error("run unshare on", run.path()))?;
